@@ -1,0 +1,7 @@
+//! The SMTP submission login in both roles: RFC 5321, RFC 4954, RFC 3207.
+
+pub mod client;
+pub mod server;
+
+pub use client::Client;
+pub use server::Server;

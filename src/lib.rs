@@ -1,0 +1,31 @@
+//! Gatepost lets mail programs that only know a user name and a password use mailboxes that only accept OAuth 2.0.
+//!
+//! Three sequential phases over a pure protocol core (`gatepost-protocol`) that never touches a socket:
+//! hear the client out, get in upstream, get out of the way.
+//!
+//! ```text
+//! bytes ─ Stream ─▶ line ─ LineBuffer ─▶ Command ─▶ Credentials ─▶ Account ─ Accounts::verify ─▶
+//! AccessToken ─ Tokens::access_token ─▶ upstream login (EHLO/CAPA, STARTTLS, AUTH XOAUTH2) ─▶
+//! only now success to the client ─▶ splice(client, upstream) ─▶ one log line
+//! ```
+//!
+//! # Map
+//! - [`listener`]: accepts, counts and drains connections.
+//! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
+//! - [`account`]: local login → account; password verification.
+//! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
+//! - [`store`]: sealed records at rest.
+//! - [`config`]: the YAML file, valid by construction; provider presets.
+//! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
+//! - [`sandbox`]: a provider in this process, for the demo, the tests and the benches.
+//! - [`cli`]: a file per subcommand.
+
+pub mod account;
+pub mod cli;
+pub mod config;
+pub mod listener;
+pub mod oauth;
+pub mod sandbox;
+pub mod session;
+pub mod store;
+pub mod tls;

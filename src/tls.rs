@@ -1,0 +1,87 @@
+//! Both TLS sides. Toward clients: the configured certificate, or one from our own CA. Upstream: one verifier for mail
+//! and HTTPS, from the system's roots (`SSL_CERT_FILE` honoured) plus a provider's `ca_file` (invariant 5). There is no
+//! switch to turn verification off.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::{self, PemObject};
+use thiserror::Error;
+
+/// What is trusted upstream. One for each provider, used for its mail servers and its token endpoint alike, so that TLS
+/// sessions are resumed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Trust(Arc<ClientConfig>);
+
+/// A certificate or key cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// There is no system root certificate and no `ca_file`.
+    #[error("no root certificates found on this system: install the package ca-certificates, or set SSL_CERT_FILE")]
+    NoRoots,
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {problem}", path = path.display())]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// In words.
+        problem: String,
+    },
+}
+
+impl Trust {
+    /// The system's roots, and those in `ca_file` (PEM).
+    pub fn load(ca_file: Option<&Path>) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = ca_file {
+            for certificate in read_certificates(path)? {
+                roots.add(certificate).map_err(|error| TlsError::Unusable {
+                    path: path.to_owned(),
+                    problem: format!("not a usable CA certificate: {error}"),
+                })?;
+            }
+        }
+        if roots.is_empty() {
+            return Err(TlsError::NoRoots);
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Unusable { path: PathBuf::from("rustls"), problem: error.to_string() })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// The configuration of every connection upstream.
+    pub fn client_config(&self) -> &Arc<ClientConfig> {
+        &self.0
+    }
+}
+
+/// The certificates in a PEM file; at least one.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unusable = |problem: String| TlsError::Unusable { path: path.to_owned(), problem };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| match error {
+            pem::Error::Io(source) => TlsError::Read { path: path.to_owned(), source },
+            other => unusable(format!("not PEM: {other}")),
+        })?;
+    if certificates.is_empty() {
+        return Err(unusable("holds no certificate".to_owned()));
+    }
+    Ok(certificates)
+}
