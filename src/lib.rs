@@ -20,11 +20,14 @@
 //! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
 //! - [`sandbox`]: a provider in this process, for the demo, the tests and the benches.
 //! - [`cli`]: a file per subcommand.
+//! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
 pub mod cli;
 pub mod config;
+pub mod crash_point;
 pub mod daemon;
+pub mod hardening;
 pub mod listener;
 pub mod oauth;
 mod random;
