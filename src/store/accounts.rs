@@ -148,6 +148,24 @@ pub(super) async fn insert(
     })
 }
 
+pub(super) async fn update(
+    connection: &mut SqliteConnection,
+    AccountId(id): AccountId,
+    account: &NewAccount,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE accounts SET address = $2, smtp_user_name = $3, pop3_user_name = $4, disabled = $5 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(&account.address)
+    .bind(&account.smtp_user_name)
+    .bind(&account.pop3_user_name)
+    .bind(account.disabled)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn remove(
     connection: &mut SqliteConnection,
     AccountId(id): AccountId,

@@ -183,6 +183,19 @@ pub(super) async fn insert(
     Ok(CredentialId(id))
 }
 
+pub(super) async fn relabel(
+    connection: &mut SqliteConnection,
+    CredentialId(id): CredentialId,
+    label: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE credentials SET label = $2 WHERE id = $1")
+        .bind(id)
+        .bind(label)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn remove(
     connection: &mut SqliteConnection,
     CredentialId(id): CredentialId,
