@@ -39,11 +39,10 @@ async fn end_revoked(store: &Store, live: &Live, seen: &mut Option<i64>) -> Resu
     if *seen == Some(version) {
         return Ok(());
     }
-    for credential in live.credentials() {
-        if !store.is_credential_active(credential).await? {
-            info!(credential = credential.0, "credential revoked: its sessions end");
-            live.end(credential);
-        }
+    let usable = store.usable_credentials().await?;
+    for revoked in live.credentials().into_iter().filter(|credential| !usable.contains(credential)) {
+        info!(credential = revoked.0, "credential revoked or account disabled: its sessions end");
+        live.end(revoked);
     }
     // Only now: a look that failed half way is repeated.
     *seen = Some(version);
