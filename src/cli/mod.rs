@@ -1,6 +1,8 @@
 //! The command line: a file per subcommand. Each has its arguments and one `run`; what it prints for people goes to
 //! standard output, what went wrong becomes a [`Failure`] that `main` prints and turns into the exit status.
 
+pub mod check;
+
 use std::fmt;
 use std::path::PathBuf;
 

@@ -52,6 +52,8 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
 
     let host = host.and_then(|field| read_host(&field));
     let tls = tls.and_then(|field| read_tls(&field));
+    let capabilities = capabilities.map(|field| read_capabilities(&field)).unwrap_or_default();
+    let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
     let port = match (written_port, tls) {
         (Some(number), _) => u16::try_from(number?).ok()?,
@@ -60,13 +62,7 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
     if let Some(problem) = tls.and_then(|tls| lint::upstream_port(protocol, port, tls)) {
         field.complain(problem);
     }
-    Some(Endpoint {
-        host: host?,
-        port,
-        tls: tls?,
-        capabilities: capabilities.map(|field| read_capabilities(&field)).unwrap_or_default(),
-        sessions: sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize),
-    })
+    Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions })
 }
 
 fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {

@@ -110,7 +110,8 @@ impl<'a> Field<'a> {
     /// The members of a list.
     pub(super) fn list(&self) -> Vec<Self> {
         let Value::Sequence(nodes) = &self.node.value else {
-            self.complain("must be a list, like `[one, two]`");
+            let example = self.node.scalar().unwrap_or("one, two");
+            self.complain(format!("must be a list; write `[{example}]`"));
             return Vec::new();
         };
         let member = |(number, node): (usize, &'a Node)| Self {
