@@ -59,7 +59,9 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
         (Some(number), _) => u16::try_from(number?).ok()?,
         (None, tls) => default_port(protocol, tls?),
     };
-    if let Some(problem) = tls.and_then(|tls| lint::upstream_port(protocol, port, tls)) {
+    let host_problem = host.as_ref().and_then(|host| lint::upstream_host(protocol, host, port));
+    let port_problem = tls.and_then(|tls| lint::upstream_port(protocol, port, tls));
+    for problem in host_problem.into_iter().chain(port_problem) {
         field.complain(problem);
     }
     Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions })

@@ -64,8 +64,8 @@ pub struct CertificateFiles {
 pub enum ConfigError {
     /// No file was named, and none stands in the usual places.
     #[error(
-        "there is no configuration file; looked for{}\nTo begin, copy config/gatepost.example.yaml to one of these \
-         places, or name a file with --config FILE or GATEPOST_CONFIG", bulleted(.places)
+        "there is no configuration file; looked for {}\nTo begin, copy config/gatepost.example.yaml to one of these \
+         places, or name a file with --config FILE or GATEPOST_CONFIG", listed(.places)
     )]
     NotFound {
         /// Where it was looked for, in this order.
@@ -195,8 +195,8 @@ fn read_state(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -> Opt
     folder
 }
 
-fn bulleted(places: &[PathBuf]) -> String {
-    places.iter().map(|place| format!("\n  {}", place.display())).collect()
+fn listed(places: &[PathBuf]) -> String {
+    places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn lines(complaints: &[Complaint]) -> String {

@@ -88,7 +88,7 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         None => GrantType::AuthorizationCode,
     };
     let client_id = client_id_field.as_ref().and_then(Field::text);
-    let scopes = scopes_field.and_then(|field| read_scopes(&field, grant));
+    let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
     let client_secret = secret_field.as_ref().and_then(|field| secret::read(field, surroundings));
@@ -111,6 +111,11 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
     if let (Some(field), Some(url), Some(secret)) = (&secret_field, &token_endpoint, &client_secret)
         && let Some(problem) = lint::client_secret(url, secret)
+    {
+        field.complain(problem);
+    }
+    if let (Some(field), Some(url), Some(scopes)) = (&scopes_field, &token_endpoint, &scopes)
+        && let Some(problem) = lint::scopes(url, grant, scopes)
     {
         field.complain(problem);
     }
@@ -166,7 +171,8 @@ fn read_scopes(field: &Field<'_>, grant: GrantType) -> Option<Vec<String>> {
     if list.node.is_empty_list() {
         list.complain("has no scope in it; write those that the provider documents for mail");
     }
-    Some(scopes)
+    // An empty list was complained about, here or member by member: nothing more is to be said about it.
+    Some(scopes).filter(|scopes| !scopes.is_empty())
 }
 
 fn scopes_of_grant<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>> {

@@ -40,7 +40,7 @@ impl<'a> Field<'a> {
         match &self.node.value {
             Value::Scalar(text) if !text.trim().is_empty() => return Some(text),
             Value::Scalar(_) | Value::Nothing => {
-                self.complain("is empty; write a value or leave the key out")
+                self.complain("is empty; write a value or leave the key out");
             }
             Value::Mapping(_) => self.complain("must be a single value, not a mapping"),
             Value::Sequence(_) => self.complain("must be a single value, not a list"),
