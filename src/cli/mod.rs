@@ -3,6 +3,7 @@
 
 pub mod certificate;
 pub mod check;
+pub mod find;
 pub mod run;
 pub mod style;
 pub mod test;

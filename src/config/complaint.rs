@@ -62,7 +62,7 @@ impl Complaints {
 }
 
 /// The end of a complaint about a name that does not exist: the one that was probably meant, or all there are.
-pub(super) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let distance = |name: &str| strsim::damerau_levenshtein(&written.to_ascii_lowercase(), name);
     match names.iter().map(|name| (distance(name), *name)).min() {

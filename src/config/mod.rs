@@ -29,6 +29,7 @@ use section::{Field, Section};
 
 pub use capabilities::common_capabilities;
 pub use complaint::Complaint;
+pub(crate) use complaint::suggestion;
 pub use limits::Limits;
 pub use listener::{Listener, ListenerTls};
 pub use provider::Provider;
