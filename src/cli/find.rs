@@ -32,14 +32,10 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
         }
     }
     let providers: Vec<_> = found.iter().map(|account| account.provider.clone()).collect();
-    match (found.pop(), found.is_empty()) {
-        (Some(account), true) => Ok(account),
-        _ => {
-            let message = format!(
-                "{address} is an account of several providers: add --provider {}",
-                providers.join(" or ")
-            );
-            Err(Failure::new(Exit::Failed, message))
-        }
+    if let (Some(account), true) = (found.pop(), found.is_empty()) {
+        return Ok(account);
     }
+    let message =
+        format!("{address} is an account of several providers: add --provider {}", providers.join(" or "));
+    Err(Failure::new(Exit::Failed, message))
 }

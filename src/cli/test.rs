@@ -47,9 +47,9 @@ impl Arguments {
         let steps = try_all(provider, &account, &Tokens::new(store), config.limits.login).await;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
-            print_json(&account, ok, &steps)
+            print_json(&account, ok, &steps);
         } else {
-            print_steps(&account, &steps)
+            print_steps(&account, &steps);
         }
         if ok {
             return Ok(());

@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 const STORE_LOOK: Duration = Duration::from_secs(1);
 
 /// How often the certificate's files are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(3600);
+const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
 
 /// Ends the sessions of credentials that were revoked, by whichever process, until Gatepost stops.
 pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationToken) {
