@@ -19,10 +19,12 @@
 //! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
 //! - [`sandbox`]: a provider in this process, for the demo, the tests and the benches.
 //! - [`cli`]: a file per subcommand.
+//! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
 pub mod cli;
 pub mod config;
+pub mod crash_point;
 pub mod listener;
 pub mod oauth;
 pub mod sandbox;

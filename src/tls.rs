@@ -20,7 +20,9 @@ pub struct Trust(Arc<ClientConfig>);
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// There is no system root certificate and no `ca_file`.
-    #[error("no root certificates found on this system: install the package ca-certificates, or set SSL_CERT_FILE")]
+    #[error(
+        "no root certificates found on this system: install the package ca-certificates, or set SSL_CERT_FILE"
+    )]
     NoRoots,
     /// The file cannot be read.
     #[error("{path}: {source}", path = path.display())]
@@ -59,7 +61,10 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unusable { path: PathBuf::from("rustls"), problem: error.to_string() })?
+            .map_err(|error| TlsError::Unusable {
+                path: PathBuf::from("rustls"),
+                problem: error.to_string(),
+            })?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
@@ -77,9 +82,9 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| match error {
-            pem::Error::Io(source) => TlsError::Read { path: path.to_owned(), source },
-            other => unusable(format!("not PEM: {other}")),
-        })?;
+        pem::Error::Io(source) => TlsError::Read { path: path.to_owned(), source },
+        other => unusable(format!("not PEM: {other}")),
+    })?;
     if certificates.is_empty() {
         return Err(unusable("holds no certificate".to_owned()));
     }
