@@ -15,7 +15,7 @@ pub(super) async fn request(endpoint: &Endpoint, provider: &Provider) -> Result<
     let answer = oauth2(provider)
         .exchange_client_credentials()
         .add_scopes(scopes(provider))
-        .request_async(&|request| endpoint.send(request))
+        .request_async(endpoint)
         .await;
     // A refresh token has no business here (section 4.4.3); one that comes all the same is not kept.
     new_tokens(answer, asked_at).map(|tokens| NewTokens { refresh_token: None, ..tokens })

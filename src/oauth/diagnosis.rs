@@ -88,7 +88,9 @@ impl EndpointError {
             "invalid_grant" if description.as_deref().is_some_and(is_passing) => Remedy::Wait,
             // The last three are OpenID Connect's words for "the person must come again", which Entra uses when a
             // policy changed.
-            "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => Remedy::Reconnect,
+            "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
+                Remedy::Reconnect
+            }
             // invalid_client, unauthorized_client, invalid_scope, and every word that we do not know: the grant may
             // be as good as ever.
             _ => Remedy::FixClient,
@@ -160,12 +162,17 @@ pub(super) fn presentable(text: &str, sent: &[Zeroizing<String>], max: usize) ->
         text = text.replace(secret.as_str(), "[secret]");
     }
     let words = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().take(max).map(|character| if matches!(character, ' '..='~') { character } else { '?' }).collect()
+    words
+        .chars()
+        .take(max)
+        .map(|character| if matches!(character, ' '..='~') { character } else { '?' })
+        .collect()
 }
 
 /// Whether an Entra description begins with the number of a passing trouble. Whole numbers are compared.
 fn is_passing(description: &str) -> bool {
-    let number = description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let number =
+        description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     number.is_some_and(|number| PASSING_AADSTS.contains(&number))
 }
 
@@ -202,11 +209,7 @@ mod tests {
             (500, "", Remedy::Wait),
             (404, "<html>", Remedy::Wait),
             (302, "", Remedy::Wait),
-            (
-                400,
-                r#"{"error":"invalid_grant","error_description":"AADSTS50196: a loop"}"#,
-                Remedy::Wait,
-            ),
+            (400, r#"{"error":"invalid_grant","error_description":"AADSTS50196: a loop"}"#, Remedy::Wait),
             (
                 400,
                 r#"{"error":"invalid_grant","error_description":"AADSTS501961: not a loop"}"#,

@@ -23,10 +23,12 @@ pub enum TokenError {
         /// As the configuration names it.
         provider: String,
         /// What it said.
-        error: EndpointError,
+        error: Box<EndpointError>,
     },
     /// The token endpoint is down, slow, or talks nonsense. What is stored stays.
-    #[error("{whose}: no token from {host} (provider {provider}): {error}; nothing is lost, it is tried again")]
+    #[error(
+        "{whose}: no token from {host} (provider {provider}): {error}; nothing is lost, it is tried again"
+    )]
     Endpoint {
         /// The account, or the provider itself.
         whose: String,
@@ -35,7 +37,7 @@ pub enum TokenError {
         /// The host of the token endpoint.
         host: String,
         /// What happened.
-        error: EndpointError,
+        error: Box<EndpointError>,
     },
     /// The provider refused the grant for good: revoked, expired, or a policy wants the person back.
     #[error("{whose}: the provider refused the grant: {reason}; run: gatepost connect {address}")]
@@ -80,7 +82,7 @@ impl TokenError {
     /// waiting logins nor a device that retries every second hammer the token endpoint.
     pub(super) fn pause(&self) -> Duration {
         const SHORTEST: Duration = Duration::from_secs(2);
-        const LONGEST: Duration = Duration::from_secs(5 * 60);
+        const LONGEST: Duration = Duration::from_mins(5);
         match self {
             Self::Endpoint { error, .. } => error.retry_after().unwrap_or_default().clamp(SHORTEST, LONGEST),
             Self::ClientRefused { .. } => Duration::from_secs(30),
@@ -105,7 +107,7 @@ impl From<&TokenError> for AuthFailure {
             TokenError::ClientRefused { .. } => {
                 Self::NeedsAdmin(Cause::new("provider refuses Gatepost; admin: see Gatepost's log"))
             }
-            TokenError::Endpoint { error, .. } => Self::Temporary(Cause::new(match error {
+            TokenError::Endpoint { error, .. } => Self::Temporary(Cause::new(match **error {
                 EndpointError::TimedOut => "token server does not answer; try again",
                 EndpointError::Unreachable(_) => "token server not reachable; try again",
                 _ => "token server has a fault; try again",
@@ -130,7 +132,7 @@ impl From<&TokenError> for AuthFailure {
 #[derive(Clone, Debug)]
 pub(super) struct Whose {
     /// The account's address, or the provider's name for a token that serves every mailbox.
-    pub(super) whose: String,
+    pub(super) owner: String,
     /// The address of the account at hand.
     pub(super) address: String,
     /// As the configuration names it.
@@ -142,22 +144,22 @@ pub(super) struct Whose {
 impl Whose {
     /// What the endpoint did, told for this grant.
     pub(super) fn endpoint(&self, error: EndpointError) -> TokenError {
-        let Self { whose, provider, host, .. } = self.clone();
+        let Self { owner: whose, provider, host, .. } = self.clone();
         match error.remedy() {
-            Remedy::FixClient => TokenError::ClientRefused { whose, provider, error },
+            Remedy::FixClient => TokenError::ClientRefused { whose, provider, error: Box::new(error) },
             Remedy::Reconnect => self.refused(error.to_string()),
-            Remedy::Wait => TokenError::Endpoint { whose, provider, host, error },
+            Remedy::Wait => TokenError::Endpoint { whose, provider, host, error: Box::new(error) },
         }
     }
 
     /// The grant is dead, for the given reason.
     pub(super) fn refused(&self, reason: String) -> TokenError {
-        TokenError::GrantRefused { whose: self.whose.clone(), address: self.address.clone(), reason }
+        TokenError::GrantRefused { whose: self.owner.clone(), address: self.address.clone(), reason }
     }
 
     /// What the store did.
     pub(super) fn store(&self, error: StoreError) -> TokenError {
-        TokenError::Store { whose: self.whose.clone(), error: Arc::new(error) }
+        TokenError::Store { whose: self.owner.clone(), error: Arc::new(error) }
     }
 }
 
@@ -168,10 +170,22 @@ mod tests {
     #[test]
     fn every_error_reaches_the_client_whole_and_with_the_right_permanence() {
         let whose = || "a@example.com".to_owned();
-        let endpoint = |error| TokenError::Endpoint { whose: whose(), provider: whose(), host: whose(), error };
+        let endpoint = |error| TokenError::Endpoint {
+            whose: whose(),
+            provider: whose(),
+            host: whose(),
+            error: Box::new(error),
+        };
         let refused = EndpointError::Status { status: 500, retry_after: None };
         let table = [
-            (TokenError::ClientRefused { whose: whose(), provider: whose(), error: refused.clone() }, false),
+            (
+                TokenError::ClientRefused {
+                    whose: whose(),
+                    provider: whose(),
+                    error: Box::new(refused.clone()),
+                },
+                false,
+            ),
             (endpoint(EndpointError::TimedOut), true),
             (endpoint(EndpointError::Unreachable("no route".to_owned())), true),
             (endpoint(refused), true),

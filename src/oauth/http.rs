@@ -2,12 +2,13 @@
 //! no redirects, one deadline for everything, a cap on what is read. What is not a plain 200 becomes an
 //! [`EndpointError`] here, while status and `Retry-After` are still at hand.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use http::header::RETRY_AFTER;
-use oauth2::{HttpRequest, HttpResponse};
+use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::ClientConfig;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
@@ -64,7 +65,7 @@ impl Endpoint {
     }
 
     /// Sends what `oauth2` prepared. The answer is a 200 without an `error` in it.
-    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, EndpointError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, EndpointError> {
         let sent = secrets_in(request.body());
         let transport = |error: reqwest::Error| diagnosis::transport(&error);
         let request = reqwest::Request::try_from(request).map_err(transport)?;
@@ -87,10 +88,21 @@ impl Endpoint {
     }
 }
 
+impl<'c> AsyncHttpClient<'c> for Endpoint {
+    type Error = EndpointError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, EndpointError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}
+
 /// What must not come back in an error text.
 fn secrets_in(form: &[u8]) -> Vec<Zeroizing<String>> {
     form_urlencoded::parse(form)
-        .filter(|(key, _)| matches!(key.as_ref(), "client_secret" | "code" | "code_verifier" | "refresh_token"))
+        .filter(|(key, _)| {
+            matches!(key.as_ref(), "client_secret" | "code" | "code_verifier" | "refresh_token")
+        })
         .map(|(_, value)| Zeroizing::new(value.into_owned()))
         .collect()
 }

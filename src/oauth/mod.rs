@@ -34,7 +34,7 @@ use crate::store::Store;
 use crate::store::grants::{Grant, GrantKey};
 
 /// For how long a service's refusal forces no second refresh.
-const REFUSAL_REMEMBERED: Duration = Duration::from_secs(5 * 60);
+const REFUSAL_REMEMBERED: Duration = Duration::from_mins(5);
 
 /// How long a login waits for a refresh while the old token has not ended.
 const PATIENCE_WITH_USABLE_TOKEN: Duration = Duration::from_secs(3);
@@ -87,7 +87,11 @@ impl Tokens {
             TokenState::Refused(reason) => Err(wanted.whose.refused(reason)),
             TokenState::Live(token) => Ok(token),
             TokenState::Due { usable: None } => self.refreshes.refresh(&wanted, Some(grant.version)).await,
-            TokenState::Due { usable: Some(token) } if self.refreshes.is_young(&wanted.key, token.version) => Ok(token),
+            TokenState::Due { usable: Some(token) }
+                if self.refreshes.is_young(&wanted.key, token.version) =>
+            {
+                Ok(token)
+            }
             TokenState::Due { usable: Some(token) } => {
                 let refreshed = self.refreshes.refresh(&wanted, Some(grant.version));
                 match tokio::time::timeout(PATIENCE_WITH_USABLE_TOKEN, refreshed).await {
@@ -151,15 +155,44 @@ impl Tokens {
 
 fn wanted(provider: &Arc<Provider>, account: &Account) -> Wanted {
     let key = grant_key(provider, account);
-    let whose = match &key {
+    let owner = match &key {
         GrantKey::Account(_) => account.address.clone(),
         GrantKey::Provider(name) => format!("provider {name}"),
     };
     let whose = Whose {
-        whose,
+        owner,
         address: account.address.clone(),
         provider: provider.name.clone(),
         host: provider.oauth.token_endpoint.host_str().unwrap_or_default().to_owned(),
     };
     Wanted { provider: Arc::clone(provider), key, whose }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::config::provider::OAuthClient;
+    use crate::tls::Trust;
+
+    /// A provider whose hosts do not exist.
+    pub(super) fn provider() -> Provider {
+        Provider {
+            name: "example".to_owned(),
+            oauth: OAuthClient {
+                grant: GrantType::AuthorizationCode,
+                authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
+                token_endpoint: "https://login.invalid/token".parse().unwrap(),
+                client_id: "gatepost".to_owned(),
+                client_secret: None,
+                scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
+                authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
+                redirect_host: "localhost".to_owned(),
+            },
+            smtp: None,
+            pop3: None,
+            trust: Trust::load(None).unwrap(),
+        }
+    }
 }

@@ -20,8 +20,9 @@ use super::token::TokenState;
 use super::{AccessToken, client_credentials, refresh_token};
 use crate::config::Provider;
 use crate::config::provider::GrantType;
+use crate::crash_point::crash_point;
 use crate::store::grants::{Grant, GrantKey, NewTokens};
-use crate::store::{Store, StoreError, crash_point};
+use crate::store::{Store, StoreError};
 
 /// How long one process may hold a refresh: the request's 10 s, and time for a store that is slow to commit.
 const LEASE: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ pub(super) struct Refreshes {
     /// This process, toward the others.
     holder: String,
     /// The last refresh of each grant in use.
-    refreshes: DashMap<GrantKey, Refresh>,
+    last: DashMap<GrantKey, Refresh>,
 }
 
 /// A grant to be refreshed.
@@ -72,13 +73,13 @@ impl Refreshes {
     /// Over the given store.
     pub(super) fn new(store: Store) -> Self {
         let holder = oauth2::CsrfToken::new_random().into_secret();
-        Self { store, endpoints: Endpoints::default(), holder, refreshes: DashMap::new() }
+        Self { store, endpoints: Endpoints::default(), holder, last: DashMap::new() }
     }
 
     /// Whether this process got that version so recently, compared with its life, that it need not be refreshed yet. It
     /// keeps a provider whose tokens live for five minutes or less from being asked at every login.
     pub(super) fn is_young(&self, key: &GrantKey, asked: i64) -> bool {
-        self.refreshes.get(key).is_some_and(|refresh| {
+        self.last.get(key).is_some_and(|refresh| {
             matches!(*refresh, Refresh::Fresh { version, young_until }
                 if version == asked && SystemTime::now() < young_until)
         })
@@ -87,7 +88,7 @@ impl Refreshes {
     /// A token of another version than `stale`, which the caller found missing, ending or refused.
     pub(super) async fn refresh(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
         let mut outcome = self.join_or_start(wanted, stale)?;
-        let interrupted = || TokenError::Interrupted { whose: wanted.whose.whose.clone() };
+        let interrupted = || TokenError::Interrupted { whose: wanted.whose.owner.clone() };
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
         outcome.clone().unwrap_or_else(|| Err(interrupted()))
     }
@@ -99,7 +100,7 @@ impl Refreshes {
     ) -> Result<watch::Receiver<Option<Outcome>>, TokenError> {
         let (sender, receiver) = watch::channel(None);
         let mut place = self
-            .refreshes
+            .last
             .entry(wanted.key.clone())
             .or_insert_with(|| Refresh::Fresh { version: 0, young_until: SystemTime::UNIX_EPOCH });
         match &*place {
@@ -123,7 +124,7 @@ impl Refreshes {
                 }
             };
             // Settled first: a login that comes now must not join a refresh that is over.
-            refreshes.refreshes.insert(wanted.key, settled);
+            refreshes.last.insert(wanted.key, settled);
             sender.send_replace(Some(result.map(|fresh| fresh.token)));
         });
         Ok(receiver)
@@ -155,7 +156,7 @@ impl Refreshes {
             } else if Instant::now() < give_up {
                 tokio::time::sleep(POLL).await;
             } else {
-                return Err(TokenError::HeldElsewhere { whose: wanted.whose.whose.clone() });
+                return Err(TokenError::HeldElsewhere { whose: wanted.whose.owner.clone() });
             }
         }
     }
@@ -168,7 +169,8 @@ impl Refreshes {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
             }
             GrantType::ClientCredentials => {
-                let tokens = self.request(wanted, None).await.map_err(|error| wanted.whose.endpoint(error))?;
+                let tokens =
+                    self.request(wanted, None).await.map_err(|error| wanted.whose.endpoint(error))?;
                 let version = self.store.replace_grant(&wanted.key, &tokens).await;
                 Ok(Fresh::new(&tokens, version.map_err(|error| wanted.whose.store(error))?))
             }
@@ -183,7 +185,7 @@ impl Refreshes {
         match answer {
             Ok(tokens) => {
                 let version = self.commit(wanted, grant.version, &tokens).await?;
-                tracing::debug!(whose = wanted.whose.whose, "token refreshed");
+                tracing::debug!(whose = wanted.whose.owner, "token refreshed");
                 Ok(version.map(|version| Fresh::new(&tokens, version)))
             }
             Err(error) => {
@@ -204,17 +206,26 @@ impl Refreshes {
                 refresh_token::request(&endpoint, &wanted.provider, refresh_token).await
             }
             (GrantType::AuthorizationCode, None) => Err(EndpointError::NothingToRedeem),
-            (GrantType::ClientCredentials, _) => client_credentials::request(&endpoint, &wanted.provider).await,
+            (GrantType::ClientCredentials, _) => {
+                client_credentials::request(&endpoint, &wanted.provider).await
+            }
         }
     }
 
     /// The answer may hold a rotated refresh token that exists nowhere else, so a store that fails is asked again for
     /// as long as the lease lasts.
-    async fn commit(&self, wanted: &Wanted, read: i64, tokens: &NewTokens) -> Result<Option<i64>, TokenError> {
+    async fn commit(
+        &self,
+        wanted: &Wanted,
+        read: i64,
+        tokens: &NewTokens,
+    ) -> Result<Option<i64>, TokenError> {
         for _ in 1..COMMIT_ATTEMPTS {
             match self.store.commit_refresh(&wanted.key, read, tokens).await {
                 Ok(version) => return Ok(version),
-                Err(error) => tracing::error!("{}: new tokens not committed yet: {error}", wanted.whose.whose),
+                Err(error) => {
+                    tracing::error!("{}: new tokens not committed yet: {error}", wanted.whose.owner)
+                }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -225,13 +236,15 @@ impl Refreshes {
     /// The tokens stay whatever happened; only the provider's word about the grant is noted in its row.
     async fn note_failure(&self, wanted: &Wanted, grant: &Grant, error: &EndpointError) {
         let noted = match error.remedy() {
-            Remedy::Reconnect => self.store.mark_refused(&wanted.key, grant.version, &error.to_string()).await,
+            Remedy::Reconnect => {
+                self.store.mark_refused(&wanted.key, grant.version, &error.to_string()).await
+            }
             Remedy::FixClient | Remedy::Wait => Ok(()),
         };
         let released = self.store.release_grant(&wanted.key, &self.holder).await;
         if let Err(error) = noted.and(released) {
             // The lease runs out by itself, and the next refusal is noted then.
-            tracing::warn!("{}: a failed refresh is not noted in the store: {error}", wanted.whose.whose);
+            tracing::warn!("{}: a failed refresh is not noted in the store: {error}", wanted.whose.owner);
         }
     }
 }

@@ -19,9 +19,6 @@ pub(super) async fn request(
 ) -> Result<NewTokens, EndpointError> {
     let asked_at = SystemTime::now();
     let refresh_token = RefreshToken::new(refresh_token.expose().clone());
-    let answer = oauth2(provider)
-        .exchange_refresh_token(&refresh_token)
-        .request_async(&|request| endpoint.send(request))
-        .await;
+    let answer = oauth2(provider).exchange_refresh_token(&refresh_token).request_async(endpoint).await;
     new_tokens(answer, asked_at)
 }

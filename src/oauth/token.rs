@@ -7,7 +7,7 @@ use crate::store::grants::Grant;
 
 /// A token with less than this left is refreshed before it is used, so that it outlives a slow login and a clock that
 /// differs from the provider's.
-pub(super) const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
+pub(super) const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 
 /// What a grant is good for.
 #[derive(Clone, Debug)]
@@ -55,7 +55,9 @@ mod tests {
             version: 7,
             refresh_token: None,
             access_token: Some(Secret::new("a".to_owned())),
-            expires_at: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_u64.saturating_add_signed(left))),
+            expires_at: Some(
+                SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_u64.saturating_add_signed(left)),
+            ),
             scopes: Vec::new(),
             identity: None,
             refused: None,
@@ -72,7 +74,9 @@ mod tests {
             assert_eq!(found, expected, "{left} s left");
         }
         let refused = Grant { refused: Some("invalid_grant".to_owned()), ..grant(3600) };
-        assert!(matches!(TokenState::of(&refused, now), TokenState::Refused(reason) if reason == "invalid_grant"));
+        assert!(
+            matches!(TokenState::of(&refused, now), TokenState::Refused(reason) if reason == "invalid_grant")
+        );
         let unknown_end = Grant { expires_at: None, ..grant(3600) };
         assert!(matches!(TokenState::of(&unknown_end, now), TokenState::Due { usable: None }));
     }

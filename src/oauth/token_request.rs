@@ -11,8 +11,8 @@ use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
-    AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RefreshToken, RequestTokenError, Scope,
-    StandardRevocableToken, TokenResponse, TokenUrl,
+    AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RefreshToken, RequestTokenError,
+    Scope, StandardRevocableToken, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -22,11 +22,11 @@ use crate::config::Provider;
 use crate::store::grants::NewTokens;
 
 /// What is taken for the life of a token whose response does not tell it.
-const USUAL_LIFE: Duration = Duration::from_secs(3600);
+const USUAL_LIFE: Duration = Duration::from_hours(1);
 
 /// No token is taken for shorter or longer than this, whatever the response says.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// The longest access token that fits into the login dialogues.
 const MAX_TOKEN: usize = 8192;
@@ -78,7 +78,8 @@ pub(super) fn new_tokens(
         return Err(EndpointError::NotUnderstood("its token_type is not Bearer"));
     }
     let access_token = Secret::new(answer.access_token.into_secret());
-    if access_token.expose().is_empty() || !access_token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+    if access_token.expose().is_empty() || !access_token.expose().bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err(EndpointError::NotUnderstood("its access_token is empty or not printable"));
     }
     if access_token.expose().len() > MAX_TOKEN {
@@ -173,7 +174,8 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
 
 /// Space-separated, or as some write it, a list.
 fn scope_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Scope>>, D::Error> {
-    let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).map(Scope::new).collect::<Vec<_>>();
+    let words =
+        |text: &str| text.split_ascii_whitespace().map(str::to_owned).map(Scope::new).collect::<Vec<_>>();
     Ok(match Value::deserialize(deserializer)? {
         Value::Array(list) => Some(list.iter().filter_map(Value::as_str).flat_map(words).collect()),
         Value::String(text) => Some(words(&text)),
