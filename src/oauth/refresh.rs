@@ -224,7 +224,7 @@ impl Refreshes {
             match self.store.commit_refresh(&wanted.key, read, tokens).await {
                 Ok(version) => return Ok(version),
                 Err(error) => {
-                    tracing::error!("{}: new tokens not committed yet: {error}", wanted.whose.owner)
+                    tracing::error!("{}: new tokens not committed yet: {error}", wanted.whose.owner);
                 }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
