@@ -2,6 +2,9 @@
 //! and HTTPS, from the system's roots (`SSL_CERT_FILE` honoured) plus a provider's `ca_file` (invariant 5). There is no
 //! switch to turn verification off.
 
+pub mod acceptor;
+pub mod authority;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +30,14 @@ pub enum TlsError {
     /// The file cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("{path}: cannot be written: {source}", path = path.display())]
+    Write {
         /// Which file.
         path: PathBuf,
         /// Why not.
