@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::account::Accounts;
-use crate::config::capabilities::common_capabilities;
+use crate::config::common_capabilities;
 use crate::config::{CertificateFiles, Config, Listener, ListenerTls};
 use crate::listener::{self, Door};
 use crate::oauth::Tokens;
