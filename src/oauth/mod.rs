@@ -129,6 +129,12 @@ impl Tokens {
         renewed.map(Some)
     }
 
+    /// Waits until every refresh that has begun is committed or failed. Whoever ends the process waits for this first: an
+    /// answer on its way may hold the only refresh token that is still good.
+    pub async fn settled(&self) {
+        self.refreshes.settled().await;
+    }
+
     async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {
         self.store.grant(&wanted.key).await.map_err(|error| wanted.whose.store(error))
     }
