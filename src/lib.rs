@@ -10,7 +10,8 @@
 //! ```
 //!
 //! # Map
-//! - [`listener`]: accepts, counts and drains connections.
+//! - [`daemon`]: everything that runs, from its start to its drained end.
+//! - [`listener`]: accepts and counts connections.
 //! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
@@ -19,12 +20,17 @@
 //! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
 //! - [`sandbox`]: a provider in this process, for the demo, the tests and the benches.
 //! - [`cli`]: a file per subcommand.
+//! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
 pub mod cli;
 pub mod config;
+pub mod crash_point;
+pub mod daemon;
+pub mod hardening;
 pub mod listener;
 pub mod oauth;
+mod random;
 pub mod sandbox;
 pub mod session;
 pub mod store;

@@ -2,6 +2,9 @@
 //! and HTTPS, from the system's roots (`SSL_CERT_FILE` honoured) plus a provider's `ca_file` (invariant 5). There is no
 //! switch to turn verification off.
 
+pub mod acceptor;
+pub mod authority;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,11 +23,21 @@ pub struct Trust(Arc<ClientConfig>);
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// There is no system root certificate and no `ca_file`.
-    #[error("no root certificates found on this system: install the package ca-certificates, or set SSL_CERT_FILE")]
+    #[error(
+        "no root certificates found on this system: install the package ca-certificates, or set SSL_CERT_FILE"
+    )]
     NoRoots,
     /// The file cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("{path}: cannot be written: {source}", path = path.display())]
+    Write {
         /// Which file.
         path: PathBuf,
         /// Why not.
@@ -59,7 +72,10 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unusable { path: PathBuf::from("rustls"), problem: error.to_string() })?
+            .map_err(|error| TlsError::Unusable {
+                path: PathBuf::from("rustls"),
+                problem: error.to_string(),
+            })?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
@@ -77,9 +93,9 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| match error {
-            pem::Error::Io(source) => TlsError::Read { path: path.to_owned(), source },
-            other => unusable(format!("not PEM: {other}")),
-        })?;
+        pem::Error::Io(source) => TlsError::Read { path: path.to_owned(), source },
+        other => unusable(format!("not PEM: {other}")),
+    })?;
     if certificates.is_empty() {
         return Err(unusable("holds no certificate".to_owned()));
     }

@@ -4,7 +4,12 @@
 //! that the driver owns, sends and wipes. The machine never waits, reads or writes: `session/driver.rs` in the program
 //! is the only loop that feeds one, and tests feed it bytes cut anywhere.
 
+use std::fmt;
+
 use zeroize::Zeroize;
+
+use crate::failure::AuthFailure;
+use crate::sasl::Credentials;
 
 /// What a dialogue asks of its driver once its output has been sent.
 #[derive(Debug)]
@@ -44,6 +49,15 @@ pub trait Dialogue {
     fn tls_started(&mut self, output: &mut Output) -> Step<Self::Yield>;
 }
 
+/// The role toward the mail client: it yields credentials, and is told the verdict on them.
+pub trait ServerDialogue: Dialogue<Yield = Credentials> {
+    /// The answer to the credentials that were yielded. `Step::NeedLine` after success too: the owner stops driving then.
+    fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials>;
+
+    /// What the client turned out to be, where that is why the dialogue closed.
+    fn violation(&self) -> Option<Violation>;
+}
+
 /// What TLS a client-side dialogue has, may get, or must get before it sends a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
@@ -62,6 +76,8 @@ pub enum Encryption {
 pub enum Goodbye {
     /// A cap on connections is reached; said in place of the greeting.
     Busy,
+    /// The client's address is not one that the listener serves; said in place of the greeting.
+    NotAllowed,
     /// Gatepost stops.
     ShuttingDown,
     /// The client took too long.
@@ -70,6 +86,44 @@ pub enum Goodbye {
     TooManyFailures,
     /// An HTTP verb or a TLS ClientHello on a plain port, or bytes behind STARTTLS: nothing is said.
     Violation,
+}
+
+/// A peer that speaks another protocol. It is closed without a word, and the log says what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// An HTTP request: a browser made to reach us (ALPACA, CVE-2021-3618), or a wrong port.
+    HttpRequest,
+    /// A TLS handshake on a port that begins in clear: a client with "SSL" ticked.
+    TlsClientHello,
+}
+
+impl Violation {
+    /// What a line in place of a command shows its sender to be, if not a mail program.
+    pub fn in_line(line: &[u8]) -> Option<Self> {
+        if looks_like_tls(line) {
+            return Some(Self::TlsClientHello);
+        }
+        let word = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+        HTTP_METHODS.iter().any(|method| word.eq_ignore_ascii_case(method)).then_some(Self::HttpRequest)
+    }
+
+    /// In the words of a log line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpRequest => "the client speaks HTTP",
+            Self::TlsClientHello => "the client speaks TLS on a port that begins without it",
+        }
+    }
+}
+
+/// No mail command has one of these names.
+const HTTP_METHODS: [&[u8]; 10] =
+    [b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PRI", b"PUT", b"TRACE"];
+
+/// Whether the first bytes from a client begin a TLS record with a handshake in it. A ClientHello may hold no LF, so it
+/// must be asked for before a line is waited for.
+pub fn looks_like_tls(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x16, 0x03])
 }
 
 /// Bytes to be sent. They may carry a token, so they are wiped when sent and when dropped, and never reallocated
@@ -121,9 +175,33 @@ impl Drop for Output {
     }
 }
 
+/// A count only: the bytes may be a token.
+impl fmt::Debug for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Output({} bytes)", self.bytes.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Output;
+    use super::{Output, Violation};
+
+    #[test]
+    fn a_browser_and_a_tls_client_are_known_by_their_first_line() {
+        let table: [(&[u8], Option<Violation>); 8] = [
+            (b"GET / HTTP/1.1", Some(Violation::HttpRequest)),
+            (b"POST /login HTTP/1.1", Some(Violation::HttpRequest)),
+            (b"CONNECT mail.example.com:25 HTTP/1.1", Some(Violation::HttpRequest)),
+            (b"\x16\x03\x01\x02\x00\x01", Some(Violation::TlsClientHello)),
+            (b"\x16", None),
+            (b"HELO GET", None),
+            (b"GETTING", None),
+            (b"", None),
+        ];
+        for (line, violation) in table {
+            assert_eq!(Violation::in_line(line), violation, "{line:?}");
+        }
+    }
 
     #[test]
     fn output_grows_without_losing_bytes_and_wipes_to_empty() {

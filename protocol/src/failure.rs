@@ -64,6 +64,32 @@ pub struct Refusal {
     pub challenge: Option<String>,
 }
 
+impl Refusal {
+    /// The longest [`Refusal::text`].
+    pub const MAX_TEXT_LEN: usize = 512;
+
+    /// What the mail client is told, where nothing more is known about the reason than what was said on the wire.
+    pub fn to_failure(&self) -> AuthFailure {
+        match self.kind {
+            RefusalKind::Busy => {
+                AuthFailure::Busy(Cause::new("Too many sessions at the provider; try again"))
+            }
+            RefusalKind::NoStartTls => {
+                AuthFailure::NeedsAdmin(Cause::new("Provider offers no TLS; see Gatepost's log"))
+            }
+            RefusalKind::NotUnderstood => {
+                AuthFailure::Temporary(Cause::new("Provider not understood; see Gatepost's log"))
+            }
+            RefusalKind::Rejected => {
+                AuthFailure::NeedsAdmin(Cause::new("Provider refused the login; see Gatepost's log"))
+            }
+            RefusalKind::Temporary => {
+                AuthFailure::Temporary(Cause::new("Provider not available; try again later"))
+            }
+        }
+    }
+}
+
 /// How a [`Refusal`] is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
@@ -73,7 +99,8 @@ pub enum RefusalKind {
     NoStartTls,
     /// It wrote something that is not its protocol.
     NotUnderstood,
-    /// It does not take this token for this mailbox.
+    /// It does not take this token for this mailbox, or XOAUTH2 at all: a permanent reply to AUTH. A permanent reply
+    /// before AUTH is [`RefusalKind::Temporary`]: no other token would help.
     Rejected,
     /// It asks us to come back later.
     Temporary,

@@ -1,6 +1,6 @@
 //! The login dialogues of SMTP and POP3, as pure state machines: bytes in, values out.
 //!
-//! Nothing here touches a socket, a clock, a log or an account, and the crate's four dependencies (nom, bytes,
+//! Nothing here touches a socket, a clock, a log or an account, and the crate's three dependencies (nom,
 //! base64, zeroize) keep it so. Each protocol folder has the same four files: `command` and `reply`/`response`
 //! (the grammar), `server` (we, toward the mail client) and `client` (we, toward the provider). The protocols never
 //! import each other; they share [`line`], [`sasl`] and the contract in [`dialogue`].

@@ -33,12 +33,36 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
+/// Borrowed bytes of a command that carry a secret: a password, or base64 with one inside. They are wiped by the
+/// buffer that they lie in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretBytes<'a>(&'a [u8]);
+
+impl<'a> SecretBytes<'a> {
+    /// Marks the bytes.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The only door.
+    pub const fn expose(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for SecretBytes<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SecretBytes(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, SecretBytes};
 
     #[test]
     fn debug_never_shows_the_value() {
         assert_eq!(format!("{:?}", Secret::new(String::from("tanstaaf"))), "Secret(..)");
+        assert_eq!(format!("{:?}", SecretBytes::new(b"tanstaaf")), "SecretBytes(..)");
     }
 }

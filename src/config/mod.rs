@@ -1,18 +1,37 @@
 //! [`Config`]: what the YAML file says, valid by construction. Whoever holds one needs to check nothing.
+//!
+//! [`file`] reads the text into a tree that knows its lines, `section` reads the tree key by key, and the other files
+//! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
-pub mod file;
+mod capabilities;
+mod complaint;
+mod endpoint;
+mod file;
+mod limits;
 pub mod lint;
+mod listener;
+mod locate;
+mod oauth_client;
 pub mod provider;
+mod secret;
+mod section;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use gatepost_protocol::Protocol;
-use ipnet::IpNet;
+use thiserror::Error;
 
+use complaint::Complaints;
+use provider::ProviderReader;
+use section::{Field, Section};
+
+pub use capabilities::common_capabilities;
+pub use complaint::Complaint;
+pub(crate) use complaint::suggestion;
+pub use limits::Limits;
+pub use listener::{Listener, ListenerTls};
 pub use provider::Provider;
 
 /// Everything that the configuration file decides. Accounts are not in it: they live in the store alone.
@@ -32,35 +51,6 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// An address that mail programs connect to.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// Port 0 takes any free port (tests, demo).
-    pub address: SocketAddr,
-    /// How the client's side is encrypted.
-    pub tls: ListenerTls,
-    /// Whether a password is taken in clear: always on loopback without TLS, elsewhere only when the file says
-    /// `plaintext: allowed` and names the networks.
-    pub plaintext_allowed: bool,
-    /// The one provider of its accounts; any provider that offers the protocol where `None`.
-    pub provider: Option<String>,
-    /// Who may connect; everybody where empty.
-    pub allow_from: Vec<IpNet>,
-}
-
-/// How a listener encrypts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerTls {
-    /// From the first byte.
-    Implicit,
-    /// Not at all.
-    None,
-    /// By STARTTLS or STLS.
-    StartTls,
-}
-
 /// A certificate chain and its key, both PEM.
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
@@ -70,41 +60,153 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Caps and times. The defaults are safe; the file may change each.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Client connections in all.
-    pub connections: usize,
-    /// Client connections from one address (one /64 of IPv6).
-    pub connections_per_address: usize,
-    /// Wrong passwords on one connection before it is closed.
-    pub wrong_passwords: u32,
-    /// From the client's last credential byte to the verdict it hears. Devices hang up at 20 s.
-    pub login: Duration,
-    /// What the client itself may take before it is logged in, in all.
-    pub before_login: Duration,
-    /// After how long a wrong password is told, plus up to a quarter of jitter.
-    pub wrong_password_delay: Duration,
-    /// Silence in both directions after login, by protocol.
-    pub idle_smtp: Duration,
-    /// As above.
-    pub idle_pop3: Duration,
-    /// How long a stop waits for sessions that are logged in.
-    pub drain: Duration,
+/// There is no usable configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// No file was named, and none stands in the usual places.
+    #[error(
+        "there is no configuration file; looked for {}\nTo begin, copy config/gatepost.example.yaml to one of these \
+         places, or name a file with --config FILE or GATEPOST_CONFIG", listed(.places)
+    )]
+    NotFound {
+        /// Where it was looked for, in this order.
+        places: Vec<PathBuf>,
+    },
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {source}", path = .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file can be read, and says what cannot be.
+    #[error("{}", lines(.complaints))]
+    Wrong {
+        /// In the order of the file; at least one.
+        complaints: Vec<Complaint>,
+    },
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            connections_per_address: 50,
-            wrong_passwords: 3,
-            login: Duration::from_secs(15),
-            before_login: Duration::from_secs(60),
-            wrong_password_delay: Duration::from_secs(1),
-            idle_smtp: Duration::from_secs(10 * 60),
-            idle_pop3: Duration::from_secs(30 * 60),
-            drain: Duration::from_secs(30),
+/// What the file is read against.
+pub(crate) struct Surroundings<'a> {
+    /// Relative paths start here: the folder of the file.
+    folder: &'a Path,
+    /// The environment's variables.
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Config {
+    /// Finds the file (`path`, `$GATEPOST_CONFIG`, or the usual places) and reads it.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let path = locate::configuration_file(path, &environment)?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::parse(&path, &text, &environment)
+    }
+
+    /// Reads the text of the file at `path`. `environment` gives the value of a variable.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let at_once = |complaint| ConfigError::Wrong { complaints: vec![complaint] };
+        let surroundings = Surroundings { folder: path.parent().unwrap_or(Path::new("")), environment };
+        let root = file::parse(path, text).map_err(at_once)?;
+        let provider_reader = ProviderReader::new(&surroundings).map_err(at_once)?;
+        let complaints = Complaints::new(path);
+        let config = read(path, &Field::root(&root, &complaints), &provider_reader, &surroundings);
+        match (config, complaints.into_sorted()) {
+            (Some(config), complaints) if complaints.is_empty() => Ok(config),
+            (_, complaints) => Err(ConfigError::Wrong { complaints }),
         }
+    }
+}
+
+const PROVIDERS_EXAMPLE: &str =
+    "`providers:` with at least one, like `contoso: { preset: microsoft365, client_id: … }`";
+
+/// `None` only after a complaint.
+fn read(
+    path: &Path,
+    root: &Field<'_>,
+    provider_reader: &ProviderReader<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Option<Config> {
+    if root.node.is_nothing() {
+        root.complain(format!("says nothing; write {PROVIDERS_EXAMPLE}"));
+        return None;
+    }
+    let mut section = root.section()?;
+    let providers = read_providers(&mut section, provider_reader);
+    let listeners = match section.take("listeners") {
+        Some(field) => listener::read_all(&field, &providers),
+        None => listener::defaults(&providers),
+    };
+    let certificate =
+        section.take("certificate").and_then(|field| read_certificate(&field, surroundings.folder));
+    let state_dir = read_state(&mut section, surroundings);
+    let limits = limits::read(&mut section);
+    section.finish();
+    Some(Config {
+        path: path.to_owned(),
+        providers: providers.into_iter().filter_map(|(name, provider)| Some((name, provider?))).collect(),
+        listeners,
+        certificate,
+        state_dir: state_dir?,
+        limits,
+    })
+}
+
+fn read_providers(section: &mut Section<'_>, reader: &ProviderReader<'_>) -> listener::ReadProviders {
+    let Some(field) = section.require("providers", PROVIDERS_EXAMPLE) else { return BTreeMap::new() };
+    let entries = field.entries();
+    if entries.is_empty() {
+        field.complain(format!("has nothing in it; write {PROVIDERS_EXAMPLE}"));
+    }
+    entries
+        .into_iter()
+        .map(|(name, field)| (name.to_owned(), reader.read(name, &field).map(Arc::new)))
+        .collect()
+}
+
+fn read_certificate(field: &Field<'_>, folder: &Path) -> Option<CertificateFiles> {
+    let mut section = field.section()?;
+    let certificate =
+        section.require("certificate", "the PEM file with the certificate chain, the leaf first");
+    let key = section.require("key", "the PEM file with its private key");
+    section.finish();
+    let certificate = certificate.and_then(|field| field.readable_file(folder));
+    let key = key.and_then(|field| field.readable_file(folder));
+    Some(CertificateFiles { certificate: certificate?, key: key? })
+}
+
+fn read_state(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
+    if let Some(field) = section.take("state") {
+        return field.path(surroundings.folder);
+    }
+    let folder = locate::state_folder(surroundings.environment);
+    if folder.is_none() {
+        section
+            .field
+            .complain("`state` is missing, and there is no HOME to put it under; write `state: /a/folder`");
+    }
+    folder
+}
+
+fn listed(places: &[PathBuf]) -> String {
+    places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn lines(complaints: &[Complaint]) -> String {
+    complaints.iter().map(Complaint::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    /// Shows no variable: secrets are among them.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Surroundings").field("folder", &self.folder).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,19 @@
 //! [`Provider`]: where a provider's servers are and how one gets a token from it; the presets are data, embedded from
 //! `config/providers.yaml`.
 
-use gatepost_protocol::Protocol;
-use gatepost_protocol::secret::Secret;
-use url::Url;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use gatepost_protocol::Protocol;
+
+pub use super::endpoint::{Endpoint, UpstreamTls};
+pub use super::oauth_client::{GrantType, OAuthClient};
+
+use super::complaint::{Complaint, suggestion};
+use super::file::{self, Node};
+use super::section::{Field, Section};
+use super::{Surroundings, endpoint, oauth_client};
 use crate::tls::Trust;
 
 /// A mail provider with everything needed to get in.
@@ -32,56 +41,77 @@ impl Provider {
     }
 }
 
-/// A provider's mail server. There is no way to write one without verified TLS.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// The name that its certificate must carry.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// How TLS begins.
-    pub tls: UpstreamTls,
-    /// What a client is told before it logs in: what the provider is known to honour, without AUTH and STARTTLS.
-    pub capabilities: Vec<String>,
-    /// Sessions at once per mailbox; no cap where `None`.
-    pub sessions: Option<usize>,
-}
+/// The providers that Gatepost knows, as they stand in `config/providers.yaml`.
+const PRESETS: &str = include_str!("../../config/providers.yaml");
 
-/// How TLS begins toward a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamTls {
-    /// From the first byte.
-    Implicit,
-    /// By STARTTLS or STLS, and never without.
-    StartTls,
-}
-
-/// Gatepost as the provider's OAuth client.
+/// Reads providers; what is shared among them is read once.
 #[derive(Debug)]
-pub struct OAuthClient {
-    /// Which way tokens are got.
-    pub grant: GrantType,
-    /// Where the browser goes; only for [`GrantType::AuthorizationCode`].
-    pub authorization_endpoint: Option<Url>,
-    /// Where codes and refresh tokens are redeemed. Always https.
-    pub token_endpoint: Url,
-    /// The registered application.
-    pub client_id: String,
-    /// `None` for a public client. Read when the configuration is loaded.
-    pub client_secret: Option<Secret<String>>,
-    /// As the provider spells them.
-    pub scopes: Vec<String>,
-    /// Put into the authorization request as they are, for example `prompt=select_account`.
-    pub authorization_parameters: Vec<(String, String)>,
-    /// The host of the loopback redirect, `localhost` or `127.0.0.1`, as registered at the provider.
-    pub redirect_host: String,
+pub(super) struct ProviderReader<'a> {
+    surroundings: &'a Surroundings<'a>,
+    presets: Node,
+    /// By `ca_file`: reading the system's roots takes a moment.
+    trusts: RefCell<BTreeMap<Option<PathBuf>, Trust>>,
 }
 
-/// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantType {
-    /// A person consents in a browser; a refresh token keeps it going. With PKCE, always.
-    AuthorizationCode,
-    /// The application itself is trusted by the provider's admin. One token serves every mailbox.
-    ClientCredentials,
+impl<'a> ProviderReader<'a> {
+    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Result<Self, Complaint> {
+        let presets = file::parse(Path::new("config/providers.yaml"), PRESETS)?;
+        Ok(Self { surroundings, presets, trusts: RefCell::default() })
+    }
+
+    /// One entry of `providers`.
+    pub(super) fn read(&self, name: &str, written: &Field<'_>) -> Option<Provider> {
+        let node = self.with_preset(written)?;
+        let field = written.with_node(&node);
+        let mut section = field.section()?;
+        section.take("preset");
+        let oauth = oauth_client::read(&mut section, self.surroundings);
+        // `none` takes away what the preset has, for an application that may do only the other.
+        let used = |field: &Field<'_>| field.node.scalar() != Some("none");
+        let smtp_field = section.take("smtp").filter(used);
+        let pop3_field = section.take("pop3").filter(used);
+        let trust = self.trust(&mut section);
+        let has_endpoint = smtp_field.is_some() || pop3_field.is_some();
+        section.finish();
+
+        if !has_endpoint {
+            field.complain("has neither `smtp` nor `pop3`; write the server that mail programs are to reach");
+        }
+        let smtp = smtp_field.and_then(|field| endpoint::read(&field, Protocol::Smtp));
+        let pop3 = pop3_field.and_then(|field| endpoint::read(&field, Protocol::Pop3));
+        Some(Provider { name: name.to_owned(), oauth: oauth?, smtp, pop3, trust: trust? })
+    }
+
+    /// What the file says, laid on the preset that it names.
+    fn with_preset(&self, written: &Field<'_>) -> Option<Node> {
+        let Some(name) = written.section()?.take("preset") else {
+            return Some(written.node.clone());
+        };
+        let text = name.text()?;
+        if let Some(preset) = self.presets.find(text) {
+            return Some(preset.clone().moved_to(name.line).overlaid(written.node.clone()));
+        }
+        let names = self.presets.keys();
+        name.complain(format!("`{text}` is not a preset; {}", suggestion(text, names)));
+        None
+    }
+
+    fn trust(&self, section: &mut Section<'_>) -> Option<Trust> {
+        let field = section.take("ca_file");
+        let path = match &field {
+            Some(field) => Some(field.path(self.surroundings.folder)?),
+            None => None,
+        };
+        if let Some(trust) = self.trusts.borrow().get(&path) {
+            return Some(trust.clone());
+        }
+        match Trust::load(path.as_deref()) {
+            Ok(trust) => {
+                self.trusts.borrow_mut().insert(path, trust.clone());
+                return Some(trust);
+            }
+            Err(error) => field.as_ref().unwrap_or(&section.field).complain(error.to_string()),
+        }
+        None
+    }
 }

@@ -1,12 +1,16 @@
 //! Grants at rest: what a provider gave. One row per grant; a version that every change raises; a lease, so that one
 //! process at a time refreshes (invariant 8).
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::secret::Secret;
+use sqlx::FromRow;
 
-use super::{Store, StoreError};
+use super::seal::Record;
+use super::{Store, StoreError, milliseconds, system_time};
 use crate::account::AccountId;
+use crate::crash_point::crash_point;
 
 /// Whose grant it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +19,24 @@ pub enum GrantKey {
     Account(AccountId),
     /// The application's own token at a provider (client credentials).
     Provider(String),
+}
+
+impl GrantKey {
+    fn account(&self) -> Option<i64> {
+        match self {
+            Self::Account(AccountId(id)) => Some(*id),
+            Self::Provider(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for GrantKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(AccountId(id)) => write!(formatter, "account:{id}"),
+            Self::Provider(name) => write!(formatter, "provider:{name}"),
+        }
+    }
 }
 
 /// What a provider gave.
@@ -56,14 +78,42 @@ pub struct NewTokens {
 impl Store {
     /// The grant, opened.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
-        let _ = key;
-        unimplemented!()
+        let row: Option<GrantRow> = sqlx::query_as(
+            "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused
+             FROM grants WHERE owner = $1",
+        )
+        .bind(key.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| self.opened(key, row)).transpose()
     }
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
-        let _ = (key, tokens);
-        unimplemented!()
+        let sealed = self.sealed(key, tokens)?;
+        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let versions: Vec<i64> = sqlx::query_scalar(
+            "INSERT INTO grants
+                 (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity)
+             VALUES ($1, $2, 1, $3, $4, $5, $6, $7)
+             ON CONFLICT (owner) DO UPDATE SET
+                 version = grants.version + 1, refresh_token_sealed = excluded.refresh_token_sealed,
+                 access_token_sealed = excluded.access_token_sealed, expires_at = excluded.expires_at,
+                 scopes = excluded.scopes, identity = excluded.identity,
+                 refused = NULL, lease_holder = NULL, lease_until = NULL
+             RETURNING version",
+        )
+        .bind(key.to_string())
+        .bind(key.account())
+        .bind(sealed.refresh_token)
+        .bind(sealed.access_token)
+        .bind(milliseconds(tokens.expires_at))
+        .bind(tokens.scopes.join(" "))
+        .bind(&tokens.identity)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(gone)?;
+        versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
     /// Commits a refresh of version `read`; `None` when the grant changed meanwhile. Ends the lease.
@@ -73,14 +123,42 @@ impl Store {
         read: i64,
         tokens: &NewTokens,
     ) -> Result<Option<i64>, StoreError> {
-        let _ = (key, read, tokens);
-        unimplemented!()
+        let sealed = self.sealed(key, tokens)?;
+        crash_point("before-commit");
+        let done = sqlx::query(
+            "UPDATE grants SET
+                 version = version + 1, refresh_token_sealed = COALESCE($3, refresh_token_sealed),
+                 access_token_sealed = $4, expires_at = $5,
+                 scopes = CASE WHEN $6 = '' THEN scopes ELSE $6 END, identity = COALESCE($7, identity),
+                 refused = NULL, lease_holder = NULL, lease_until = NULL
+             WHERE owner = $1 AND version = $2",
+        )
+        .bind(key.to_string())
+        .bind(read)
+        .bind(sealed.refresh_token)
+        .bind(sealed.access_token)
+        .bind(milliseconds(tokens.expires_at))
+        .bind(tokens.scopes.join(" "))
+        .bind(&tokens.identity)
+        .execute(&self.pool)
+        .await?;
+        crash_point("after-commit");
+        Ok((done.rows_affected() == 1).then_some(read + 1))
     }
 
-    /// Notes that the provider refused version `read` for good; changes nothing when the grant changed meanwhile.
+    /// Notes that the provider refused version `read` for good; changes nothing when the grant changed meanwhile. Ends the
+    /// lease, and raises the version, so that whoever waited with the old one looks again instead of asking again.
     pub async fn mark_refused(&self, key: &GrantKey, read: i64, reason: &str) -> Result<(), StoreError> {
-        let _ = (key, read, reason);
-        unimplemented!()
+        sqlx::query(
+            "UPDATE grants SET version = version + 1, refused = $3, lease_holder = NULL, lease_until = NULL
+             WHERE owner = $1 AND version = $2",
+        )
+        .bind(key.to_string())
+        .bind(read)
+        .bind(reason)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Takes the right to refresh version `read` until `duration` from now; false while another process holds it or
@@ -92,13 +170,273 @@ impl Store {
         holder: &str,
         duration: Duration,
     ) -> Result<bool, StoreError> {
-        let _ = (key, read, holder, duration);
-        unimplemented!()
+        self.lease_grant_at(SystemTime::now(), key, read, holder, duration).await
     }
 
     /// Gives the lease back after a failed refresh.
     pub async fn release_grant(&self, key: &GrantKey, holder: &str) -> Result<(), StoreError> {
-        let _ = (key, holder);
-        unimplemented!()
+        sqlx::query(
+            "UPDATE grants SET lease_holder = NULL, lease_until = NULL WHERE owner = $1 AND lease_holder = $2",
+        )
+        .bind(key.to_string())
+        .bind(holder)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn lease_grant_at(
+        &self,
+        now: SystemTime,
+        key: &GrantKey,
+        read: i64,
+        holder: &str,
+        duration: Duration,
+    ) -> Result<bool, StoreError> {
+        // Everybody leases for the same time, so a lease that ends later than ours would is from before the clock was set
+        // back; waiting for it could take hours.
+        let done = sqlx::query(
+            "UPDATE grants SET lease_holder = $3, lease_until = $4
+             WHERE owner = $1 AND version = $2 AND (lease_until IS NULL OR lease_until <= $5 OR lease_until > $4)",
+        )
+        .bind(key.to_string())
+        .bind(read)
+        .bind(holder)
+        .bind(milliseconds(now + duration))
+        .bind(milliseconds(now))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    fn sealed(&self, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
+        let owner = key.to_string();
+        let refresh_token = tokens.refresh_token.as_ref();
+        Ok(SealedTokens {
+            refresh_token: refresh_token.map(|token| self.seal(refresh_record(&owner), token)).transpose()?,
+            access_token: self.seal(access_record(&owner), &tokens.access_token)?,
+        })
+    }
+
+    fn opened(&self, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
+        let owner = key.to_string();
+        let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
+        Ok(Grant {
+            key: key.clone(),
+            version: row.version,
+            refresh_token: refresh_token
+                .map(|sealed| self.unseal(refresh_record(&owner), &sealed))
+                .transpose()?,
+            access_token: access_token
+                .map(|sealed| self.unseal(access_record(&owner), &sealed))
+                .transpose()?,
+            expires_at: row.expires_at.map(system_time),
+            scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
+            identity: row.identity,
+            refused: row.refused,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct GrantRow {
+    version: i64,
+    refresh_token_sealed: Option<Vec<u8>>,
+    access_token_sealed: Option<Vec<u8>>,
+    expires_at: Option<i64>,
+    scopes: String,
+    identity: Option<String>,
+    refused: Option<String>,
+}
+
+struct SealedTokens {
+    refresh_token: Option<Vec<u8>>,
+    access_token: Vec<u8>,
+}
+
+fn refresh_record(owner: &str) -> Record<'_> {
+    Record { table: "grants", column: "refresh_token", key: owner }
+}
+
+fn access_record(owner: &str) -> Record<'_> {
+    Record { table: "grants", column: "access_token", key: owner }
+}
+
+/// A grant for an account that was removed while its owner consented.
+fn gone(error: sqlx::Error) -> StoreError {
+    match error.as_database_error() {
+        Some(database) if database.is_foreign_key_violation() => StoreError::AccountGone,
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::tests::open;
+    use super::*;
+
+    const TEN: Duration = Duration::from_secs(10);
+
+    fn key() -> GrantKey {
+        GrantKey::Provider("contoso".to_owned())
+    }
+
+    fn tokens(access: &str, refresh: Option<&str>) -> NewTokens {
+        NewTokens {
+            access_token: Secret::new(access.to_owned()),
+            refresh_token: refresh.map(|token| Secret::new(token.to_owned())),
+            expires_at: system_time(1_700_000_000_123),
+            scopes: Vec::new(),
+            identity: None,
+        }
+    }
+
+    /// Access token, refresh token.
+    fn opened(grant: &Grant) -> (Option<&str>, Option<&str>) {
+        (
+            grant.access_token.as_ref().map(|token| token.expose().as_str()),
+            grant.refresh_token.as_ref().map(|token| token.expose().as_str()),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_grant_comes_back_as_it_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        assert!(store.grant(&key()).await.unwrap().is_none());
+        let given = NewTokens {
+            scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
+            identity: Some("ann@example.com".to_owned()),
+            ..tokens("a1", Some("r1"))
+        };
+        assert_eq!(store.replace_grant(&key(), &given).await.unwrap(), 1);
+        let grant = store.grant(&key()).await.unwrap().unwrap();
+        assert_eq!(opened(&grant), (Some("a1"), Some("r1")));
+        assert_eq!((grant.version, grant.expires_at), (1, Some(given.expires_at)));
+        assert_eq!((grant.scopes, grant.identity, grant.refused), (given.scopes, given.identity, None));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_keeps_what_the_answer_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let given = NewTokens {
+            scopes: vec!["mail".to_owned()],
+            identity: Some("ann".to_owned()),
+            ..tokens("a1", Some("r1"))
+        };
+        store.replace_grant(&key(), &given).await.unwrap();
+        assert_eq!(store.commit_refresh(&key(), 1, &tokens("a2", None)).await.unwrap(), Some(2));
+        let grant = store.grant(&key()).await.unwrap().unwrap();
+        assert_eq!(opened(&grant), (Some("a2"), Some("r1")));
+        assert_eq!((grant.version, grant.scopes, grant.identity), (2, given.scopes, given.identity));
+        assert_eq!(store.commit_refresh(&key(), 2, &tokens("a3", Some("r3"))).await.unwrap(), Some(3));
+        assert_eq!(opened(&store.grant(&key()).await.unwrap().unwrap()), (Some("a3"), Some("r3")));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_of_an_old_version_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        assert_eq!(store.replace_grant(&key(), &tokens("a2", None)).await.unwrap(), 2);
+        assert_eq!(store.commit_refresh(&key(), 1, &tokens("late", Some("late"))).await.unwrap(), None);
+        store.mark_refused(&key(), 1, "invalid_grant").await.unwrap();
+        let grant = store.grant(&key()).await.unwrap().unwrap();
+        assert_eq!((opened(&grant), grant.version, &grant.refused), ((Some("a2"), None), 2, &None));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_keeps_the_tokens_and_a_new_grant_clears_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        store.mark_refused(&key(), 1, "invalid_grant").await.unwrap();
+        let grant = store.grant(&key()).await.unwrap().unwrap();
+        assert_eq!(opened(&grant), (Some("a1"), Some("r1")));
+        assert_eq!((grant.version, grant.refused.as_deref()), (2, Some("invalid_grant")));
+        assert!(!store.lease_grant(&key(), 1, "late", TEN).await.unwrap(), "looks again first");
+        assert_eq!(store.replace_grant(&key(), &tokens("a3", Some("r3"))).await.unwrap(), 3);
+        assert_eq!(store.grant(&key()).await.unwrap().unwrap().refused, None);
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_holds_the_lease_until_it_runs_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let noon = system_time(1_700_000_000_000);
+        let lease = async |now, version, holder| {
+            store.lease_grant_at(now, &key(), version, holder, TEN).await.unwrap()
+        };
+        assert!(!lease(noon, 1, "one").await, "there is no grant");
+        store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        assert!(!lease(noon, 2, "one").await, "there is no such version");
+        assert!(lease(noon, 1, "one").await);
+        assert!(!lease(noon + TEN / 2, 1, "two").await, "held");
+        assert!(!lease(noon, 1, "one").await, "held, by a task of the same process");
+        assert!(lease(noon + TEN, 1, "two").await, "the first one died");
+        store.release_grant(&key(), "one").await.unwrap();
+        assert!(!lease(noon + TEN, 1, "three").await, "not the first one's to give back");
+        store.release_grant(&key(), "two").await.unwrap();
+        assert!(lease(noon + TEN, 1, "three").await);
+        assert!(lease(noon - TEN, 1, "four").await, "the clock was set back");
+    }
+
+    #[tokio::test]
+    async fn every_new_version_ends_the_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        assert!(store.lease_grant(&key(), 1, "one", TEN).await.unwrap());
+        store.commit_refresh(&key(), 1, &tokens("a2", None)).await.unwrap();
+        assert!(store.lease_grant(&key(), 2, "two", TEN).await.unwrap());
+        store.replace_grant(&key(), &tokens("a3", None)).await.unwrap();
+        assert!(store.lease_grant(&key(), 3, "three", TEN).await.unwrap());
+        store.mark_refused(&key(), 3, "invalid_grant").await.unwrap();
+        assert!(store.lease_grant(&key(), 4, "four", TEN).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn of_many_at_once_one_gets_the_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (open(folder.path()).await.unwrap(), open(folder.path()).await.unwrap());
+        ours.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            let store = if number % 2 == 0 { ours.clone() } else { theirs.clone() };
+            tasks.spawn(async move { store.lease_grant(&key(), 1, &number.to_string(), TEN).await.unwrap() });
+        }
+        assert_eq!(tasks.join_all().await.into_iter().filter(|&held| held).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_row_copied_to_another_owner_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        sqlx::query("UPDATE grants SET owner = 'provider:fabrikam'").execute(&store.pool).await.unwrap();
+        let other = GrantKey::Provider("fabrikam".to_owned());
+        let refused = store.grant(&other).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Forged { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_token_moved_to_the_other_column_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
+        let swap = "UPDATE grants SET access_token_sealed = refresh_token_sealed";
+        sqlx::query(swap).execute(&store.pool).await.unwrap();
+        assert!(matches!(store.grant(&key()).await, Err(StoreError::Forged { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_gone_gets_no_grant() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let refused = store.replace_grant(&GrantKey::Account(AccountId(7)), &tokens("a1", None)).await;
+        assert!(matches!(refused, Err(StoreError::AccountGone)), "{refused:?}");
     }
 }

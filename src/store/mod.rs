@@ -1,39 +1,434 @@
 //! [`Store`]: accounts, credentials and grants at rest, in one SQLite file; secrets are sealed before they get here.
+//!
+//! Rules: no transaction is held while anything but the store is waited for; what a statement decides on is part of that
+//! statement, because other processes write too; a write is on disk (`synchronous=FULL`) before it is called done.
 
 pub mod accounts;
+pub mod apply;
 pub mod credentials;
 pub mod grants;
-pub mod key;
-pub mod seal;
 
-use std::path::Path;
+mod folder;
+mod key;
+mod seal;
 
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gatepost_protocol::secret::Secret;
+use sqlx::migrate::MigrateError;
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use thiserror::Error;
+use tokio::sync::Mutex;
+
+use key::KeySource;
+use seal::{Record, Sealer};
+
+/// How long a statement waits for another writer. Well below the 15 s that a login has.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTIONS: u32 = 4;
+const KEY_CHECK: Record<'static> = Record { table: "meta", column: "value", key: "key_check" };
 
 /// The open store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: sqlx::SqlitePool,
-    sealer: std::sync::Arc<seal::Sealer>,
+    pool: SqlitePool,
+    sealer: Arc<Sealer>,
+    /// Asked for `data_version` alone: the number only means something on one and the same connection.
+    watcher: Arc<Mutex<SqliteConnection>>,
 }
 
 /// The store cannot be used, or could not do what was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// stub
-    #[error("stub")]
-    Stub,
+    /// The address is taken.
+    #[error("{address} is there already for provider {provider}")]
+    AccountExists {
+        /// The mailbox.
+        address: String,
+        /// From the configuration file.
+        provider: String,
+    },
+    /// It was removed meanwhile.
+    #[error("the account was removed meanwhile")]
+    AccountGone,
+    /// SQLite failed.
+    #[error("the store does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Others can read the key.
+    #[error(
+        "others can read the master key {} (mode {mode:04o}); if nobody has, run: chmod 600 {}",
+        key.display(), key.display()
+    )]
+    ExposedKey {
+        /// The file.
+        key: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file or folder of the store is not accessible.
+    #[error("{what} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A sealed value does not open although the key is right.
+    #[error(
+        "a record of the store was changed or moved from outside ({record}); restore the store from a backup"
+    )]
+    Forged {
+        /// Table, key and column.
+        record: String,
+    },
+    /// Not a key.
+    #[error("{} is not a master key: 32 octets in base64 are expected, as in what `openssl rand -base64 32` prints",
+        key.display())]
+    MalformedKey {
+        /// The file.
+        key: PathBuf,
+    },
+    /// There is data, and no key.
+    #[error(
+        "{} is there, but not its master key {}; without it nothing in there opens. Put the key back from the \
+         backup, or name it by GATEPOST_KEY_FILE. To begin anew (every account is connected again), move {} away",
+        database.display(), key.display(), database.display()
+    )]
+    MissingKey {
+        /// The file that is missing.
+        key: PathBuf,
+        /// The store.
+        database: PathBuf,
+    },
+    /// The tables are not as expected.
+    #[error("{} cannot be brought up to date: {source}", database.display())]
+    Migration {
+        /// The store.
+        database: PathBuf,
+        /// What went wrong.
+        source: MigrateError,
+    },
+    /// A newer program has been here.
+    #[error("{} was made by a newer Gatepost; use that one, or restore the backup made before the update",
+        database.display())]
+    Newer {
+        /// The store.
+        database: PathBuf,
+    },
+    /// The key was named, and is not there.
+    #[error("the master key {} is not there; Gatepost makes none where GATEPOST_KEY_FILE or systemd names one. \
+         For a new store, make it: (umask 077; openssl rand -base64 32 > {})", key.display(), key.display())]
+    NoKeyFile {
+        /// The file that was named.
+        key: PathBuf,
+    },
+    /// Run as somebody else than the daemon.
+    #[error(
+        "the state folder {} belongs to {owner}, and this runs as {user}; run it as that user: sudo -u {owner} gatepost …",
+        folder.display()
+    )]
+    OtherUser {
+        /// The state folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who we are.
+        user: String,
+    },
+    /// A user name has as many passwords as it may.
+    #[error(
+        "user name {user_name} has {} passwords at provider {provider} already; revoke one first, or choose another user name",
+        credentials::MAX_PER_USER_NAME
+    )]
+    TooManyCredentials {
+        /// What devices type.
+        user_name: String,
+        /// From the configuration file.
+        provider: String,
+    },
+    /// Others can write into the state folder.
+    #[error("others can write into the state folder {}; run: chmod go-w {}", folder.display(), folder.display())]
+    WritableFolder {
+        /// The state folder.
+        folder: PathBuf,
+    },
+    /// The key belongs to another store.
+    #[error(
+        "the master key {} is not the one that {} was made with; put the right key there, or name it by GATEPOST_KEY_FILE",
+        key.display(), database.display()
+    )]
+    WrongKey {
+        /// Where the key was read.
+        key: PathBuf,
+        /// The store.
+        database: PathBuf,
+    },
+}
+
+impl StoreError {
+    fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { what, path: path.to_owned(), source }
+    }
 }
 
 impl Store {
     /// Opens the store in the state folder, making folder, key and file at the first start.
     pub async fn open(state_dir: &Path) -> Result<Self, StoreError> {
-        let _ = state_dir;
-        unimplemented!()
+        let source = KeySource::find(state_dir, |name| std::env::var_os(name));
+        Self::open_under(state_dir, &source).await
+    }
+
+    /// Key before data, always: a crash in between leaves a key without data, which the next start takes up.
+    async fn open_under(state_dir: &Path, source: &KeySource) -> Result<Self, StoreError> {
+        folder::prepare(state_dir)?;
+        let _lock = folder::lock(state_dir).await?;
+        let database = state_dir.join("gatepost.db");
+        let key = source.load(&database)?;
+        folder::make_database(&database)?;
+        crate::crash_point::crash_point("database-made");
+        let options = SqliteConnectOptions::new()
+            .filename(&database)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let watcher = SqliteConnection::connect_with(&options).await?;
+        let pool = PoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!().run(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+                StoreError::Newer { database: database.clone() }
+            }
+            source => StoreError::Migration { database: database.clone(), source },
+        })?;
+        crate::crash_point::crash_point("tables-made");
+        let wrong_key = || StoreError::WrongKey { key: source.path().to_owned(), database: database.clone() };
+        let sealer = Sealer::new(&key).map_err(|_| wrong_key())?;
+        let store = Self { pool, sealer: Arc::new(sealer), watcher: Arc::new(Mutex::new(watcher)) };
+        if store.key_fits().await? { Ok(store) } else { Err(wrong_key()) }
+    }
+
+    /// Closes the file in good order; whatever is asked afterwards fails.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// A number that changes whenever any process commits (SQLite's `data_version`): cheap to ask every second.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
-        unimplemented!()
+        let mut watcher = self.watcher.lock().await;
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?)
+    }
+
+    /// Begins as a writer: a reader that turns into one fails where another process wrote in between.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Whether the check record opens. It is written while the store holds no other secret, and never replaced.
+    async fn key_fits(&self) -> Result<bool, StoreError> {
+        let check = self.seal(KEY_CHECK, &Secret::new("gatepost".to_owned()))?;
+        sqlx::query(
+            "INSERT INTO meta (name, value_sealed) SELECT $1, $2
+             WHERE NOT EXISTS (SELECT 1 FROM credentials) AND NOT EXISTS (SELECT 1 FROM grants)
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(KEY_CHECK.key)
+        .bind(check)
+        .execute(&self.pool)
+        .await?;
+        let row = sqlx::query("SELECT value_sealed FROM meta WHERE name = $1")
+            .bind(KEY_CHECK.key)
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or_else(|| StoreError::Forged { record: KEY_CHECK.to_string() })?;
+        Ok(self.sealer.open(KEY_CHECK, row.try_get("value_sealed")?).is_ok())
+    }
+
+    fn seal(&self, record: Record<'_>, value: &Secret<String>) -> Result<Vec<u8>, StoreError> {
+        self.sealer.seal(record, value).map_err(|_| StoreError::Forged { record: record.to_string() })
+    }
+
+    fn unseal(&self, record: Record<'_>, sealed: &[u8]) -> Result<Secret<String>, StoreError> {
+        self.sealer.open(record, sealed).map_err(|_| StoreError::Forged { record: record.to_string() })
+    }
+}
+
+/// As it stands in the store.
+fn milliseconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn system_time(milliseconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use super::grants::{GrantKey, NewTokens};
+    use super::*;
+
+    /// A store in the folder whatever the environment of the test says about keys.
+    pub(crate) async fn open(folder: &Path) -> Result<Store, StoreError> {
+        Store::open_under(folder, &KeySource::StateFolder(folder.join("master.key"))).await
+    }
+
+    fn tokens() -> NewTokens {
+        NewTokens {
+            access_token: Secret::new("tanstaaf-access".to_owned()),
+            refresh_token: Some(Secret::new("tanstaaf-refresh".to_owned())),
+            expires_at: SystemTime::now(),
+            scopes: Vec::new(),
+            identity: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn data_without_its_key_stays_shut_and_gets_no_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path()).await.unwrap());
+        let key = folder.path().join("master.key");
+        fs::rename(&key, folder.path().join("lost")).unwrap();
+        let refused = open(folder.path()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::MissingKey { .. }), "{refused}");
+        assert!(refused.to_string().contains(&key.display().to_string()), "{refused}");
+        assert!(!key.exists(), "a new key over old data");
+        fs::rename(folder.path().join("lost"), &key).unwrap();
+        open(folder.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wrong_key_is_told_at_once_by_file() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        drop(open(folder.path()).await.unwrap());
+        drop(open(other.path()).await.unwrap());
+        fs::rename(other.path().join("master.key"), folder.path().join("master.key")).unwrap();
+        let refused = open(folder.path()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::WrongKey { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_lost_its_check_record_is_not_given_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&GrantKey::Provider("contoso".into()), &tokens()).await.unwrap();
+        sqlx::query("DELETE FROM meta").execute(&store.pool).await.unwrap();
+        let refused = open(folder.path()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Forged { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_the_first_start_is_completed() {
+        // After the key; after the empty database file; after the tables, before the check record.
+        for stage in 0..3 {
+            let folder = tempfile::tempdir().unwrap();
+            let store = open(folder.path()).await.unwrap();
+            if stage == 2 {
+                sqlx::query("DELETE FROM meta").execute(&store.pool).await.unwrap();
+            }
+            store.pool.close().await;
+            drop(store);
+            if stage < 2 {
+                fs::remove_file(folder.path().join("gatepost.db")).unwrap();
+            }
+            if stage == 1 {
+                folder::make_database(&folder.path().join("gatepost.db")).unwrap();
+            }
+            open(folder.path()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn first_starts_at_the_same_time_get_the_same_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two, three) = tokio::join!(open(folder.path()), open(folder.path()), open(folder.path()));
+        let key = GrantKey::Provider("contoso".into());
+        one.unwrap().replace_grant(&key, &tokens()).await.unwrap();
+        for store in [two.unwrap(), three.unwrap()] {
+            assert!(store.grant(&key).await.unwrap().is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_store_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, x'00', 0)",
+        )
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        let refused = open(folder.path()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Newer { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_data_version_changes_with_every_commit_of_anybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (open(folder.path()).await.unwrap(), open(folder.path()).await.unwrap());
+        let key = GrantKey::Provider("contoso".into());
+        let mut seen = ours.data_version().await.unwrap();
+        assert_eq!(ours.data_version().await.unwrap(), seen, "nothing happened");
+        for writer in [&ours, &theirs, &ours] {
+            writer.replace_grant(&key, &tokens()).await.unwrap();
+            let now = ours.data_version().await.unwrap();
+            assert_ne!(now, seen);
+            seen = now;
+        }
+    }
+
+    #[tokio::test]
+    async fn commits_are_on_disk_and_files_are_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        for (pragma, value) in [("synchronous", "2"), ("foreign_keys", "1"), ("journal_mode", "wal")] {
+            let told: String = sqlx::query_scalar(
+                "SELECT CAST(value AS TEXT) FROM (
+                 SELECT 'synchronous' AS name, synchronous AS value FROM pragma_synchronous
+                 UNION ALL SELECT 'foreign_keys', foreign_keys FROM pragma_foreign_keys
+                 UNION ALL SELECT 'journal_mode', journal_mode FROM pragma_journal_mode) WHERE name = $1",
+            )
+            .bind(pragma)
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+            assert_eq!(told, value, "{pragma}");
+        }
+        #[cfg(unix)]
+        for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+        }
+    }
+
+    #[tokio::test]
+    async fn no_token_is_readable_in_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        store.replace_grant(&GrantKey::Provider("contoso".into()), &tokens()).await.unwrap();
+        let mut read = 0;
+        for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+            let octets = fs::read(entry.path()).unwrap();
+            assert!(!octets.windows(8).any(|window| window == b"tanstaaf"), "{}", entry.path().display());
+            read += octets.windows(16).filter(|window| window == b"provider:contoso").count();
+        }
+        assert_ne!(read, 0, "the row itself is found");
     }
 }

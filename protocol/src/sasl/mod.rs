@@ -1,6 +1,22 @@
-//! stub
+//! SASL without a protocol round it: the two mechanisms that old programs log in with ([`Exchange`]), and the message that
+//! we log in with ([`Xoauth2`]). What comes in is base64 lines; the protocol adds `334 ` or `+ `.
 
-use crate::secret::Secret;
+mod base64;
+mod challenge;
+mod login;
+mod plain;
+mod xoauth2;
+
+use std::str;
+
+pub use self::xoauth2::{ForbiddenByte, Xoauth2};
+
+use self::login::Login;
+use crate::failure::AuthFailure;
+use crate::secret::{Secret, SecretBytes};
+
+/// The longest line with SASL data in octets, its terminator included: RFC 4954, section 4.
+pub const LINE_LIMIT: usize = 12_288;
 
 /// What a mail client logs in with.
 #[derive(Clone, Debug)]
@@ -11,20 +27,205 @@ pub struct Credentials {
     pub password: Secret<String>,
 }
 
-/// A user name and a token that can be put into an XOAUTH2 message: neither has a control character.
-#[derive(Clone, Debug)]
-pub struct Xoauth2 {
-    user_name: String,
-    token: Secret<String>,
+impl Credentials {
+    /// A name that nobody can have and an empty password are wrong credentials like any others.
+    pub(crate) fn new(user_name: &[u8], password: &[u8]) -> Result<Self, AuthFailure> {
+        let user_name = str::from_utf8(user_name).map_err(|_| AuthFailure::WrongCredentials)?;
+        if !(1..=255).contains(&user_name.len())
+            || user_name.chars().any(char::is_control)
+            || password.is_empty()
+            || password.contains(&0)
+        {
+            return Err(AuthFailure::WrongCredentials);
+        }
+        let password = str::from_utf8(password).map_or_else(|_| from_latin_1(password), str::to_owned);
+        Ok(Self { user_name: user_name.to_owned(), password: Secret::new(password) })
+    }
 }
 
-/// The user name or the token carries a byte that would break out of its field (0x01 separates them).
+/// A mechanism that a mail client may use. NTLM, GSSAPI and the challenge-response ones are never offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ForbiddenByte;
+pub enum Mechanism {
+    /// User name and password one after the other; .NET knows no other.
+    Login,
+    /// User name and password in one message: RFC 4616.
+    Plain,
+}
 
-impl Xoauth2 {
-    /// stub
-    pub fn new(user_name: String, token: Secret<String>) -> Result<Self, ForbiddenByte> {
-        Ok(Self { user_name, token })
+impl Mechanism {
+    /// Every mechanism, in the order in which they are offered.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Login];
+
+    /// The name in any case (.NET sends `login`), if it is one of ours.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|mechanism| name.eq_ignore_ascii_case(mechanism.name().as_bytes()))
+    }
+
+    /// The name as it is offered.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "LOGIN",
+            Self::Plain => "PLAIN",
+        }
+    }
+}
+
+/// One login attempt, server side. A new attempt is a new value, so nothing is left over from the one before.
+#[derive(Debug)]
+pub struct Exchange(State);
+
+#[derive(Debug)]
+enum State {
+    Login(Login),
+    Plain,
+}
+
+/// Where an [`Exchange`] has got to.
+#[derive(Debug)]
+pub enum Progress {
+    /// Send [`Exchange::challenge`] and feed the answer to [`Exchange::respond`].
+    Challenge(Exchange),
+    /// It is over.
+    Finished(Result<Credentials, AuthFailure>),
+}
+
+impl Exchange {
+    /// Begins; for LOGIN the initial response is the user name, so only the password is asked for.
+    pub fn begin(mechanism: Mechanism, initial_response: Option<SecretBytes<'_>>) -> Progress {
+        let exchange = Self(match mechanism {
+            Mechanism::Login => State::Login(Login::AwaitUserName),
+            Mechanism::Plain => State::Plain,
+        });
+        match initial_response {
+            None => Progress::Challenge(exchange),
+            Some(response) => exchange.respond(response.expose()),
+        }
+    }
+
+    /// What is sent to the client, in base64; empty for PLAIN.
+    pub fn challenge(&self) -> &'static str {
+        match &self.0 {
+            State::Login(login) => login.challenge(),
+            State::Plain => "",
+        }
+    }
+
+    /// Takes a line from the client: base64, or `*` to give up.
+    pub fn respond(self, line: &[u8]) -> Progress {
+        if line.trim_ascii() == b"*" {
+            return Progress::Finished(Err(AuthFailure::Cancelled));
+        }
+        let Ok(response) = base64::decode(line) else {
+            return Progress::Finished(Err(AuthFailure::Malformed));
+        };
+        match self.0 {
+            State::Plain => Progress::Finished(plain::credentials(&response)),
+            State::Login(login) => match login.respond(&response) {
+                Ok(login) => Progress::Challenge(Self(State::Login(login))),
+                Err(result) => Progress::Finished(result),
+            },
+        }
+    }
+}
+
+/// In Latin-1 each byte is the character of the same number. The room is made first: growing would leave a copy behind.
+fn from_latin_1(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().copied().map(char::from));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credentials, Exchange, Mechanism, Progress};
+    use crate::failure::AuthFailure;
+    use crate::secret::SecretBytes;
+
+    /// Answers every challenge with the next line, and gives what was asked and how it ended.
+    fn run(
+        mechanism: Mechanism,
+        initial_response: Option<&[u8]>,
+        lines: &[&[u8]],
+    ) -> (Vec<&'static str>, Option<Result<(String, String), AuthFailure>>) {
+        let mut asked = Vec::new();
+        let mut lines = lines.iter();
+        let mut progress = Exchange::begin(mechanism, initial_response.map(SecretBytes::new));
+        loop {
+            match progress {
+                Progress::Challenge(exchange) => {
+                    asked.push(exchange.challenge());
+                    let Some(line) = lines.next() else { return (asked, None) };
+                    progress = exchange.respond(line);
+                }
+                Progress::Finished(result) => {
+                    let result = result
+                        .map(|Credentials { user_name, password }| (user_name, password.expose().clone()));
+                    return (asked, Some(result));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_log_in_gives_the_same_credentials() {
+        let (user, pass) = ("VXNlcm5hbWU6", "UGFzc3dvcmQ6");
+        let table: [(Mechanism, Option<&[u8]>, &[&[u8]], &[&str]); 6] = [
+            (Mechanism::Plain, Some(b"AHRpbQB0YW5zdGFhZg=="), &[], &[]),
+            (Mechanism::Plain, Some(b"AHRpb QB0YW5zdGFhZg"), &[], &[]),
+            (Mechanism::Plain, None, &[b"AHRpbQB0YW5zdGFhZg=="], &[""]),
+            (Mechanism::Login, None, &[b"dGlt", b"dGFuc3RhYWY="], &[user, pass]),
+            (Mechanism::Login, Some(b"dGlt"), &[b"dGFuc3RhYWY"], &[pass]),
+            (Mechanism::Login, Some(b"dGlt"), &[b"dGFuc3RhYWY= "], &[pass]),
+        ];
+        for (mechanism, initial_response, lines, prompts) in table {
+            let (asked, result) = run(mechanism, initial_response, lines);
+            assert_eq!(asked, prompts);
+            assert_eq!(result, Some(Ok(("tim".to_owned(), "tanstaaf".to_owned()))));
+        }
+    }
+
+    #[test]
+    fn an_exchange_ends_where_the_client_errs_or_gives_up() {
+        let table: [(Mechanism, Option<&[u8]>, &[&[u8]], AuthFailure); 8] = [
+            (Mechanism::Plain, None, &[b"*"], AuthFailure::Cancelled),
+            (Mechanism::Login, None, &[b"*"], AuthFailure::Cancelled),
+            (Mechanism::Login, None, &[b"dGlt", b"*"], AuthFailure::Cancelled),
+            (Mechanism::Plain, Some(b"="), &[], AuthFailure::Malformed),
+            (Mechanism::Plain, None, &[b"%%%"], AuthFailure::Malformed),
+            (Mechanism::Login, None, &[b"dGlt", b"%%%"], AuthFailure::Malformed),
+            (Mechanism::Login, None, &[b"", b"dGFuc3RhYWY="], AuthFailure::WrongCredentials),
+            (Mechanism::Login, None, &[b"dGlt", b""], AuthFailure::WrongCredentials),
+        ];
+        for (mechanism, initial_response, lines, failure) in table {
+            assert_eq!(run(mechanism, initial_response, lines).1, Some(Err(failure)));
+        }
+    }
+
+    #[test]
+    fn mechanisms_are_known_in_any_case() {
+        assert_eq!(Mechanism::parse(b"login"), Some(Mechanism::Login));
+        assert_eq!(Mechanism::parse(b"Plain"), Some(Mechanism::Plain));
+        for name in [&b"NTLM"[..], b"GSSAPI", b"CRAM-MD5", b"XOAUTH2", b"PLAIN-CLIENTTOKEN", b""] {
+            assert_eq!(Mechanism::parse(name), None);
+        }
+    }
+
+    #[test]
+    fn a_user_name_is_bounded_text() {
+        let long = [b'a'; 256];
+        for name in [&b""[..], b"a\x01b", b"a\nb", b"a\xffb", "a\u{85}b".as_bytes(), &long] {
+            assert_eq!(Credentials::new(name, b"x").err(), Some(AuthFailure::WrongCredentials), "{name:?}");
+        }
+        for name in [&b"DOM\\user"[..], b"first last", "m\u{fc}ller@example.com".as_bytes(), &[b'a'; 255]] {
+            assert!(Credentials::new(name, b"x").is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_utf_8_is_latin_1() {
+        let password = |bytes| Credentials::new(b"tim", bytes).map(|found| found.password.expose().clone());
+        assert_eq!(password("caf\u{e9}".as_bytes()), Ok("caf\u{e9}".to_owned()));
+        assert_eq!(password(b"caf\xe9"), Ok("caf\u{e9}".to_owned()));
+        assert_eq!(password(b"a\0b"), Err(AuthFailure::WrongCredentials));
     }
 }

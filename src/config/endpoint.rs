@@ -1,0 +1,119 @@
+//! [`Endpoint`]: a provider's mail server. There is no way to write one without verified TLS (invariant 5).
+
+use gatepost_protocol::Protocol;
+use rustls_pki_types::ServerName;
+
+use super::lint;
+use super::section::Field;
+
+/// A provider's mail server. There is no way to write one without verified TLS.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The name that its certificate must carry.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// How TLS begins.
+    pub tls: UpstreamTls,
+    /// What a client is told before it logs in: what the provider is known to honour, without AUTH and STARTTLS.
+    pub capabilities: Vec<String>,
+    /// Sessions at once per mailbox; no cap where `None`.
+    pub sessions: Option<usize>,
+}
+
+/// How TLS begins toward a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamTls {
+    /// From the first byte.
+    Implicit,
+    /// By STARTTLS or STLS, and never without.
+    StartTls,
+}
+
+impl UpstreamTls {
+    /// As the file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Implicit => "implicit",
+            Self::StartTls => "starttls",
+        }
+    }
+}
+
+/// Reads the section `smtp` or `pop3` of a provider.
+pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
+    let mut section = field.section()?;
+    let host = section.require("host", "the server's name, like `host: mail.example.org`");
+    let tls = section.require("tls", "`tls: starttls` or `tls: implicit`, as the provider documents it");
+    let port = section.take("port");
+    let capabilities = section.take("capabilities");
+    let sessions = section.take("sessions");
+    section.finish();
+
+    let host = host.and_then(|field| read_host(&field));
+    let tls = tls.and_then(|field| read_tls(&field));
+    let capabilities = capabilities.map(|field| read_capabilities(&field)).unwrap_or_default();
+    let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
+    let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
+    let port = match (written_port, tls) {
+        (Some(number), _) => u16::try_from(number?).ok()?,
+        (None, tls) => default_port(protocol, tls?),
+    };
+    let host_problem = host.as_ref().and_then(|host| lint::upstream_host(protocol, host, port));
+    let port_problem = tls.and_then(|tls| lint::upstream_port(protocol, port, tls));
+    for problem in host_problem.into_iter().chain(port_problem) {
+        field.complain(problem);
+    }
+    Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions })
+}
+
+fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {
+    match (protocol, tls) {
+        (Protocol::Smtp, UpstreamTls::Implicit) => 465,
+        (Protocol::Smtp, UpstreamTls::StartTls) => 587,
+        (Protocol::Pop3, UpstreamTls::Implicit) => 995,
+        (Protocol::Pop3, UpstreamTls::StartTls) => 110,
+    }
+}
+
+fn read_host(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if ServerName::try_from(text).is_ok() {
+        return Some(text.to_owned());
+    }
+    field.complain(match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') && port.parse::<u16>().is_ok() => {
+            format!("`{text}` is a host and a port; write `host: {name}` and `port: {port}`")
+        }
+        _ => format!("`{text}` is not a host name; write only the name, like `mail.example.org`"),
+    });
+    None
+}
+
+fn read_tls(field: &Field<'_>) -> Option<UpstreamTls> {
+    if field.node.scalar() == Some("none") {
+        field.complain(
+            "tokens leave over verified TLS only; write `starttls` or `implicit`, as the provider documents it (L21)",
+        );
+        return None;
+    }
+    field.choice(&[("starttls", UpstreamTls::StartTls), ("implicit", UpstreamTls::Implicit)])
+}
+
+fn read_capabilities(field: &Field<'_>) -> Vec<String> {
+    let mut capabilities = Vec::new();
+    for member in field.list() {
+        let Some(text) = member.text() else { continue };
+        let keyword = text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            member.complain("has characters that a capability cannot have; write printable ASCII");
+        } else if matches!(keyword.as_str(), "AUTH" | "SASL" | "STARTTLS" | "STLS" | "USER")
+            || keyword.starts_with("AUTH=")
+        {
+            member.complain(format!("{keyword} is Gatepost's own to offer; leave it out"));
+        } else {
+            capabilities.push(text.to_owned());
+        }
+    }
+    capabilities
+}

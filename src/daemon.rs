@@ -1,0 +1,267 @@
+//! [`Daemon`]: everything that runs, from the bound listeners to the drained end. `run`, `demo` and the tests start the same
+//! one.
+
+mod watch;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::account::Accounts;
+use crate::config::common_capabilities;
+use crate::config::{CertificateFiles, Config, Listener, ListenerTls};
+use crate::listener::{self, Door};
+use crate::oauth::Tokens;
+use crate::session::stream::Upgrade;
+use crate::session::{Entrance, Gateway};
+use crate::store::{Store, StoreError};
+use crate::tls::TlsError;
+use crate::tls::acceptor::ServerCertificate;
+use crate::tls::authority::{Authority, Names};
+
+/// How long sessions may take to end once they were told to.
+const HARD_STOP: Duration = Duration::from_secs(5);
+
+/// A running Gatepost.
+#[derive(Debug)]
+pub struct Daemon {
+    gateway: Arc<Gateway>,
+    entrances: Vec<Arc<Entrance>>,
+    door: Arc<Door>,
+    tasks: TaskTracker,
+}
+
+/// Why Gatepost cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}: {hint}")]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// What that means, and what to do.
+        hint: String,
+    },
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no usable certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Daemon {
+    /// Binds every listener, then accepts. Nothing is accepted unless all of it can be.
+    pub async fn start(config: Config, store: Store) -> Result<Self, StartError> {
+        let mut sockets = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            let socket = TcpListener::bind(listener.address).await.map_err(|error| StartError::Bind {
+                address: listener.address,
+                hint: bind_hint(&error, listener.address),
+            })?;
+            sockets.push(socket);
+        }
+        let certificate = Certificate::of(&config)?;
+        let gateway = Arc::new(Gateway {
+            accounts: Accounts::new(store.clone()),
+            tokens: Tokens::new(store.clone()),
+            providers: config.providers.clone(),
+            limits: config.limits.clone(),
+            slots: Arc::default(),
+            live: Arc::default(),
+            buffers: crate::session::splice::BufferPool::default(),
+            stopping: CancellationToken::new(),
+            drained: CancellationToken::new(),
+        });
+        let mut daemon = Self {
+            gateway,
+            entrances: Vec::new(),
+            door: Door::new(&config.limits),
+            tasks: TaskTracker::new(),
+        };
+        for (listener, socket) in config.listeners.iter().zip(sockets) {
+            daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
+        }
+        let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
+        tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
+        if let Some(certificate) = certificate {
+            tasks.spawn(watch::certificate(certificate, gateway.stopping.clone()));
+        }
+        Ok(daemon)
+    }
+
+    /// Every listener and the address where it really listens.
+    pub fn addresses(&self) -> impl Iterator<Item = (&Listener, SocketAddr)> {
+        self.entrances.iter().map(|entrance| (&entrance.listener, entrance.address))
+    }
+
+    /// Client connections now.
+    pub fn connections(&self) -> usize {
+        self.door.inside()
+    }
+
+    /// Sessions that are logged in now.
+    pub fn sessions(&self) -> usize {
+        self.gateway.live.len()
+    }
+
+    /// Mailboxes whose sessions at the provider are being counted now.
+    pub fn mailboxes_in_use(&self) -> usize {
+        self.gateway.slots.in_use()
+    }
+
+    /// Stops accepting, tells those who are not logged in, lets the others finish for the drain time, then closes them.
+    pub async fn stop(self) {
+        let sessions = self.sessions();
+        info!(sessions, "stopping");
+        self.gateway.stopping.cancel();
+        self.tasks.close();
+        if timeout(self.gateway.limits.drain, self.tasks.wait()).await.is_err() {
+            warn!(sessions = self.sessions(), "closing the sessions that did not finish in time");
+            self.gateway.drained.cancel();
+            if timeout(HARD_STOP, self.tasks.wait()).await.is_err() {
+                error!(left = self.tasks.len(), "sessions did not end");
+            }
+        }
+        self.gateway.tokens.settled().await;
+        self.gateway.accounts.settled().await;
+        info!("stopped");
+    }
+
+    fn open(&mut self, entrance: Entrance, socket: TcpListener) {
+        let entrance = Arc::new(entrance);
+        info!(
+            protocol = entrance.listener.protocol.name(),
+            address = %entrance.address,
+            tls = entrance.listener.tls.name(),
+            "listening"
+        );
+        self.entrances.push(Arc::clone(&entrance));
+        let (gateway, door) = (Arc::clone(&self.gateway), Arc::clone(&self.door));
+        self.tasks.spawn(listener::run(socket, entrance, gateway, door, self.tasks.clone()));
+    }
+}
+
+/// Where the certificate for clients comes from, if any listener needs one.
+struct Certificate {
+    current: Arc<ServerCertificate>,
+    source: CertificateSource,
+}
+
+enum CertificateSource {
+    Files(CertificateFiles),
+    Own(Authority, Names),
+}
+
+impl CertificateSource {
+    fn files(&self) -> Result<CertificateFiles, TlsError> {
+        match self {
+            Self::Files(files) => Ok(files.clone()),
+            Self::Own(authority, names) => authority.leaf(names),
+        }
+    }
+}
+
+impl Certificate {
+    fn of(config: &Config) -> Result<Option<Self>, TlsError> {
+        if config.listeners.iter().all(|listener| listener.tls == ListenerTls::None) {
+            return Ok(None);
+        }
+        let source = match &config.certificate {
+            Some(files) => CertificateSource::Files(files.clone()),
+            None => {
+                CertificateSource::Own(Authority::new(&config.state_dir), listener_names(&config.listeners))
+            }
+        };
+        let current = ServerCertificate::load(&source.files()?)?;
+        Ok(Some(Self { current, source }))
+    }
+}
+
+/// What clients may call us: the host's name, and every address that a listener can be reached at.
+fn listener_names(listeners: &[Listener]) -> Names {
+    let mut hosts = vec!["localhost".to_owned()];
+    hosts.extend(Some(host_name()).filter(|name| name != "localhost"));
+    let mut addresses: Vec<IpAddr> =
+        vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    for listener in listeners {
+        match listener.address.ip() {
+            any if any.is_unspecified() => {
+                addresses
+                    .extend(if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip));
+            }
+            address => addresses.push(address),
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Names { hosts, addresses }
+}
+
+/// The host's name where it can stand in a greeting.
+fn host_name() -> String {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    let is_host = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+    };
+    if is_host(&name) { name.into_owned() } else { "localhost".to_owned() }
+}
+
+fn entrance(
+    config: &Config,
+    listener: &Listener,
+    socket: &TcpListener,
+    certificate: Option<&Certificate>,
+) -> Result<Entrance, StartError> {
+    let providers: Vec<_> = config
+        .providers
+        .values()
+        .filter(|provider| listener.provider.as_ref().is_none_or(|only| *only == provider.name))
+        .filter(|provider| provider.endpoint(listener.protocol).is_some())
+        .collect();
+    let endpoints: Vec<_> =
+        providers.iter().filter_map(|provider| provider.endpoint(listener.protocol)).collect();
+    let upgrade = match certificate {
+        Some(certificate) if listener.tls != ListenerTls::None => {
+            Upgrade::Accept(certificate.current.server_config(listener.protocol)?)
+        }
+        _ => Upgrade::Never,
+    };
+    Ok(Entrance {
+        listener: listener.clone(),
+        address: socket.local_addr().unwrap_or(listener.address),
+        providers: providers.iter().map(|provider| provider.name.clone()).collect(),
+        capabilities: common_capabilities(&endpoints),
+        host_name: host_name(),
+        upgrade,
+    })
+}
+
+/// What an admin should do about it.
+fn bind_hint(error: &io::Error, address: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another program listens there already (ss -ltnp 'sport = :{}' shows which)",
+                address.port()
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => format!("this machine has no address {}", address.ip()),
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the right to bind them: use the systemd unit in \
+            contrib/, or `setcap cap_net_bind_service=+ep` on the program, or a higher port"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,136 @@
+//! [`Connection::drive`]: the only loop that feeds a login dialogue. Whoever calls it puts a deadline around it.
+
+use std::future::pending;
+use std::io;
+
+use gatepost_protocol::dialogue::{Dialogue, Output, Step, Violation, looks_like_tls};
+use gatepost_protocol::line::LineBuffer;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::trace;
+
+use super::stream::{Stream, Upgrade};
+
+/// A stream, what was received and not yet understood, and what is to be sent.
+pub struct Connection {
+    /// Where bytes come from and go to.
+    pub stream: Stream,
+    /// Bytes that came and were not taken as a line. After the login they belong to the other side.
+    pub received: LineBuffer,
+    /// What the dialogue wants sent. Wiped once it is.
+    pub output: Output,
+}
+
+/// Why a dialogue ended without yielding.
+#[derive(Debug, Error)]
+pub enum Ended {
+    /// The dialogue closed it, having said why.
+    #[error("closed")]
+    Closed,
+    /// The peer speaks another protocol.
+    #[error("{}", .0.as_str())]
+    Foreign(Violation),
+    /// The peer closed the connection.
+    #[error("the other side closed the connection")]
+    Gone,
+    /// The network failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The TLS handshake failed.
+    #[error("TLS handshake: {0}")]
+    Tls(io::Error),
+    /// Bytes came behind STARTTLS, in clear, as if they had been said inside TLS (CVE-2011-0411).
+    #[error("bytes in clear behind STARTTLS")]
+    EarlyPlaintext,
+}
+
+impl Connection {
+    /// Nothing received, nothing to send.
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, received: LineBuffer::new(), output: Output::default() }
+    }
+
+    /// Feeds the dialogue, beginning with `step`, until it yields. Pipelined lines are answered together.
+    pub async fn drive<D: Dialogue + ?Sized>(
+        &mut self,
+        dialogue: &mut D,
+        mut step: Step<D::Yield>,
+        upgrade: &Upgrade,
+    ) -> Result<D::Yield, Ended> {
+        loop {
+            step = match step {
+                Step::NeedLine => self.feed(dialogue).await?,
+                Step::StartTls => {
+                    self.start_tls(upgrade).await?;
+                    dialogue.tls_started(&mut self.output)
+                }
+                Step::Yield(value) => {
+                    self.send().await?;
+                    return Ok(value);
+                }
+                Step::Close => {
+                    self.send().await?;
+                    return Err(Ended::Closed);
+                }
+            };
+            trace!(state = dialogue.state_name(), "dialogue");
+        }
+    }
+
+    /// Sends and wipes what is to be sent.
+    pub async fn send(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() {
+            self.stream.write_all(self.output.as_bytes()).await?;
+            self.stream.flush().await?;
+            self.output.wipe();
+        }
+        Ok(())
+    }
+
+    /// Resolves when the peer is gone while it waits for us. A peer that only ended its own direction, and has said
+    /// something that is still to be answered, is not gone. What it says meanwhile is kept.
+    pub async fn gone(&mut self) {
+        loop {
+            let spare = self.received.spare();
+            if spare.is_empty() {
+                return pending().await;
+            }
+            match self.stream.read(spare).await {
+                Ok(0) if self.received.rest().is_empty() => return,
+                Ok(0) => return pending().await,
+                Ok(count) => self.received.filled(count),
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn feed<D: Dialogue + ?Sized>(&mut self, dialogue: &mut D) -> Result<Step<D::Yield>, Ended> {
+        loop {
+            match self.received.next_line(dialogue.line_limit()) {
+                Ok(Some(line)) => return Ok(dialogue.line(line, &mut self.output)),
+                Ok(None) => {}
+                Err(_) => return Ok(dialogue.line_too_long(&mut self.output)),
+            }
+            // A ClientHello need not hold a line's end, so it is looked for before one is waited for.
+            if looks_like_tls(self.received.rest()) {
+                return Err(Ended::Foreign(Violation::TlsClientHello));
+            }
+            self.send().await?;
+            match self.stream.read(self.received.spare()).await? {
+                0 => return Err(Ended::Gone),
+                count => self.received.filled(count),
+            }
+        }
+    }
+
+    /// Invariant 1: no byte that came in clear survives into TLS.
+    async fn start_tls(&mut self, upgrade: &Upgrade) -> Result<(), Ended> {
+        if !self.received.rest().is_empty() {
+            self.received.clear();
+            return Err(Ended::EarlyPlaintext);
+        }
+        self.send().await?;
+        self.received.clear();
+        self.stream.upgrade(upgrade).await.map_err(Ended::Tls)
+    }
+}

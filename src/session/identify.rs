@@ -1,0 +1,145 @@
+//! Phase one: the client is heard out until a local password is right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_protocol::dialogue::{Goodbye, Step};
+use gatepost_protocol::failure::{AuthFailure, Cause};
+use gatepost_protocol::sasl::Credentials;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::driver::Ended;
+use super::record::Phase;
+use super::{Accepted, Closed, Entrance, Gateway, Identified};
+use crate::account::Verified;
+use crate::config::ListenerTls;
+use crate::random;
+
+/// How long a client that is being dismissed may take to take its last line.
+const LAST_LINE: Duration = Duration::from_secs(1);
+
+impl Accepted {
+    /// The handshake where TLS comes first, and the greeting.
+    pub(super) async fn greet(mut self) -> Result<Self, Closed> {
+        if self.entrance.listener.tls == ListenerTls::Implicit {
+            let started = Instant::now();
+            match timeout(self.patience, self.client.stream.upgrade(&self.entrance.upgrade)).await {
+                Ok(Ok(())) => self.patience = self.patience.saturating_sub(started.elapsed()),
+                Ok(Err(error)) => return Err(self.close(format!("TLS handshake failed: {error}"))),
+                Err(_) => return Err(self.close("no TLS handshake in time")),
+            }
+        }
+        self.dialogue.open(&mut self.client.output);
+        Ok(self)
+    }
+
+    /// Hears the client until a password is right.
+    pub(super) async fn identify(mut self) -> Result<Identified, Closed> {
+        loop {
+            let credentials = match self.hear_credentials().await {
+                Ok(credentials) => credentials,
+                Err(outcome) => return Err(self.close(outcome)),
+            };
+            let heard_at = Instant::now();
+            let deadline = heard_at + self.gateway.limits.login;
+            self.record.phase = Phase::Tried;
+            let verification = verify(
+                Arc::clone(&self.gateway),
+                Arc::clone(&self.entrance),
+                &credentials,
+                heard_at,
+                deadline,
+            );
+            match self.while_client_waits(verification).await {
+                Err(outcome) => return Err(self.close(outcome)),
+                Ok(Ok(verified)) => {
+                    self.record.phase = Phase::Identified;
+                    self.record.account = Some(verified.account.address.clone());
+                    return Ok(Identified { accepted: self, verified, deadline });
+                }
+                Ok(Err(failure)) => {
+                    let detail = format!("{failure:?} for user name {:?}", credentials.user_name);
+                    self.refuse(failure, detail);
+                }
+            }
+        }
+    }
+
+    /// Tells the client why not. The dialogue goes on, or is closed by its next step.
+    pub(super) fn refuse(&mut self, failure: AuthFailure, detail: String) {
+        self.record.last_failure = Some(detail);
+        self.step = self.dialogue.verdict(&Err(failure), &mut self.client.output);
+    }
+
+    /// Waits for something that the client waits for too. Fails with the connection's outcome when the client is gone, or when
+    /// Gatepost stops.
+    pub(super) async fn while_client_waits<T>(&mut self, work: impl Future<Output = T>) -> Result<T, String> {
+        let gateway = Arc::clone(&self.gateway);
+        tokio::select! {
+            biased;
+            () = gateway.stopping.cancelled() => {}
+            result = work => return Ok(result),
+            () = self.client.gone() => return Err("client gone while it waited for its verdict".to_owned()),
+        }
+        self.dismiss(Goodbye::ShuttingDown).await;
+        Err("stopping".to_owned())
+    }
+
+    /// Drives the dialogue until the client has said who it is. Fails with the connection's outcome.
+    async fn hear_credentials(&mut self) -> Result<Credentials, String> {
+        let gateway = Arc::clone(&self.gateway);
+        let started = Instant::now();
+        let step = std::mem::replace(&mut self.step, Step::NeedLine);
+        let dialogue = self.client.drive(&mut *self.dialogue, step, &self.entrance.upgrade);
+        let (goodbye, outcome) = tokio::select! {
+            biased;
+            () = gateway.stopping.cancelled() => (Goodbye::ShuttingDown, "stopping".to_owned()),
+            driven = timeout(self.patience, dialogue) => match driven {
+                Ok(Ok(credentials)) => {
+                    self.patience = self.patience.saturating_sub(started.elapsed());
+                    return Ok(credentials);
+                }
+                Ok(Err(ended)) => return Err(self.told(&ended)),
+                Err(_) => (Goodbye::TimedOut, format!("not logged in within {} s", gateway.limits.before_login.as_secs())),
+            },
+        };
+        self.dismiss(goodbye).await;
+        Err(outcome)
+    }
+
+    fn told(&self, ended: &Ended) -> String {
+        match (self.dialogue.violation(), ended) {
+            (Some(violation), _) => violation.as_str().to_owned(),
+            (None, Ended::Closed) => "closed before login".to_owned(),
+            (None, Ended::Gone) => "client closed before login".to_owned(),
+            (None, other) => other.to_string(),
+        }
+    }
+
+    /// The last line to a client that is not logged in, unless it has not even taken the line before.
+    async fn dismiss(&mut self, reason: Goodbye) {
+        if self.client.output.is_empty() {
+            self.entrance.goodbye(reason, &mut self.client.output);
+            let _the_client_may_be_gone = timeout(LAST_LINE, self.client.send()).await;
+        }
+    }
+}
+
+/// Checks the local password. A wrong one is told after a fixed time, whoever asks (invariant 6).
+async fn verify(
+    gateway: Arc<Gateway>,
+    entrance: Arc<Entrance>,
+    credentials: &Credentials,
+    heard_at: Instant,
+    deadline: Instant,
+) -> Result<Verified, AuthFailure> {
+    let providers: Vec<&str> = entrance.providers.iter().map(String::as_str).collect();
+    let verdict = timeout_at(deadline, gateway.accounts.verify(&providers, credentials))
+        .await
+        .unwrap_or_else(|_| Err(AuthFailure::Busy(Cause::new("too many logins at once; try again"))));
+    if matches!(verdict, Err(AuthFailure::WrongCredentials)) {
+        let delay = gateway.limits.wrong_password_delay;
+        sleep_until(heard_at + delay + delay.mul_f64(random::fraction() / 4.0)).await;
+    }
+    verdict
+}

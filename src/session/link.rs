@@ -1,0 +1,159 @@
+//! Phase two: a place at the provider, a token, a login. One retry, with a newer token, where the provider's refusal says that
+//! this may help.
+
+use std::sync::Arc;
+
+use gatepost_protocol::failure::{AuthFailure, Cause};
+use gatepost_protocol::sasl::Xoauth2;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use super::driver::Connection;
+use super::slots::{Mailbox, Slot};
+use super::upstream::{UpstreamError, log_in};
+use super::{Accepted, Closed, Gateway, Identified, Linked};
+use crate::account::Account;
+use crate::config::Provider;
+use crate::config::provider::Endpoint;
+use crate::oauth::{AccessToken, TokenError};
+use gatepost_protocol::Protocol;
+
+/// A failed attempt: what the client hears, and what the log gets.
+struct Failed {
+    failure: AuthFailure,
+    detail: String,
+}
+
+impl Failed {
+    fn new(failure: AuthFailure, detail: impl Into<String>) -> Self {
+        Self { failure, detail: detail.into() }
+    }
+}
+
+impl From<TokenError> for Failed {
+    fn from(error: TokenError) -> Self {
+        Self::new(AuthFailure::from(&error), error.to_string())
+    }
+}
+
+impl From<UpstreamError> for Failed {
+    fn from(error: UpstreamError) -> Self {
+        Self::new(AuthFailure::from(&error), error.to_string())
+    }
+}
+
+impl Identified {
+    /// Gets in at the provider and tells the client; gives the client back when that failed and it may try again.
+    pub(super) async fn link(self) -> Result<Result<Linked, Accepted>, Closed> {
+        let Self { mut accepted, verified, deadline } = self;
+        let attempt = Attempt {
+            gateway: Arc::clone(&accepted.gateway),
+            protocol: accepted.entrance.listener.protocol,
+            account: verified.account,
+            deadline,
+        };
+        match accepted.while_client_waits(attempt.get_in()).await {
+            Err(outcome) => Err(accepted.close(outcome)),
+            Ok(Ok((upstream, slot))) => {
+                let session = accepted.gateway.live.enter(verified.credential);
+                // Invariant 3: this is the only place where a client hears success.
+                accepted.step = accepted.dialogue.verdict(&Ok(()), &mut accepted.client.output);
+                if let Err(error) = accepted.client.send().await {
+                    return Err(accepted.close(format!("client gone at its verdict: {error}")));
+                }
+                let Accepted { gateway, entrance, client, record, .. } = accepted;
+                let idle = gateway.limits.idle(entrance.listener.protocol);
+                Ok(Ok(Linked { gateway, idle, client, upstream, session, slot, record }))
+            }
+            Ok(Err(Failed { failure, detail })) => {
+                warn!(
+                    account = attempt.account.address,
+                    provider = attempt.account.provider,
+                    "login failed: {detail}"
+                );
+                accepted.refuse(failure, detail);
+                Ok(Err(accepted))
+            }
+        }
+    }
+}
+
+/// One login of one account.
+struct Attempt {
+    gateway: Arc<Gateway>,
+    protocol: Protocol,
+    account: Account,
+    deadline: Instant,
+}
+
+impl Attempt {
+    async fn get_in(&self) -> Result<(Connection, Option<Slot>), Failed> {
+        let provider = self.gateway.providers.get(&self.account.provider).ok_or_else(|| {
+            let detail = format!("the configuration has no provider {:?}", self.account.provider);
+            Failed::new(
+                AuthFailure::NeedsAdmin(Cause::new("account's provider is not configured; ask admin")),
+                detail,
+            )
+        })?;
+        let endpoint = provider.endpoint(self.protocol).ok_or_else(|| {
+            let told = format!("this provider has no {}; ask admin", self.protocol);
+            Failed::new(AuthFailure::NeedsAdmin(Cause::new(told.clone())), told)
+        })?;
+        let slot = match endpoint.sessions {
+            Some(capacity) => Some(self.slot(capacity).await?),
+            None => None,
+        };
+        Ok((self.log_in(provider, endpoint).await?, slot))
+    }
+
+    /// A place among the mailbox's sessions, in order of arrival.
+    async fn slot(&self, capacity: usize) -> Result<Slot, Failed> {
+        let mailbox = Mailbox {
+            provider: self.account.provider.clone(),
+            user_name: self.account.upstream_user_name(self.protocol).to_owned(),
+            protocol: self.protocol,
+        };
+        timeout_at(self.deadline, self.gateway.slots.take(mailbox, capacity)).await.map_err(|_| {
+            let detail = format!("all {capacity} {} sessions of the mailbox stayed in use", self.protocol);
+            Failed::new(AuthFailure::Busy(Cause::new("mailbox busy, all its sessions are in use")), detail)
+        })
+    }
+
+    async fn log_in(&self, provider: &Arc<Provider>, endpoint: &Endpoint) -> Result<Connection, Failed> {
+        let token = self.in_time(self.gateway.tokens.access_token(provider, &self.account)).await?;
+        let refusal = match self.log_in_with(provider, endpoint, &token).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        if !refusal.may_a_new_token_help() {
+            return Err(refusal.into());
+        }
+        let newer = self.gateway.tokens.renewed(provider, &self.account, self.protocol, token.version);
+        match self.in_time(newer).await? {
+            Some(newer) => Ok(self.log_in_with(provider, endpoint, &newer).await?),
+            None => Err(refusal.into()),
+        }
+    }
+
+    async fn in_time<T>(&self, token: impl Future<Output = Result<T, TokenError>>) -> Result<T, Failed> {
+        match timeout_at(self.deadline, token).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Failed::new(
+                AuthFailure::Temporary(Cause::new("token server too slow; try again")),
+                "no token in time; its refresh goes on",
+            )),
+        }
+    }
+
+    async fn log_in_with(
+        &self,
+        provider: &Provider,
+        endpoint: &Endpoint,
+        token: &AccessToken,
+    ) -> Result<Connection, UpstreamError> {
+        let user_name = self.account.upstream_user_name(self.protocol).to_owned();
+        let xoauth2 =
+            Xoauth2::new(user_name, token.secret.clone()).map_err(|_| UpstreamError::ForbiddenByte)?;
+        log_in(self.protocol, endpoint, &provider.trust, xoauth2, self.deadline).await
+    }
+}

@@ -1,0 +1,429 @@
+//! [`splice`]: phase three. Bytes pass both ways, unread and unchanged, and what was received during the login goes first
+//! (invariant 2). Memory is bounded: one buffer for each direction, held only while data is in flight, and nothing is read
+//! from one side before the other has taken what was read (invariant 11). A session ends by FIN or close_notify, never by
+//! text in a stream that is not ours any more.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Mutex;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::driver::Connection;
+use super::stream::Stream;
+
+/// One buffer. Four TLS records' worth.
+const BUFFER_SIZE: usize = 64 * 1024;
+
+/// Buffers kept for the next session that has data; more are given back to the system.
+const KEPT_BUFFERS: usize = 64;
+
+/// How long the client may take to notice that the provider has ended the session.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What passed, and how it ended.
+#[derive(Debug)]
+pub struct Spliced {
+    /// From the client to the provider.
+    pub bytes_up: u64,
+    /// From the provider to the client.
+    pub bytes_down: u64,
+    /// The last thing that happened.
+    pub end: SpliceEnd,
+}
+
+/// How a spliced session ended.
+#[derive(Debug)]
+pub enum SpliceEnd {
+    /// Both sides said all they had to say.
+    Finished,
+    /// Nobody said anything for the idle time.
+    Idle,
+    /// A side broke off.
+    Broken {
+        /// `client` or `upstream`.
+        side: &'static str,
+        /// What the network said.
+        error: io::Error,
+    },
+    /// We were told to end it: a stop, or a revoked credential.
+    Stopped,
+}
+
+/// Spare buffers, shared by all sessions.
+#[derive(Debug, Default)]
+pub struct BufferPool(Mutex<Vec<Box<[u8]>>>);
+
+impl BufferPool {
+    fn take(&self) -> Box<[u8]> {
+        let kept = self.0.lock().ok().and_then(|mut buffers| buffers.pop());
+        kept.unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
+    }
+
+    fn give_back(&self, buffer: Box<[u8]>) {
+        if let Ok(mut buffers) = self.0.lock()
+            && buffers.len() < KEPT_BUFFERS
+        {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// Passes bytes until both sides are done, `idle` has gone by in silence, or `stop` resolves.
+pub async fn splice(
+    client: Connection,
+    upstream: Connection,
+    pool: &BufferPool,
+    idle: Duration,
+    stop: impl Future<Output = ()>,
+) -> Spliced {
+    let Connection { stream: mut client, received: from_client, .. } = client;
+    let Connection { stream: mut upstream, received: from_upstream, .. } = upstream;
+    let mut up = Direction::new(from_client.rest());
+    let mut down = Direction::new(from_upstream.rest());
+    drop((from_client, from_upstream));
+
+    let mut deadline = Deadline::new(idle);
+    let mut stop = pin!(stop);
+    let end = std::future::poll_fn(|context| {
+        if stop.as_mut().poll(context).is_ready() {
+            return Poll::Ready(SpliceEnd::Stopped);
+        }
+        let moved_before = up.moved + down.moved;
+        let up_done = up.poll(&mut client, &mut upstream, pool, context);
+        let down_done = down.poll(&mut upstream, &mut client, pool, context);
+        if up.moved + down.moved > moved_before {
+            deadline.push_back(idle);
+        }
+        if let Poll::Ready(Err(failure)) = up_done {
+            return Poll::Ready(failure.told("client", "upstream"));
+        }
+        match down_done {
+            Poll::Ready(Err(failure)) => return Poll::Ready(failure.told("upstream", "client")),
+            // The provider has ended: whatever the client still sends, nobody reads.
+            Poll::Ready(Ok(())) if up_done.is_ready() => return Poll::Ready(SpliceEnd::Finished),
+            Poll::Ready(Ok(())) => deadline.pull_forward(LINGER),
+            Poll::Pending => {}
+        }
+        deadline.poll(context).map(|()| if down.is_done() { SpliceEnd::Finished } else { SpliceEnd::Idle })
+    })
+    .await;
+
+    close(&mut client, &mut upstream).await;
+    Spliced { bytes_up: up.moved, bytes_down: down.moved, end }
+}
+
+/// Ends both streams properly, so that neither side takes the end for a broken connection.
+async fn close(client: &mut Stream, upstream: &mut Stream) {
+    let both = async {
+        let ended = |stream| async move { tokio::io::AsyncWriteExt::shutdown(stream).await };
+        let _already_gone = tokio::join!(ended(client), ended(upstream));
+    };
+    let _too_slow_is_closed_too = timeout(Duration::from_secs(1), both).await;
+}
+
+/// One direction of a session.
+struct Direction {
+    /// What came before the splice began.
+    leftover: Vec<u8>,
+    /// What was read and not yet written: the filled part of a pooled buffer.
+    in_flight: Option<(Box<[u8]>, usize)>,
+    /// How much of `leftover` or `in_flight` has been written.
+    written: usize,
+    state: State,
+    moved: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Passing,
+    /// Everything is written; TLS may still hold some of it.
+    Flushing,
+    /// The reader's side has ended; the writer is being told.
+    Ending,
+    Done,
+}
+
+/// Which half of a direction failed.
+enum DirectionError {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl DirectionError {
+    fn told(self, reader: &'static str, writer: &'static str) -> SpliceEnd {
+        match self {
+            Self::Read(error) => SpliceEnd::Broken { side: reader, error },
+            Self::Write(error) => SpliceEnd::Broken { side: writer, error },
+        }
+    }
+}
+
+impl Direction {
+    fn new(leftover: &[u8]) -> Self {
+        Self { leftover: leftover.to_vec(), in_flight: None, written: 0, state: State::Passing, moved: 0 }
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Ready once the reader's end has been passed on to the writer.
+    fn poll(
+        &mut self,
+        reader: &mut Stream,
+        writer: &mut Stream,
+        pool: &BufferPool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), DirectionError>> {
+        loop {
+            ready!(self.poll_write_out(writer, pool, context))?;
+            match self.state {
+                State::Passing => match self.poll_read(reader, pool, context)? {
+                    Poll::Ready(()) => {}
+                    // What TLS holds back is flushed only when there is nothing more to add to it.
+                    Poll::Pending => {
+                        let _flushing =
+                            Pin::new(&mut *writer).poll_flush(context).map_err(DirectionError::Write)?;
+                        return Poll::Pending;
+                    }
+                },
+                State::Flushing => {
+                    ready!(Pin::new(&mut *writer).poll_flush(context)).map_err(DirectionError::Write)?;
+                    self.state = State::Ending;
+                }
+                State::Ending => {
+                    ready!(Pin::new(&mut *writer).poll_shutdown(context)).map_err(DirectionError::Write)?;
+                    self.state = State::Done;
+                }
+                State::Done => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn poll_write_out(
+        &mut self,
+        writer: &mut Stream,
+        pool: &BufferPool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), DirectionError>> {
+        loop {
+            let pending = match &self.in_flight {
+                Some((buffer, filled)) => buffer.get(self.written..*filled),
+                None => self.leftover.get(self.written..),
+            }
+            .unwrap_or_default();
+            if pending.is_empty() {
+                break;
+            }
+            let count =
+                ready!(Pin::new(&mut *writer).poll_write(context, pending)).map_err(DirectionError::Write)?;
+            if count == 0 {
+                return Poll::Ready(Err(DirectionError::Write(io::ErrorKind::WriteZero.into())));
+            }
+            self.written += count;
+            self.moved += count as u64;
+        }
+        self.written = 0;
+        self.leftover = Vec::new();
+        if let Some((buffer, _)) = self.in_flight.take() {
+            pool.give_back(buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once. The buffer goes back to the pool at once when there is nothing to read.
+    fn poll_read(
+        &mut self,
+        reader: &mut Stream,
+        pool: &BufferPool,
+        context: &mut Context<'_>,
+    ) -> Result<Poll<()>, DirectionError> {
+        let mut buffer = pool.take();
+        let mut unfilled = ReadBuf::new(&mut buffer);
+        let result = Pin::new(reader).poll_read(context, &mut unfilled);
+        let filled = unfilled.filled().len();
+        if let Poll::Ready(Ok(())) = result
+            && filled > 0
+        {
+            self.in_flight = Some((buffer, filled));
+            return Ok(Poll::Ready(()));
+        }
+        pool.give_back(buffer);
+        match result {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => {
+                self.state = State::Flushing;
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Err(error)) => Err(DirectionError::Read(error)),
+        }
+    }
+}
+
+/// The idle time, re-armed lazily: passing data only moves the mark, and the timer looks at it when it fires.
+struct Deadline {
+    mark: Instant,
+    timer: Pin<Box<Sleep>>,
+    lingering: bool,
+}
+
+impl Deadline {
+    fn new(idle: Duration) -> Self {
+        let mark = Instant::now() + idle;
+        Self { mark, timer: Box::pin(sleep_until(mark)), lingering: false }
+    }
+
+    fn push_back(&mut self, idle: Duration) {
+        if !self.lingering {
+            self.mark = Instant::now() + idle;
+        }
+    }
+
+    fn pull_forward(&mut self, linger: Duration) {
+        if !self.lingering {
+            self.lingering = true;
+            self.mark = Instant::now() + linger;
+            self.timer.as_mut().reset(self.mark);
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if Instant::now() >= self.mark {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.mark);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{BUFFER_SIZE, BufferPool, SpliceEnd, Spliced, splice};
+    use crate::session::driver::Connection;
+    use crate::session::stream::Stream;
+
+    const IDLE: Duration = Duration::from_mins(10);
+
+    async fn pair() -> (TcpStream, Connection) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        (far, Connection::new(Stream::new(near).unwrap()))
+    }
+
+    fn receive(connection: &mut Connection, bytes: &[u8]) {
+        connection.received.spare()[..bytes.len()].copy_from_slice(bytes);
+        connection.received.filled(bytes.len());
+    }
+
+    struct Session {
+        client: TcpStream,
+        upstream: TcpStream,
+        pool: Arc<BufferPool>,
+        stop: CancellationToken,
+        splice: JoinHandle<Spliced>,
+    }
+
+    async fn session(from_client: &[u8], from_upstream: &[u8]) -> Session {
+        let ((client, mut near_client), (upstream, mut near_upstream)) = (pair().await, pair().await);
+        receive(&mut near_client, from_client);
+        receive(&mut near_upstream, from_upstream);
+        let (pool, stop) = (Arc::new(BufferPool::default()), CancellationToken::new());
+        let (its_pool, its_stop) = (Arc::clone(&pool), stop.clone());
+        let splice = tokio::spawn(async move {
+            splice(near_client, near_upstream, &its_pool, IDLE, its_stop.cancelled()).await
+        });
+        Session { client, upstream, pool, stop, splice }
+    }
+
+    #[tokio::test]
+    async fn leftovers_go_first_and_the_end_is_passed_on_both_ways() {
+        let mut session = session(b"MAIL FROM:<a@example.com>\r\n", b"250-early\r\n").await;
+        session.client.write_all(b"RCPT TO:<b@example.com>\r\n").await.unwrap();
+        session.client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        session.upstream.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n");
+        session.upstream.write_all(b"250 late\r\n").await.unwrap();
+        drop(session.upstream);
+        let mut heard = Vec::new();
+        session.client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"250-early\r\n250 late\r\n", "a half-closed client still hears the answer");
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Finished), "{spliced:?}");
+        assert_eq!((spliced.bytes_up, spliced.bytes_down), (52, 21));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_session_holds_no_buffer_and_ends_by_fin() {
+        let mut session = session(b"", b"").await;
+        session.upstream.write_all(b"+OK\r\n").await.unwrap();
+        let mut heard = [0; 5];
+        session.client.read_exact(&mut heard).await.unwrap();
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Idle), "{spliced:?}");
+        assert_eq!(session.client.read(&mut heard).await.unwrap(), 0, "no text in a stream that is not ours");
+        let kept = session.pool.0.lock().unwrap();
+        assert!(!kept.is_empty() && kept.len() <= 2 && kept.iter().all(|buffer| buffer.len() == BUFFER_SIZE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_notice_the_end_is_left_after_a_while() {
+        let session = session(b"", b"").await;
+        drop(session.upstream);
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Finished), "{spliced:?}");
+    }
+
+    #[tokio::test]
+    async fn being_told_to_stop_ends_it_at_once() {
+        let mut session = session(b"", b"").await;
+        session.stop.cancel();
+        assert!(matches!(session.splice.await.unwrap().end, SpliceEnd::Stopped));
+        assert_eq!(session.client.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(session.upstream.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_is_not_read_for() {
+        let ((client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
+        let pool = BufferPool::default();
+        let flood = async {
+            let chunk = vec![b'x'; 1 << 20];
+            for _ in 0..1024 {
+                upstream.write_all(&chunk).await.unwrap();
+            }
+        };
+        let splicing = splice(near_client, near_upstream, &pool, IDLE, pending());
+        // A gibibyte is far more than what the system's socket buffers take.
+        tokio::select! {
+            () = flood => panic!("somebody kept a gibibyte for a client that does not read"),
+            spliced = splicing => panic!("{spliced:?}"),
+            () = quiet() => {}
+        }
+        drop(client);
+    }
+
+    /// Resolves once this thread's runtime has had nothing to do for a good many turns.
+    async fn quiet() {
+        for _ in 0..200_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! [`Stream`]: a TCP connection, in clear or inside TLS, in either role. How TLS is done is known here alone, so that the
+//! upstream side can become faster without anybody noticing.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// One side of a session.
+#[derive(Debug)]
+pub enum Stream {
+    /// A TLS handshake did not come to its end. Reads as the end of the stream.
+    Closed,
+    /// In clear.
+    Plain(TcpStream),
+    /// Inside TLS, as server or as client.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The TLS role that a stream may be upgraded to.
+#[derive(Clone, Debug)]
+pub enum Upgrade {
+    /// Toward a mail client.
+    Accept(Arc<ServerConfig>),
+    /// Toward a provider, whose certificate must carry this name.
+    Connect(Arc<ClientConfig>, ServerName<'static>),
+    /// The listener has no TLS.
+    Never,
+}
+
+impl Stream {
+    /// Takes a fresh connection: small writes go out at once, and a peer that vanished is noticed within minutes although
+    /// neither side has anything to say.
+    pub fn new(tcp: TcpStream) -> io::Result<Self> {
+        tcp.set_nodelay(true)?;
+        let keepalive =
+            TcpKeepalive::new().with_time(Duration::from_mins(2)).with_interval(Duration::from_secs(30));
+        SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
+        Ok(Self::Plain(tcp))
+    }
+
+    /// Puts TLS over a plain stream. Whatever was received in clear must have been dropped before (invariant 1).
+    pub async fn upgrade(&mut self, upgrade: &Upgrade) -> io::Result<()> {
+        let Self::Plain(tcp) = std::mem::replace(self, Self::Closed) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is TLS already"));
+        };
+        let tls = match upgrade {
+            Upgrade::Accept(config) => {
+                TlsStream::from(TlsAcceptor::from(Arc::clone(config)).accept(tcp).await?)
+            }
+            Upgrade::Connect(config, name) => {
+                TlsStream::from(TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await?)
+            }
+            Upgrade::Never => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no certificate"));
+            }
+        };
+        *self = Self::Tls(Box::new(tls));
+        Ok(())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Closed => Poll::Ready(Ok(())),
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => {
+                let client_is_there = matches!(**stream, TlsStream::Server(_));
+                match Pin::new(stream).poll_read(context, buffer) {
+                    // Most mail programs close TLS without saying so. Their protocols say when they are done, so it is
+                    // no more than the end; a provider that does it has broken off.
+                    Poll::Ready(Err(error))
+                        if client_is_there && error.kind() == io::ErrorKind::UnexpectedEof =>
+                    {
+                        Poll::Ready(Ok(()))
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Closed => Poll::Ready(Ok(())),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Closed => Poll::Ready(Ok(())),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Phase two on the wire: one login at a provider, over verified TLS or not at all (invariants 3 to 5), and what its failure
+//! means to the client.
+
+use std::io;
+
+use gatepost_protocol::Protocol;
+use gatepost_protocol::dialogue::{Dialogue, Step};
+use gatepost_protocol::failure::{AuthFailure, Cause, Refusal, RefusalKind};
+use gatepost_protocol::sasl::Xoauth2;
+use gatepost_protocol::{pop3, smtp};
+use rustls_pki_types::ServerName;
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+use super::dial::dial;
+use super::driver::{Connection, Ended};
+use super::stream::{Stream, Upgrade};
+use crate::config::provider::{Endpoint, UpstreamTls};
+use crate::tls::Trust;
+
+/// Why the provider did not let us in.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Dial(io::Error),
+    /// The dialogue broke off.
+    #[error("{error} while {state}")]
+    Ended {
+        /// How.
+        error: Ended,
+        /// Where in the dialogue.
+        state: &'static str,
+    },
+    /// The user name or the token carries a control character.
+    #[error("the user name or the token cannot be put into XOAUTH2: it has a control character")]
+    ForbiddenByte,
+    /// The configured name cannot be in a certificate.
+    #[error("{0:?} is not a host name")]
+    HostName(String),
+    /// It answered, and the answer was no.
+    #[error("{state}: {text}{challenge}", state = .0.state, text = .0.text, challenge = challenge(.0))]
+    Refused(Refusal),
+    /// The time for the login ran out.
+    #[error("no answer in time while {0}")]
+    TimedOut(&'static str),
+}
+
+fn challenge(refusal: &Refusal) -> String {
+    refusal.challenge.as_ref().map(|meaning| format!(" (challenge: {meaning})")).unwrap_or_default()
+}
+
+impl UpstreamError {
+    /// Whether a newer token may help: the provider rejected this one, and not because of a policy.
+    pub fn may_a_new_token_help(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.kind == RefusalKind::Rejected && !is_policy(&refusal.text),
+            _ => false,
+        }
+    }
+}
+
+/// Codes by which a provider says that no token of this account will do until somebody changes a setting: Exchange's
+/// disabled SMTP AUTH and conditional access, Gmail's web login and application password.
+const POLICY_CODES: [&str; 4] = ["5.7.139", "5.7.14", "5.7.9", "5.7.57"];
+
+fn is_policy(text: &str) -> bool {
+    text.split(|character: char| !(character.is_ascii_digit() || character == '.'))
+        .any(|word| POLICY_CODES.contains(&word.trim_end_matches('.')))
+}
+
+impl From<&UpstreamError> for AuthFailure {
+    fn from(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::Dial(_) => {
+                Self::Temporary(Cause::new("mail provider cannot be reached; try again"))
+            }
+            UpstreamError::TimedOut(_) => Self::Temporary(Cause::new("mail provider too slow; try again")),
+            UpstreamError::ForbiddenByte => {
+                Self::NeedsAdmin(Cause::new("account's user name is not usable; ask admin"))
+            }
+            UpstreamError::HostName(_) => {
+                Self::NeedsAdmin(Cause::new("provider's host name is wrong; ask admin"))
+            }
+            UpstreamError::Ended { error: Ended::Tls(error), .. }
+                if error.kind() == io::ErrorKind::InvalidData =>
+            {
+                Self::NeedsAdmin(Cause::new("provider's certificate not trusted; ask admin"))
+            }
+            UpstreamError::Ended { .. } => Self::Temporary(Cause::new("mail provider hung up; try again")),
+            UpstreamError::Refused(refusal) => refused(refusal),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> AuthFailure {
+    match refusal.kind {
+        RefusalKind::Busy => AuthFailure::Busy(Cause::new("mailbox has too many sessions; try again")),
+        RefusalKind::NoStartTls => {
+            AuthFailure::NeedsAdmin(Cause::new("provider offers no STARTTLS; ask admin"))
+        }
+        RefusalKind::NotUnderstood => {
+            AuthFailure::Temporary(Cause::new("mail provider not understood; try again"))
+        }
+        RefusalKind::Rejected => AuthFailure::NeedsAdmin(Cause::new(format!(
+            "provider refused this mailbox{}; ask admin",
+            codes(&refusal.text)
+        ))),
+        RefusalKind::Temporary => {
+            AuthFailure::Temporary(Cause::new(format!("provider says try later{}", codes(&refusal.text))))
+        }
+    }
+}
+
+/// The reply code and the enhanced code, as ` (535 5.7.3)`: what an admin looks up, and short enough for a panel.
+fn codes(text: &str) -> String {
+    let is_code =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let codes: Vec<_> = text.split([' ', '-']).take(2).take_while(is_code).collect();
+    if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(" ")) }
+}
+
+/// Logs in for the mailbox. The connection that comes back has its client's whole attention: the provider has said
+/// success, and what it said behind that is in `received`.
+pub async fn log_in(
+    protocol: Protocol,
+    endpoint: &Endpoint,
+    trust: &Trust,
+    xoauth2: Xoauth2,
+    deadline: Instant,
+) -> Result<Connection, UpstreamError> {
+    let name = ServerName::try_from(endpoint.host.clone())
+        .map_err(|_| UpstreamError::HostName(endpoint.host.clone()))?;
+    let upgrade = Upgrade::Connect(trust.client_config().clone(), name);
+    let start_tls = endpoint.tls == UpstreamTls::StartTls;
+    let tcp = timeout_at(deadline, dial(&endpoint.host, endpoint.port))
+        .await
+        .map_err(|_| UpstreamError::TimedOut("connecting"))?
+        .map_err(UpstreamError::Dial)?;
+    let mut stream = Stream::new(tcp).map_err(UpstreamError::Dial)?;
+    if !start_tls {
+        timeout_at(deadline, stream.upgrade(&upgrade))
+            .await
+            .map_err(|_| UpstreamError::TimedOut("in the TLS handshake"))?
+            .map_err(|error| UpstreamError::Ended { error: Ended::Tls(error), state: "beginning" })?;
+    }
+    let mut connection = Connection::new(stream);
+    let mut dialogue: Box<dyn Dialogue<Yield = Result<(), Refusal>> + Send> = match protocol {
+        Protocol::Smtp => Box::new(smtp::Client::new(own_name(), start_tls, xoauth2)),
+        Protocol::Pop3 => Box::new(pop3::Client::new(start_tls, xoauth2)),
+    };
+    dialogue.open(&mut connection.output);
+    let verdict = timeout_at(deadline, connection.drive(&mut *dialogue, Step::NeedLine, &upgrade)).await;
+    let state = dialogue.state_name();
+    match verdict {
+        Err(_) => Err(UpstreamError::TimedOut(state)),
+        Ok(Err(error)) => Err(UpstreamError::Ended { error, state }),
+        Ok(Ok(Err(refusal))) => Err(UpstreamError::Refused(refusal)),
+        Ok(Ok(Ok(()))) => Ok(connection),
+    }
+}
+
+/// The EHLO name. An address literal is always valid (RFC 5321 section 4.1.4), where a host's own idea of its name often
+/// is not, and Gmail hangs up on those.
+fn own_name() -> String {
+    "[127.0.0.1]".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{codes, is_policy};
+
+    #[test]
+    fn policy_codes_match_whole() {
+        for (text, policy) in [
+            ("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled", true),
+            ("535 5.7.1399 something newer", false),
+            ("535 5.7.3 Authentication unsuccessful", false),
+            ("534-5.7.14 Please log in via your web browser", true),
+            ("535 5.7.8 Username and Password not accepted", false),
+        ] {
+            assert_eq!(is_policy(text), policy, "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_are_taken_from_the_front() {
+        assert_eq!(codes("535 5.7.3 Authentication unsuccessful"), " (535 5.7.3)");
+        assert_eq!(codes("535-5.7.1 (5.7.8) Username"), " (535 5.7.1)");
+        assert_eq!(codes("-ERR Authentication failure"), "");
+        assert_eq!(codes("454 Temporary"), " (454)");
+    }
+}

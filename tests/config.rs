@@ -1,0 +1,295 @@
+//! The configuration file: every broken one in `bad_configs` gets its exact complaint, and the shipped ones are true.
+//!
+//! `bad_configs/NAME.err` holds what `NAME.yaml` is told, word for word, with the file's name alone for its path.
+
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use gatepost::config::provider::{GrantType, UpstreamTls};
+use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
+use gatepost_protocol::Protocol;
+
+const EXAMPLE: &str = include_str!("../config/gatepost.example.yaml");
+const PROVIDERS: &str = include_str!("../config/providers.yaml");
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "HOME" => Some("/home/somebody".to_owned()),
+        "OWN_CLIENT_SECRET" => Some("planted-secret".to_owned()),
+        "GUID_SECRET" => Some("3b3d4c1e-0f3a-4b61-9d3c-5d7b2f0a9c11".to_owned()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("gatepost.yaml"), text, &environment)
+}
+
+fn accepted(text: &str) -> Config {
+    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+fn refused(text: &str) -> String {
+    match parse(text) {
+        Ok(_) => panic!("accepted:\n{text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A provider that needs nothing else, for tests about other sections.
+const PROVIDER: &str = "providers: { contoso: { preset: microsoft365, client_id: abc } }\n";
+
+#[test]
+fn every_broken_file_gets_its_exact_complaint() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad_configs");
+    let mut names: BTreeSet<PathBuf> = BTreeSet::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let extension = path.extension().unwrap().to_str().unwrap().to_owned();
+        assert!(["yaml", "err"].contains(&extension.as_str()), "what is {} for?", path.display());
+        names.insert(path.with_extension(""));
+    }
+    assert!(names.len() >= 20, "only {} broken files found", names.len());
+    let mut failures = Vec::new();
+    for name in names {
+        let path = name.with_extension("yaml");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let heard = match Config::parse(&path, &text, &environment) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let heard = heard.replace(&format!("{}/", folder.display()), "") + "\n";
+        let expected = fs::read_to_string(name.with_extension("err")).unwrap_or_default();
+        if heard != expected {
+            failures.push(format!("== {}\n-- expected\n{expected}-- heard\n{heard}", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn the_example_is_accepted_as_it_is_shipped() {
+    let config = accepted(EXAMPLE);
+    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso"]);
+    assert_eq!(config.listeners.len(), 4);
+}
+
+/// The example with every `#:` taken away, and the files that it names in a folder of the test.
+fn example_with_everything_on(folder: &Path) -> String {
+    fs::write(folder.join("contoso.secret"), "planted-secret\n").unwrap();
+    fs::set_permissions(folder.join("contoso.secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["mail.example.org".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    fs::write(folder.join("own-ca.pem"), certificate.pem()).unwrap();
+    fs::write(folder.join("mail.pem"), certificate.pem()).unwrap();
+    fs::write(folder.join("mail.key"), key.serialize_pem()).unwrap();
+    let lines = EXAMPLE.lines().map(|line| line.replacen("#: ", "", 1) + "\n");
+    lines.collect::<String>().replace("/etc/gatepost", folder.to_str().unwrap())
+}
+
+#[test]
+fn the_example_is_accepted_with_everything_switched_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = accepted(&example_with_everything_on(folder.path()));
+    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "own"]);
+    assert_eq!(config.providers["contoso"].oauth.client_secret.as_ref().unwrap().expose(), "planted-secret");
+    assert_eq!(config.listeners.len(), 5);
+    assert!(config.listeners[4].plaintext_allowed);
+    assert_eq!(config.listeners[4].provider.as_deref(), Some("contoso"));
+    assert!(config.certificate.is_some());
+    assert!(config.providers["contoso"].pop3.is_none());
+}
+
+#[test]
+fn what_the_example_calls_defaults_are_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let everything = accepted(&example_with_everything_on(folder.path()));
+    let nothing = accepted(PROVIDER);
+    assert_eq!(format!("{:?}", everything.limits), format!("{:?}", Limits::default()));
+    let four: Vec<_> = everything.listeners.iter().take(4).map(|listener| format!("{listener:?}")).collect();
+    let defaults: Vec<_> = nothing.listeners.iter().map(|listener| format!("{listener:?}")).collect();
+    assert_eq!(four, defaults);
+}
+
+#[test]
+fn every_preset_needs_only_a_client_id() {
+    let presets: Vec<&str> = PROVIDERS
+        .lines()
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_alphanumeric()))
+        .filter_map(|line| line.strip_suffix(':'))
+        .collect();
+    assert_eq!(presets, ["microsoft365", "outlook", "google"]);
+    for preset in presets {
+        let config = accepted(&format!("providers: {{ it: {{ preset: {preset}, client_id: abc }} }}"));
+        let provider = &config.providers["it"];
+        assert!(provider.smtp.is_some() && provider.pop3.is_some(), "{preset}");
+        assert_eq!(provider.oauth.grant, GrantType::AuthorizationCode, "{preset}");
+        assert!(!provider.oauth.scopes.is_empty(), "{preset}");
+    }
+}
+
+#[test]
+fn the_scopes_of_a_preset_are_those_of_the_grant() {
+    let config = accepted(
+        "providers:\n  it:\n    preset: microsoft365\n    client_id: abc\n    tenant: contoso.example\n    \
+         grant: client_credentials\n    client_secret: { env: OWN_CLIENT_SECRET }\n",
+    );
+    let oauth = &config.providers["it"].oauth;
+    assert_eq!(oauth.scopes, ["https://outlook.office365.com/.default"]);
+    let url = "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token";
+    assert_eq!(oauth.token_endpoint.as_str(), url);
+}
+
+#[test]
+fn one_key_of_a_preset_is_changed_and_the_others_stay() {
+    let config = accepted(
+        "providers: { it: { preset: microsoft365, client_id: abc, smtp: { sessions: 2 }, \
+         authorization_parameters: { domain_hint: contoso.example } } }",
+    );
+    let provider = &config.providers["it"];
+    let smtp = provider.smtp.as_ref().unwrap();
+    assert_eq!((smtp.host.as_str(), smtp.port, smtp.sessions), ("smtp.office365.com", 587, Some(2)));
+    assert_eq!(smtp.tls, UpstreamTls::StartTls);
+    let parameters: Vec<&str> =
+        provider.oauth.authorization_parameters.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(parameters, ["prompt", "domain_hint"]);
+}
+
+#[test]
+fn numbers_and_booleans_are_names_where_a_name_is_asked_for() {
+    for written in ["0123", "1e5", "0x10", "yes", "1_000", "'0123'", "12345678901234567890123"] {
+        let config =
+            accepted(&format!("# ü\nproviders: {{ it: {{ preset: google, client_id: {written} }} }}\n"));
+        assert_eq!(config.providers["it"].oauth.client_id, written.trim_matches('\''));
+    }
+}
+
+#[test]
+fn a_password_is_taken_in_clear_only_where_nobody_else_can_listen() {
+    for (listener, expected) in [
+        ("tls: starttls", true),
+        ("tls: none", true),
+        ("tls: implicit", false),
+        ("tls: starttls, plaintext: refused", false),
+        ("tls: none, address: '[::1]:1587'", true),
+        ("tls: starttls, address: 192.168.1.10", false),
+        ("tls: starttls, address: 0.0.0.0", false),
+        ("tls: none, address: 192.168.1.10, plaintext: allowed, allow_from: [192.168.1.20]", true),
+        ("tls: starttls, address: 192.168.1.10, plaintext: allowed, allow_from: [fd00::/8]", true),
+    ] {
+        let text = format!("{PROVIDER}listeners: [{{ protocol: smtp, {listener} }}]");
+        assert_eq!(accepted(&text).listeners[0].plaintext_allowed, expected, "{listener}");
+    }
+}
+
+#[test]
+fn an_address_needs_no_port() {
+    for (listener, expected) in [
+        ("protocol: smtp", "127.0.0.1:1587"),
+        ("protocol: smtp, tls: implicit", "127.0.0.1:1465"),
+        ("protocol: pop3, tls: none", "127.0.0.1:1110"),
+        ("protocol: pop3, tls: implicit", "127.0.0.1:1995"),
+        ("protocol: pop3, address: '::1'", "[::1]:1110"),
+        ("protocol: pop3, address: '[::1]:0'", "[::1]:0"),
+        ("protocol: smtp, address: 127.0.0.2:25", "127.0.0.2:25"),
+    ] {
+        let config = accepted(&format!("{PROVIDER}listeners: [{{ {listener} }}]"));
+        assert_eq!(config.listeners[0].address.to_string(), expected, "{listener}");
+    }
+}
+
+#[test]
+fn only_protocols_that_a_provider_has_are_listened_for_by_default() {
+    let config = accepted(
+        "providers:\n  own:\n    client_id: abc\n    authorization_endpoint: https://login.example.org/authorize\n    \
+         token_endpoint: https://login.example.org/token\n    scopes: [mail]\n    \
+         pop3: { host: mail.example.org, tls: implicit }\n",
+    );
+    let heard: Vec<_> = config.listeners.iter().map(|listener| (listener.protocol, listener.tls)).collect();
+    assert_eq!(heard, [(Protocol::Pop3, ListenerTls::StartTls), (Protocol::Pop3, ListenerTls::Implicit)]);
+    assert_eq!(config.providers["own"].pop3.as_ref().unwrap().port, 995);
+}
+
+#[test]
+fn a_secret_file_is_private_and_not_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    let text = format!(
+        "providers: {{ it: {{ preset: google, client_id: abc, client_secret: {{ file: {} }} }} }}",
+        path.display()
+    );
+    assert!(refused(&text).contains("cannot be read"));
+    for (content, mode, complaint) in [
+        ("planted-secret\n", 0o644, Some(format!("run `chmod 600 {}`", path.display()))),
+        ("\n", 0o600, Some("is empty".to_owned())),
+        ("planted-secret\r\n", 0o600, None),
+        ("planted-secret", 0o640, None),
+    ] {
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let Some(complaint) = complaint else {
+            let config = accepted(&text);
+            assert_eq!(
+                config.providers["it"].oauth.client_secret.as_ref().unwrap().expose(),
+                "planted-secret"
+            );
+            assert!(!format!("{config:?}").contains("planted-secret"));
+            continue;
+        };
+        let heard = refused(&text);
+        assert!(heard.contains(&complaint), "{heard}");
+        assert!(!heard.contains("planted-secret"), "{heard}");
+    }
+}
+
+#[test]
+fn a_user_name_is_ambiguous_only_where_one_listener_serves_both_providers() {
+    let providers =
+        "providers: { a: { preset: google, client_id: abc }, b: { preset: microsoft365, client_id: abc } }\n";
+    let bound =
+        "listeners: [{ protocol: smtp, provider: a }, { protocol: smtp, address: 127.0.0.2, provider: b }]";
+    let name = |name: &str, provider: &str| (name.to_owned(), provider.to_owned());
+    let both = [name("scanner", "a"), name("Scanner", "b")];
+    let one = [name("scanner", "a"), name("scanner", "a"), name("printer", "b")];
+    for (listeners, names, expected) in [
+        ("listeners: [{ protocol: smtp }]", &both[..], 1),
+        ("listeners: [{ protocol: smtp }, { protocol: pop3 }]", &both, 2),
+        (bound, &both, 0),
+        ("listeners: [{ protocol: smtp }]", &one, 0),
+    ] {
+        let complaints = lint::ambiguous_user_names(&accepted(&format!("{providers}{listeners}")), names);
+        assert_eq!(complaints.len(), expected, "{listeners}: {complaints:?}");
+    }
+}
+
+#[test]
+fn what_is_hardly_meant_is_a_warning() {
+    let scopes = "scopes: [https://outlook.office.com/SMTP.Send, offline_access]";
+    for (provider, expected) in [
+        (format!("preset: microsoft365, client_id: abc, {scopes}"), Some("(L17)")),
+        (format!("preset: microsoft365, client_id: abc, {scopes}, pop3: none"), None),
+        (
+            "preset: google, client_id: 00000000-0000-0000-0000-000000000000".to_owned(),
+            Some("still the example's"),
+        ),
+        ("preset: google, client_id: abc".to_owned(), None),
+    ] {
+        let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{provider}: {warnings:?}");
+        assert!(expected.is_none_or(|words| warnings[0].contains(words)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_says_which() {
+    let error = Config::load(Some(Path::new("/nonexistent/gatepost.yaml"))).unwrap_err().to_string();
+    assert!(error.starts_with("/nonexistent/gatepost.yaml: cannot be read:"), "{error}");
+}
