@@ -193,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A message up to the lone dot, without the dots that were stuffed (RFC 5321 section 4.5.2). `None` when it is
     /// longer than `limit`; the rest of it has been read then too.
     pub(super) async fn message(&mut self, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        self.flush_before_waiting().await?;
         let mut message = Vec::new();
         let mut too_long = false;
         let mut fault_at = self.body_fault();
@@ -263,10 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn unrecorded_line(&mut self) -> io::Result<String> {
-        // Replies to a pipelined group leave together.
-        if self.stream.buffer().is_empty() {
-            self.stream.flush().await?;
-        }
+        self.flush_before_waiting().await?;
         let mut line = Vec::new();
         (&mut self.stream).take(LINE).read_until(b'\n', &mut line).await?;
         if line.pop() != Some(b'\n') {
@@ -276,6 +274,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             line.pop();
         }
         Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Replies to a pipelined group leave together.
+    async fn flush_before_waiting(&mut self) -> io::Result<()> {
+        if self.stream.buffer().is_empty() { self.stream.flush().await } else { Ok(()) }
     }
 
     /// After how many bytes of a message something happens.

@@ -39,6 +39,9 @@ pub const CLIENT_ID: &str = "gatepost-sandbox";
 /// Its secret. It opens nothing but a sandbox.
 pub const CLIENT_SECRET: &str = "sandbox-client-secret";
 
+/// The environment variable that [`Sandbox::provider_yaml`] names for the secret.
+pub const CLIENT_SECRET_VARIABLE: &str = "GATEPOST_SANDBOX_SECRET";
+
 /// A running provider. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -161,7 +164,8 @@ impl Sandbox {
     }
 
     /// The entry under `providers:` that makes the sandbox a provider of this name; `ca_file` is where [`Self::ca_pem`]
-    /// was written to, `tls` which of the two ports of each protocol is used.
+    /// was written to, `tls` which of the two ports of each protocol is used. The secret comes from the environment variable
+    /// [`CLIENT_SECRET_VARIABLE`], which whoever calls [`crate::config::Config::parse`] can answer with [`CLIENT_SECRET`].
     pub fn provider_yaml(&self, name: &str, ca_file: &Path, tls: UpstreamTls) -> String {
         let Ports { https, smtp, smtps, pop3, pop3s } = self.ports;
         let (smtp, pop3, tls) = match tls {
@@ -173,14 +177,13 @@ impl Sandbox {
         let ca_file = serde_json::Value::from(ca_file.to_string_lossy());
         format!(
             "  {name}:
-    oauth:
-      grant: authorization_code
-      authorization_endpoint: https://localhost:{https}/authorize
-      token_endpoint: https://localhost:{https}/token
-      client_id: {CLIENT_ID}
-      client_secret: {CLIENT_SECRET}
-      scopes: [smtp, pop3]
-      redirect_host: localhost
+    grant: authorization_code
+    authorization_endpoint: https://localhost:{https}/authorize
+    token_endpoint: https://localhost:{https}/token
+    client_id: {CLIENT_ID}
+    client_secret: {{ env: {CLIENT_SECRET_VARIABLE} }}
+    scopes: [smtp, pop3]
+    redirect_host: localhost
     smtp: {{ host: localhost, port: {smtp}, tls: {tls}, capabilities: [{capabilities}] }}
     pop3: {{ host: localhost, port: {pop3}, tls: {tls}, capabilities: [TOP, UIDL] }}
     ca_file: {ca_file}

@@ -18,7 +18,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::{Action, CLIENT_ID, CLIENT_SECRET, MailFault, Moment, Sandbox, TokenFault, grants};
+use super::{
+    Action, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Sandbox, TokenFault, grants,
+};
+use crate::config::Config;
 use crate::config::provider::UpstreamTls;
 
 const ADA: &str = "ada@example.com";
@@ -270,6 +273,21 @@ async fn nothing_listens_after_the_stop() {
     assert_eq!(open.line().await, "");
     for port in [ports.https, ports.smtp, ports.smtps, ports.pop3, ports.pop3s] {
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
+    }
+}
+
+#[test]
+fn the_provider_s_entry_is_one_that_the_configuration_takes() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sandbox = runtime.block_on(Sandbox::start()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
+    for tls in [UpstreamTls::Implicit, UpstreamTls::StartTls] {
+        let text = format!("providers:\n{}state: state\n", sandbox.provider_yaml("sandbox", &ca_file, tls));
+        let environment = |name: &str| (name == CLIENT_SECRET_VARIABLE).then(|| CLIENT_SECRET.to_owned());
+        let config = Config::parse(&folder.path().join("gatepost.yaml"), &text, &environment).unwrap();
+        assert_eq!(config.providers["sandbox"].smtp.as_ref().unwrap().tls, tls);
     }
 }
 
