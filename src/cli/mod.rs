@@ -2,6 +2,7 @@
 //! standard output, what went wrong becomes a [`Failure`] that `main` prints and turns into the exit status.
 
 pub mod certificate;
+pub mod connect;
 pub mod run;
 pub mod style;
 pub mod test;
@@ -44,6 +45,8 @@ enum Command {
     /// Export the certificate of Gatepost's own CA
     #[command(subcommand)]
     Certificate(certificate::Command),
+    /// Connect an account to its provider, or connect it again
+    Connect(connect::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Try an account: token, SMTP login, POP3 login
@@ -56,6 +59,7 @@ impl Cli {
         let context = &Context { config: self.config };
         match self.command {
             Command::Certificate(command) => command.run(context).await,
+            Command::Connect(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
