@@ -45,7 +45,6 @@ impl Provider {
 const PRESETS: &str = include_str!("../../config/providers.yaml");
 
 /// Reads providers; what is shared among them is read once.
-#[derive(Debug)]
 pub(super) struct ProviderReader<'a> {
     surroundings: &'a Surroundings<'a>,
     presets: Node,
@@ -61,6 +60,10 @@ impl<'a> ProviderReader<'a> {
 
     /// One entry of `providers`.
     pub(super) fn read(&self, name: &str, written: &Field<'_>) -> Option<Provider> {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        {
+            written.complain("a provider's name is made of letters, digits, `.`, `_` and `-`");
+        }
         let node = self.with_preset(written)?;
         let field = written.with_node(&node);
         let mut section = field.section()?;
