@@ -12,7 +12,7 @@ pub use super::oauth_client::{GrantType, OAuthClient};
 
 use super::complaint::{Complaint, suggestion};
 use super::file::{self, Node};
-use super::section::{Field, Section};
+use super::section::{Field, Section, readable};
 use super::{Surroundings, endpoint, oauth_client};
 use crate::tls::Trust;
 
@@ -80,9 +80,16 @@ impl<'a> ProviderReader<'a> {
         if !has_endpoint {
             field.complain("has neither `smtp` nor `pop3`; write the server that mail programs are to reach");
         }
-        let smtp = smtp_field.and_then(|field| endpoint::read(&field, Protocol::Smtp));
-        let pop3 = pop3_field.and_then(|field| endpoint::read(&field, Protocol::Pop3));
-        Some(Provider { name: name.to_owned(), oauth: oauth?, smtp, pop3, trust: trust? })
+        // A server that cannot be read makes the provider unknown, not a provider without it.
+        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
+        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
+        Some(Provider {
+            name: name.to_owned(),
+            oauth: oauth?,
+            smtp: readable(smtp)?,
+            pop3: readable(pop3)?,
+            trust: trust?,
+        })
     }
 
     /// What the file says, laid on the preset that it names.

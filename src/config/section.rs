@@ -206,6 +206,16 @@ impl<'a> Section<'a> {
     }
 }
 
+/// What an optional key holds: `None` where the key is there and cannot be read.
+// The outer level is for `?`, the inner one is the key that need not be there.
+#[allow(clippy::option_option)]
+pub(super) fn readable<T>(written: Option<Option<T>>) -> Option<Option<T>> {
+    match written {
+        Some(value) => value.map(Some),
+        None => Some(None),
+    }
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let seconds_each = match text.get(number.len()..)? {
