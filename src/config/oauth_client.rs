@@ -114,7 +114,7 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     }
     Some(OAuthClient {
         grant,
-        authorization_endpoint,
+        authorization_endpoint: authorization_endpoint.filter(|_| grant == GrantType::AuthorizationCode),
         token_endpoint: token_endpoint?,
         client_id: client_id?.to_owned(),
         client_secret,
