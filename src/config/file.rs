@@ -11,7 +11,7 @@ use super::complaint::Complaint;
 
 /// A value in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Counted from 1.
     pub(super) line: u64,
     pub(super) value: Value,
@@ -36,7 +36,7 @@ pub(super) struct Entry {
 }
 
 /// Reads the text of the file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
     serde_saphyr::from_str(text).map(|root| into_node(root, text)).map_err(|error| Complaint {
         file: path.to_owned(),
         line: error.location().map(|location| location.line()),
