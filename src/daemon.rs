@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::account::Accounts;
-use crate::config::capabilities::common_capabilities;
+use crate::config::common_capabilities;
 use crate::config::{CertificateFiles, Config, Listener, ListenerTls};
 use crate::listener::{self, Door};
 use crate::oauth::Tokens;
@@ -131,6 +131,8 @@ impl Daemon {
                 error!(left = self.tasks.len(), "sessions did not end");
             }
         }
+        self.gateway.tokens.settled().await;
+        self.gateway.accounts.settled().await;
         info!("stopped");
     }
 

@@ -27,7 +27,9 @@ fn prepare(cli: &Cli) -> anyhow::Result<tokio::runtime::Runtime> {
 /// Logs go to standard error: what a command prints for people or scripts stays apart.
 fn start_logging(format: LogFormat) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) => EnvFilter::try_new(&directives).with_context(|| format!("RUST_LOG={directives:?}"))?,
+        Ok(directives) => {
+            EnvFilter::try_new(&directives).with_context(|| format!("RUST_LOG={directives:?}"))?
+        }
         Err(_) => EnvFilter::new("info"),
     };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

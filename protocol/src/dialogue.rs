@@ -8,6 +8,9 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
+use crate::failure::AuthFailure;
+use crate::sasl::Credentials;
+
 /// What a dialogue asks of its driver once its output has been sent.
 #[derive(Debug)]
 pub enum Step<T> {
@@ -46,6 +49,15 @@ pub trait Dialogue {
     fn tls_started(&mut self, output: &mut Output) -> Step<Self::Yield>;
 }
 
+/// The role toward the mail client: it yields credentials, and is told the verdict on them.
+pub trait ServerDialogue: Dialogue<Yield = Credentials> {
+    /// The answer to the credentials that were yielded. `Step::NeedLine` after success too: the owner stops driving then.
+    fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials>;
+
+    /// What the client turned out to be, where that is why the dialogue closed.
+    fn violation(&self) -> Option<Violation>;
+}
+
 /// What TLS a client-side dialogue has, may get, or must get before it sends a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
@@ -64,6 +76,8 @@ pub enum Encryption {
 pub enum Goodbye {
     /// A cap on connections is reached; said in place of the greeting.
     Busy,
+    /// The client's address is not one that the listener serves; said in place of the greeting.
+    NotAllowed,
     /// Gatepost stops.
     ShuttingDown,
     /// The client took too long.

@@ -5,11 +5,19 @@ pub mod password;
 
 use std::time::SystemTime;
 
-use gatepost_protocol::failure::AuthFailure;
+use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::{Protocol, secret::Secret};
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
 
-use crate::store::Store;
+use crate::store::credentials::minute;
+use crate::store::{Store, StoreError};
+use password::{Hasher, PasswordError};
+
+/// What an unknown user's password is compared with: an Argon2id hash of zeros, at the cost of everybody's.
+const NOBODYS_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A row number in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,10 +75,12 @@ pub struct Credential {
 }
 
 /// The one call that a session makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Accounts {
     store: Store,
     hasher: password::Hasher,
+    /// Last uses on their way into the store.
+    writing: TaskTracker,
 }
 
 /// A login whose local password is right.
@@ -82,20 +92,253 @@ pub struct Verified {
     pub credential: CredentialId,
 }
 
+/// A new password cannot be taken.
+#[derive(Debug, Error)]
+pub enum NewPasswordError {
+    /// It would open one of two mailboxes, or hide which device it was.
+    #[error("credential {} has the same user name and the same password already; choose another password", credential.0)]
+    InUse {
+        /// Which one.
+        credential: CredentialId,
+    },
+    /// It could not be hashed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The other passwords of the user name could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Accounts {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        Self { store, hasher: password::Hasher::new() }
+        Self { store, hasher: Hasher::new(), writing: TaskTracker::new() }
     }
 
     /// Finds the account that the credentials open among those of `providers`. An unknown user costs the same Argon2
-    /// run as a wrong password. Fails with `WrongCredentials`, `Disabled`, or `Temporary` when the store does not answer.
+    /// run as a wrong password. Fails with `WrongCredentials`, `Disabled`, `Busy` when too many wait, or `Temporary` when the
+    /// store does not answer.
+    ///
+    /// A user name with several credentials costs a run for each of them, so the session's fixed delay, which is longer than
+    /// eight runs, is what keeps the time of the answer from telling how many there are.
     pub async fn verify(
         &self,
         providers: &[&str],
         credentials: &Credentials,
     ) -> Result<Verified, AuthFailure> {
-        let _ = (&self.store, &self.hasher, providers, credentials);
-        unimplemented!()
+        let mut candidates = self.store.credentials_named(&credentials.user_name).await.map_err(|error| {
+            tracing::error!(%error, "cannot look up a user name");
+            AuthFailure::Temporary(Cause::new("Gatepost's store does not answer"))
+        })?;
+        candidates.retain(|(account, _)| providers.contains(&account.provider.as_str()));
+        let mut hashes: Vec<_> =
+            candidates.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
+        if hashes.is_empty() {
+            hashes.push(Secret::new(NOBODYS_HASH.to_owned()));
+        }
+        let found =
+            self.hasher.matching(&credentials.password, hashes).await.map_err(|error| match error {
+                PasswordError::Busy => AuthFailure::Busy(Cause::new("Too many logins at once, try again")),
+                PasswordError::MalformedHash | PasswordError::System => {
+                    tracing::error!(%error, "cannot check a password");
+                    AuthFailure::Temporary(Cause::new("Gatepost cannot check passwords now"))
+                }
+            })?;
+        // Nobody has no candidate, whatever password would give that hash.
+        let (account, credential) = found
+            .and_then(|position| candidates.into_iter().nth(position))
+            .ok_or(AuthFailure::WrongCredentials)?;
+        if account.disabled {
+            return Err(AuthFailure::Disabled);
+        }
+        self.note_use(&credential);
+        Ok(Verified { account, credential: credential.id })
+    }
+
+    /// The hash of a new password for the user name at the provider, unless another credential there has the same two.
+    pub async fn hash_new_password(
+        &self,
+        provider: &str,
+        user_name: &str,
+        password: &Secret<String>,
+    ) -> Result<Secret<String>, NewPasswordError> {
+        let mut others = self.store.credentials_named(user_name).await?;
+        others.retain(|(account, _)| account.provider == provider);
+        let hashes = others.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
+        if let Some(position) = self.hasher.matching(password, hashes).await?
+            && let Some((_, other)) = others.get(position)
+        {
+            return Err(NewPasswordError::InUse { credential: other.id });
+        }
+        Ok(self.hasher.hash(password).await?)
+    }
+
+    /// Waits until every login so far is noted as the last use of its credential.
+    pub async fn settled(&self) {
+        self.writing.close();
+        self.writing.wait().await;
+        self.writing.reopen();
+    }
+
+    /// Beside the login, which does not wait for a disk; at most once a minute for each credential.
+    fn note_use(&self, credential: &Credential) {
+        let now = SystemTime::now();
+        if credential.last_used_at.is_some_and(|last| last >= minute(now)) {
+            return;
+        }
+        let (store, id) = (self.store.clone(), credential.id);
+        self.writing.spawn(async move {
+            if let Err(error) = store.note_use(id, now).await {
+                tracing::warn!(%error, credential = id.0, "cannot note a credential's last use");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::store::accounts::NewAccount;
+    use crate::store::credentials::{MAX_PER_USER_NAME, NewCredential};
+    use crate::store::tests::open;
+
+    fn login(user_name: &str, password: &str) -> Credentials {
+        Credentials { user_name: user_name.to_owned(), password: Secret::new(password.to_owned()) }
+    }
+
+    async fn account(accounts: &Accounts, address: &str, provider: &str) -> AccountId {
+        let new = NewAccount {
+            address: address.to_owned(),
+            provider: provider.to_owned(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            disabled: false,
+        };
+        accounts.store.add_account(&new, None).await.unwrap().0
+    }
+
+    async fn credential(
+        accounts: &Accounts,
+        account: AccountId,
+        user_name: &str,
+        password: &str,
+    ) -> CredentialId {
+        let password_hash = accounts.hasher.hash(&Secret::new(password.to_owned())).await.unwrap();
+        let new = NewCredential { user_name: user_name.to_owned(), password_hash, label: None };
+        accounts.store.add_credential(account, &new).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_login_opens_the_account_of_its_own_provider_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        let bob = account(&accounts, "bob@example.com", "fabrikam").await;
+        let anns = credential(&accounts, ann, "Scanner", "one").await;
+        let bobs = credential(&accounts, bob, "scanner", "two").await;
+        for (providers, user_name, password, expected) in [
+            (&["contoso"][..], "scanner", "one", Ok((ann, anns))),
+            (&["contoso"], "SCANNER", "one", Ok((ann, anns))),
+            (&["fabrikam"], "scanner", "two", Ok((bob, bobs))),
+            (&["contoso", "fabrikam"], "scanner", "two", Ok((bob, bobs))),
+            (&["contoso"], "scanner", "two", Err(AuthFailure::WrongCredentials)),
+            (&["contoso"], "scanner", "One", Err(AuthFailure::WrongCredentials)),
+            (&["contoso"], "ann@example.com", "one", Err(AuthFailure::WrongCredentials)),
+            (&["contoso"], "nobody", "one", Err(AuthFailure::WrongCredentials)),
+            (&["elsewhere"], "scanner", "one", Err(AuthFailure::WrongCredentials)),
+            (&[], "scanner", "one", Err(AuthFailure::WrongCredentials)),
+        ] {
+            let verified = accounts.verify(providers, &login(user_name, password)).await;
+            let verified = verified.map(|verified| (verified.account.id, verified.credential));
+            assert_eq!(verified, expected, "{providers:?} {user_name} {password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn eight_devices_share_a_user_name_and_each_is_revoked_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        let mut ids = Vec::new();
+        for number in 0..MAX_PER_USER_NAME {
+            ids.push(credential(&accounts, ann, "ann", &format!("password {number}")).await);
+        }
+        let ninth = NewCredential {
+            user_name: "ANN".to_owned(),
+            password_hash: Secret::new(NOBODYS_HASH.to_owned()),
+            label: None,
+        };
+        let refused = accounts.store.add_credential(ann, &ninth).await.unwrap_err();
+        assert!(matches!(refused, StoreError::TooManyCredentials { .. }), "{refused}");
+        for (number, id) in ids.iter().enumerate() {
+            let login = login("ann", &format!("password {number}"));
+            assert_eq!(accounts.verify(&["contoso"], &login).await.unwrap().credential, *id);
+            assert!(accounts.store.revoke_credential(*id).await.unwrap());
+            assert_eq!(
+                accounts.verify(&["contoso"], &login).await.unwrap_err(),
+                AuthFailure::WrongCredentials
+            );
+        }
+        accounts.store.add_credential(ann, &ninth).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_hears_that_the_account_is_disabled() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        credential(&accounts, ann, "ann", "right").await;
+        assert!(accounts.store.set_disabled(ann, true).await.unwrap());
+        let outcome =
+            async |password| accounts.verify(&["contoso"], &login("ann", password)).await.unwrap_err();
+        assert_eq!(outcome("right").await, AuthFailure::Disabled);
+        assert_eq!(outcome("wrong").await, AuthFailure::WrongCredentials);
+        assert!(accounts.store.usable_credentials().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_password_is_taken_once_per_user_name_and_provider() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        let anns = credential(&accounts, ann, "scanner", "same").await;
+        let new = async |provider, user_name, password: &str| {
+            accounts.hash_new_password(provider, user_name, &Secret::new(password.to_owned())).await
+        };
+        let refused = new("contoso", "Scanner", "same").await.unwrap_err();
+        assert!(matches!(refused, NewPasswordError::InUse { credential } if credential == anns), "{refused}");
+        new("contoso", "scanner", "other").await.unwrap();
+        new("contoso", "printer", "same").await.unwrap();
+        new("fabrikam", "scanner", "same").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_use_is_noted_to_the_minute_and_only_for_the_right_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        credential(&accounts, ann, "ann", "right").await;
+        let last_use = async || {
+            accounts.settled().await;
+            accounts.store.credentials(None).await.unwrap().first().unwrap().last_used_at
+        };
+        accounts.verify(&["contoso"], &login("ann", "wrong")).await.unwrap_err();
+        assert_eq!(last_use().await, None);
+        let before = minute(SystemTime::now());
+        accounts.verify(&["contoso"], &login("ann", "right")).await.unwrap();
+        let noted = last_use().await.unwrap();
+        assert_eq!(noted, minute(noted));
+        assert!((before..=SystemTime::now()).contains(&noted));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_is_no_wrong_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        accounts.store.close().await;
+        let failure = accounts.verify(&["contoso"], &login("ann", "right")).await.unwrap_err();
+        assert!(matches!(failure, AuthFailure::Temporary(_)), "{failure:?}");
     }
 }

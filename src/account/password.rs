@@ -1,11 +1,301 @@
-//! stub
-/// stub
-#[derive(Debug)]
-pub struct Hasher {}
+//! Passwords that devices type: hashed with Argon2id, kept as PHC strings, made by us where the admin brings none.
+//!
+//! Rule: all hashing goes through one [`Hasher`], which owns one memory block and lets one password at a time have it, so that
+//! guessing takes neither memory nor more than one core. Every stored hash has the same costs, ours.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version};
+use gatepost_protocol::secret::Secret;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use tokio::sync::{Mutex, Semaphore};
+use zeroize::Zeroizing;
+
+/// 19 MiB, two passes, one lane: the first recommendation of OWASP and the `argon2` crate's own.
+const COSTS: Params = Params::DEFAULT;
+/// At some 30 ms each, those who wait behind more would not be served within the time that a login has.
+const MAX_WAITING: usize = 64;
+const SALT_LEN: usize = 16;
+/// Each of them looks like no other on a device's panel, and is on every device's keyboard.
+const LETTERS: &[u8; 56] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+const GENERATED_LEN: usize = 16;
+
+/// A password could not be hashed or compared.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PasswordError {
+    /// Too many wait already.
+    #[error("too many passwords wait to be checked")]
+    Busy,
+    /// Not a hash of the kind that we keep.
+    #[error(
+        "not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)"
+    )]
+    MalformedHash,
+    /// The system has no random numbers or no memory.
+    #[error("the system gives no random numbers or no memory")]
+    System,
+}
+
+/// Hashes and compares passwords, one at a time. Cheap to clone; clones share the memory and the queue.
+#[derive(Clone, Debug)]
+pub struct Hasher {
+    /// Empty until it is needed first.
+    memory: Arc<Mutex<Vec<Block>>>,
+    places: Arc<Semaphore>,
+}
+
 impl Hasher {
-    /// stub
-    #[allow(clippy::new_without_default)]
+    /// Takes no memory yet.
+    #[allow(clippy::new_without_default, reason = "an empty hasher is no value to default to")]
     pub fn new() -> Self {
-        Self {}
+        Self { memory: Arc::default(), places: Arc::new(Semaphore::new(1 + MAX_WAITING)) }
+    }
+
+    /// The password's hash under a new salt, as a PHC string.
+    pub async fn hash(&self, password: &Secret<String>) -> Result<Secret<String>, PasswordError> {
+        let password = password.clone();
+        self.run(move |memory| {
+            let mut salt = [0; SALT_LEN];
+            aws_lc_rs::rand::fill(&mut salt).map_err(|_| PasswordError::System)?;
+            let salt = Salt::new(&salt).map_err(|_| PasswordError::System)?;
+            let hash = output(&password, &COSTS, &salt, Params::DEFAULT_OUTPUT_LEN, memory)?;
+            let phc = PasswordHash {
+                algorithm: ARGON2ID_IDENT,
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&COSTS).map_err(|_| PasswordError::System)?,
+                salt: Some(salt),
+                hash: Some(hash),
+            };
+            Ok(Secret::new(phc.to_string()))
+        })
+        .await
+    }
+
+    /// Which of the hashes the password has, if any. A wrong password costs one run for each.
+    pub async fn matching(
+        &self,
+        password: &Secret<String>,
+        hashes: Vec<Secret<String>>,
+    ) -> Result<Option<usize>, PasswordError> {
+        let password = password.clone();
+        self.run(move |memory| {
+            for (position, hash) in hashes.iter().enumerate() {
+                if matches(&password, hash, memory)? {
+                    return Ok(Some(position));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// A caller that gives up while it waits leaves the queue; one that gives up later wastes no more than its own run.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut [Block]) -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let mut memory = Arc::clone(&self.memory).lock_owned().await;
+        let job = move || {
+            // The place goes with the work, so that giving up does not make room for more work than there may be.
+            let _place = place;
+            memory.resize(COSTS.block_count(), Block::new());
+            job(memory.as_mut_slice())
+        };
+        tokio::task::spawn_blocking(job).await.map_err(|_| PasswordError::System)?
+    }
+}
+
+/// Checks that a hash from outside is one that [`Hasher`] can compare with: an equal cost for everybody is what keeps a
+/// slow answer from telling who exists.
+pub fn check_hash(phc: &str) -> Result<(), PasswordError> {
+    parse(phc).map(|_| ())
+}
+
+/// A new password for a device: 16 characters, over 90 bits.
+pub fn generate() -> Result<Secret<String>, PasswordError> {
+    let mut text = String::with_capacity(GENERATED_LEN);
+    while text.len() < GENERATED_LEN {
+        let mut octet = [0];
+        aws_lc_rs::rand::fill(&mut octet).map_err(|_| PasswordError::System)?;
+        // Six bits; those beyond the alphabet are drawn again, so that every letter is as likely.
+        let [octet] = octet;
+        if let Some(&letter) = LETTERS.get(usize::from(octet & 0x3f)) {
+            text.push(char::from(letter));
+        }
+    }
+    Ok(Secret::new(text))
+}
+
+fn matches(
+    password: &Secret<String>,
+    hash: &Secret<String>,
+    memory: &mut [Block],
+) -> Result<bool, PasswordError> {
+    let (params, salt, expected) = parse(hash.expose())?;
+    let found = output(password, &params, &salt, expected.len(), memory)?;
+    Ok(found.as_bytes().ct_eq(expected.as_bytes()).into())
+}
+
+fn output(
+    password: &Secret<String>,
+    params: &Params,
+    salt: &Salt,
+    len: usize,
+    memory: &mut [Block],
+) -> Result<Output, PasswordError> {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let mut out = Zeroizing::new(vec![0; len]);
+    argon2
+        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut out, memory)
+        .map_err(|_| PasswordError::System)?;
+    Output::new(&out).map_err(|_| PasswordError::System)
+}
+
+fn parse(phc: &str) -> Result<(Params, Salt, Output), PasswordError> {
+    let hash = PasswordHash::new(phc).map_err(|_| PasswordError::MalformedHash)?;
+    let params = Params::try_from(&hash).map_err(|_| PasswordError::MalformedHash)?;
+    let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+    let plain = params.keyid().is_empty() && params.data().is_empty();
+    let version = hash.version == Some(Version::V0x13.into());
+    match (hash.salt, hash.hash) {
+        (Some(salt), Some(output))
+            if hash.algorithm == ARGON2ID_IDENT
+                && version
+                && plain
+                && costs(&params) == costs(&COSTS)
+                && salt.len() >= argon2::MIN_SALT_LEN
+                && output.len() >= 16 =>
+        {
+            Ok((params, salt, output))
+        }
+        _ => Err(PasswordError::MalformedHash),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_its_own_hash_alone() {
+        let hasher = Hasher::new();
+        let hashes =
+            vec![hasher.hash(&secret("one")).await.unwrap(), hasher.hash(&secret("two")).await.unwrap()];
+        for (password, expected) in
+            [("one", Some(0)), ("two", Some(1)), ("One", None), ("", None), ("one\0", None), ("onetwo", None)]
+        {
+            let found = hasher.matching(&secret(password), hashes.clone()).await.unwrap();
+            assert_eq!(found, expected, "{password:?}");
+        }
+        let again = hasher.hash(&secret("one")).await.unwrap();
+        assert_ne!(again.expose(), hashes.first().unwrap().expose(), "a salt of its own");
+        assert!(again.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    }
+
+    /// Made by another program with the `argon2` reference library: password `tanstaaf`, salt `gatepost-salt`.
+    #[tokio::test]
+    async fn a_hash_made_elsewhere_is_understood() {
+        let elsewhere =
+            "$argon2id$v=19$m=19456,t=2,p=1$Z2F0ZXBvc3Qtc2FsdA$76jOLjnUjxe9tbme0eFTVNvqQdbi9w6cAAnylEKagGc";
+        check_hash(elsewhere).unwrap();
+        let hasher = Hasher::new();
+        for (password, expected) in [("tanstaaf", Some(0)), ("tanstaag", None)] {
+            assert_eq!(hasher.matching(&secret(password), vec![secret(elsewhere)]).await.unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn hashes_of_another_kind_are_refused() {
+        let salt_and_hash = "c29tZXNhbHRzb21lc2FsdA$dGhpcnR5LXR3byBvY3RldHMgb2Ygbm90aGluZyBoZXI";
+        assert_eq!(check_hash(&format!("$argon2id$v=19$m=19456,t=2,p=1${salt_and_hash}")), Ok(()));
+        for kind in [
+            "$argon2i$v=19$m=19456,t=2,p=1$",
+            "$argon2d$v=19$m=19456,t=2,p=1$",
+            "$argon2id$v=16$m=19456,t=2,p=1$",
+            "$argon2id$m=19456,t=2,p=1$",
+            "$argon2id$v=19$m=19457,t=2,p=1$",
+            "$argon2id$v=19$m=4294967295,t=2,p=1$",
+            "$argon2id$v=19$m=64,t=1,p=1$",
+            "$argon2id$v=19$m=19456,t=3,p=1$",
+            "$argon2id$v=19$m=19456,t=2,p=2$",
+            "$2y$10$",
+            "",
+        ] {
+            assert_eq!(
+                check_hash(&format!("{kind}{salt_and_hash}")),
+                Err(PasswordError::MalformedHash),
+                "{kind}"
+            );
+        }
+        for rest in ["", "c29tZXNhbHRzb21lc2FsdA", "c29tZXNhbHRzb21lc2FsdA$c2hvcnQ", "$"] {
+            let phc = format!("$argon2id$v=19$m=19456,t=2,p=1${rest}");
+            assert_eq!(check_hash(&phc), Err(PasswordError::MalformedHash), "{rest}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_at_once_take_one_memory_and_the_rest_are_told_to_wait() {
+        let hasher = Hasher::new();
+        let hash = hasher.hash(&secret("right")).await.unwrap();
+        let held = Arc::clone(&hasher.memory).lock_owned().await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..100 {
+            let (hasher, hash) = (hasher.clone(), hash.clone());
+            let password = secret(if number % 2 == 0 { "right" } else { "wrong" });
+            tasks.spawn(async move { hasher.matching(&password, vec![hash]).await });
+        }
+        while hasher.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let block = held.as_ptr();
+        drop(held);
+        let outcomes = tasks.join_all().await;
+        let count = |outcome| outcomes.iter().filter(|&found| *found == outcome).count();
+        assert_eq!(count(Err(PasswordError::Busy)), 100 - 1 - MAX_WAITING);
+        assert_eq!(count(Ok(Some(0))) + count(Ok(None)), 1 + MAX_WAITING);
+        let memory = hasher.memory.lock().await;
+        assert_eq!((memory.as_ptr(), memory.len()), (block, COSTS.block_count()), "the very same block");
+        assert_eq!(hasher.places.available_permits(), 1 + MAX_WAITING);
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_leaves_the_queue() {
+        let hasher = Hasher::new();
+        let held = Arc::clone(&hasher.memory).lock_owned().await;
+        let waiting = hasher.clone();
+        let task = tokio::spawn(async move { waiting.hash(&secret("given up")).await });
+        while hasher.places.available_permits() > MAX_WAITING {
+            tokio::task::yield_now().await;
+        }
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(hasher.places.available_permits(), 1 + MAX_WAITING);
+        drop(held);
+        hasher.hash(&secret("the next one")).await.unwrap();
+    }
+
+    #[test]
+    fn generated_passwords_are_easy_to_type_and_never_the_same() {
+        let made: HashSet<String> = (0..500).map(|_| generate().unwrap().expose().clone()).collect();
+        assert_eq!(made.len(), 500);
+        let mut seen = HashSet::new();
+        for password in &made {
+            assert_eq!(password.len(), 16);
+            assert!(password.bytes().all(|octet| octet.is_ascii_alphanumeric()), "{password}");
+            assert!(!password.contains(['0', 'O', 'o', '1', 'l', 'I']), "{password}");
+            seen.extend(password.chars());
+        }
+        assert_eq!(seen.len(), LETTERS.len(), "every letter is drawn");
     }
 }

@@ -1,8 +1,71 @@
 //! The command line: a file per subcommand. Each has its arguments and one `run`; what it prints for people goes to
 //! standard output, what went wrong becomes a [`Failure`] that `main` prints and turns into the exit status.
 
+pub mod certificate;
+pub mod check;
+pub mod find;
+pub mod run;
+pub mod style;
+pub mod test;
+
 use std::fmt;
 use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::store::Store;
+
+/// Lets mail programs that only know a password use mailboxes that only accept OAuth 2.0
+#[derive(clap::Parser, Debug)]
+#[command(version, max_term_width = 100, arg_required_else_help = true, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// The configuration file [default: $GATEPOST_CONFIG, ./gatepost.yaml, ~/.config/gatepost/gatepost.yaml,
+    /// /etc/gatepost/gatepost.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines are written to standard error; RUST_LOG chooses which
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 it worked, 1 it did not, 2 wrong command line, 3 the configuration is wrong, \
+4 the state folder or its key is wrong, 5 the provider refused or cannot be reached.";
+
+/// How log lines are written.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub enum LogFormat {
+    /// One JSON object a line
+    Json,
+    /// For people
+    Text,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Export the certificate of Gatepost's own CA
+    #[command(subcommand)]
+    Certificate(certificate::Command),
+    /// Read the configuration file, and tell every mistake in it or what it means
+    Check(check::Arguments),
+    /// Run Gatepost until SIGTERM or Ctrl-C
+    Run(run::Arguments),
+    /// Try an account: token, SMTP login, POP3 login
+    Test(test::Arguments),
+}
+
+impl Cli {
+    /// Runs the chosen subcommand.
+    pub async fn run(self) -> Result<(), Failure> {
+        let context = &Context { config: self.config };
+        match self.command {
+            Command::Certificate(command) => command.run(context).await,
+            Command::Check(arguments) => arguments.run(context).await,
+            Command::Run(arguments) => arguments.run(context).await,
+            Command::Test(arguments) => arguments.run(context).await,
+        }
+    }
+}
 
 /// What the exit status says. 0 is success, 2 is clap's own for a wrong command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,4 +101,16 @@ impl Failure {
 pub struct Context {
     /// `--config`; searched for in the usual places where `None`.
     pub config: Option<PathBuf>,
+}
+
+impl Context {
+    /// The configuration, or all that is wrong in it.
+    pub fn config(&self) -> Result<Config, Failure> {
+        Config::load(self.config.as_deref()).map_err(|error| Failure::new(Exit::Configuration, error))
+    }
+
+    /// The store in the configured state folder, made at the first start.
+    pub async fn store(&self, config: &Config) -> Result<Store, Failure> {
+        Store::open(&config.state_dir).await.map_err(|error| Failure::new(Exit::State, error))
+    }
 }

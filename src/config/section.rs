@@ -40,7 +40,7 @@ impl<'a> Field<'a> {
         match &self.node.value {
             Value::Scalar(text) if !text.trim().is_empty() => return Some(text),
             Value::Scalar(_) | Value::Nothing => {
-                self.complain("is empty; write a value or leave the key out")
+                self.complain("is empty; write a value or leave the key out");
             }
             Value::Mapping(_) => self.complain("must be a single value, not a mapping"),
             Value::Sequence(_) => self.complain("must be a single value, not a list"),
@@ -110,7 +110,8 @@ impl<'a> Field<'a> {
     /// The members of a list.
     pub(super) fn list(&self) -> Vec<Self> {
         let Value::Sequence(nodes) = &self.node.value else {
-            self.complain("must be a list, like `[one, two]`");
+            let example = self.node.scalar().unwrap_or("one, two");
+            self.complain(format!("must be a list; write `[{example}]`"));
             return Vec::new();
         };
         let member = |(number, node): (usize, &'a Node)| Self {

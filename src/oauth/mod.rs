@@ -1,15 +1,43 @@
 //! Access tokens for accounts. One call, [`Tokens::access_token`], behind which a token is read from the store, or
 //! refreshed: once per grant at a time, in a task of its own, committed before it is used (invariants 7 and 8).
+//!
+//! A file per grant (RFC 6749 section 4): [`authorization_code`], `client_credentials`, `refresh_token`. Another grant is
+//! another file, a [`GrantType`](crate::config::provider::GrantType), and an arm in `refresh` and in `connect`.
 
-use std::sync::Arc;
+pub mod authorization_code;
+mod client_credentials;
+pub mod diagnosis;
+mod error;
+mod http;
+pub mod redirect;
+mod refresh;
+mod refresh_token;
+mod token;
+mod token_request;
 
-use gatepost_protocol::failure::AuthFailure;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
-use thiserror::Error;
+use tokio::time::Instant;
 
+pub use self::error::TokenError;
+use self::error::Whose;
+use self::refresh::{Refreshes, Wanted};
+use self::token::TokenState;
 use crate::account::Account;
 use crate::config::Provider;
+use crate::config::provider::GrantType;
 use crate::store::Store;
+use crate::store::grants::{Grant, GrantKey};
+
+/// For how long a service's refusal forces no second refresh.
+const REFUSAL_REMEMBERED: Duration = Duration::from_mins(5);
+
+/// How long a login waits for a refresh while the old token has not ended.
+const PATIENCE_WITH_USABLE_TOKEN: Duration = Duration::from_secs(3);
 
 /// A token that is good to use now.
 #[derive(Clone, Debug)]
@@ -20,52 +48,157 @@ pub struct AccessToken {
     pub version: i64,
 }
 
-/// Why there is no token.
-#[derive(Clone, Debug, Error)]
-pub enum TokenError {
-    /// stub
-    #[error("stub")]
-    Stub,
-}
-
-impl From<&TokenError> for AuthFailure {
-    fn from(_error: &TokenError) -> Self {
-        unimplemented!()
-    }
-}
-
 /// Tokens of all grants in use. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Tokens {}
+pub struct Tokens {
+    store: Store,
+    refreshes: Arc<Refreshes>,
+    /// When a service's refusal last forced a refresh; at most one entry per grant and service.
+    forced: Arc<Mutex<HashMap<(GrantKey, Protocol), Instant>>>,
+}
+
+/// Where the account's grant is stored.
+pub fn grant_key(provider: &Provider, account: &Account) -> GrantKey {
+    match provider.oauth.grant {
+        GrantType::AuthorizationCode => GrantKey::Account(account.id),
+        GrantType::ClientCredentials => GrantKey::Provider(provider.name.clone()),
+    }
+}
 
 impl Tokens {
     /// Over the given store. A provider's own [`crate::tls::Trust`] verifies its token endpoint.
     pub fn new(store: Store) -> Self {
-        let _ = store;
-        unimplemented!()
+        let refreshes = Arc::new(Refreshes::new(store.clone()));
+        Self { store, refreshes, forced: Arc::default() }
     }
 
-    /// A live token for the account, refreshed first if it has less than a few minutes left.
+    /// A live token for the account, refreshed first if it has less than five minutes left. A token that has not ended is
+    /// used when its refresh fails or is slow.
     pub async fn access_token(
         &self,
         provider: &Arc<Provider>,
         account: &Account,
     ) -> Result<AccessToken, TokenError> {
-        let _ = (provider, account);
-        unimplemented!()
+        let wanted = wanted(provider, account);
+        let Some(grant) = self.grant(&wanted).await? else {
+            return self.refreshes.refresh(&wanted, None).await;
+        };
+        match TokenState::of(&grant, SystemTime::now()) {
+            TokenState::Refused(reason) => Err(wanted.whose.refused(reason)),
+            TokenState::Live(token) => Ok(token),
+            TokenState::Due { usable: None } => self.refreshes.refresh(&wanted, Some(grant.version)).await,
+            TokenState::Due { usable: Some(token) }
+                if self.refreshes.is_young(&wanted.key, token.version) =>
+            {
+                Ok(token)
+            }
+            TokenState::Due { usable: Some(token) } => {
+                let refreshed = self.refreshes.refresh(&wanted, Some(grant.version));
+                match tokio::time::timeout(PATIENCE_WITH_USABLE_TOKEN, refreshed).await {
+                    Ok(Err(error)) if !error.leaves_token_usable() => Err(error),
+                    Ok(Ok(new)) => Ok(new),
+                    Ok(Err(_)) | Err(_) => Ok(token),
+                }
+            }
+        }
     }
 
     /// A service refused `version` for a reason that a new token may mend: refreshes if that version is still the
-    /// current one. `Ok(None)` when the same version was refused by this service minutes ago, so that a device that retries
-    /// does not hammer the token endpoint.
+    /// current one. `Ok(None)` when this service's refusal forced a refresh of the grant minutes ago, so that a device that
+    /// retries does not hammer the token endpoint.
     pub async fn renewed(
         &self,
         provider: &Arc<Provider>,
         account: &Account,
-        service: gatepost_protocol::Protocol,
+        service: Protocol,
         version: i64,
     ) -> Result<Option<AccessToken>, TokenError> {
-        let _ = (provider, account, service, version);
-        unimplemented!()
+        let wanted = wanted(provider, account);
+        let current = self.grant(&wanted).await?.map(|grant| grant.version);
+        if current != Some(version) {
+            return self.access_token(provider, account).await.map(Some);
+        }
+        if !self.may_force(&wanted.key, service) {
+            return Ok(None);
+        }
+        let renewed = self.refreshes.refresh(&wanted, Some(version)).await;
+        if renewed.is_err() {
+            // It changed nothing, so it may be forced again; the endpoint is guarded by the failure's own pause.
+            self.lock_forced().remove(&(wanted.key, service));
+        }
+        renewed.map(Some)
+    }
+
+    /// Waits until every refresh that has begun is committed or failed. Whoever ends the process waits for this first: an
+    /// answer on its way may hold the only refresh token that is still good.
+    pub async fn settled(&self) {
+        self.refreshes.settled().await;
+    }
+
+    async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {
+        self.store.grant(&wanted.key).await.map_err(|error| wanted.whose.store(error))
+    }
+
+    /// Whether a refusal may force a refresh now; if so, that it did is remembered.
+    fn may_force(&self, key: &GrantKey, service: Protocol) -> bool {
+        let now = Instant::now();
+        let mut forced = self.lock_forced();
+        forced.retain(|_, at| now.duration_since(*at) < REFUSAL_REMEMBERED);
+        match forced.entry((key.clone(), service)) {
+            std::collections::hash_map::Entry::Occupied(_) => false,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(now);
+                true
+            }
+        }
+    }
+
+    fn lock_forced(&self) -> std::sync::MutexGuard<'_, HashMap<(GrantKey, Protocol), Instant>> {
+        // Nothing under this lock can leave the map half changed.
+        self.forced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wanted(provider: &Arc<Provider>, account: &Account) -> Wanted {
+    let key = grant_key(provider, account);
+    let owner = match &key {
+        GrantKey::Account(_) => account.address.clone(),
+        GrantKey::Provider(name) => format!("provider {name}"),
+    };
+    let whose = Whose {
+        owner,
+        address: account.address.clone(),
+        provider: provider.name.clone(),
+        host: provider.oauth.token_endpoint.host_str().unwrap_or_default().to_owned(),
+    };
+    Wanted { provider: Arc::clone(provider), key, whose }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::config::provider::OAuthClient;
+    use crate::tls::Trust;
+
+    /// A provider whose hosts do not exist.
+    pub(super) fn provider() -> Provider {
+        Provider {
+            name: "example".to_owned(),
+            oauth: OAuthClient {
+                grant: GrantType::AuthorizationCode,
+                authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
+                token_endpoint: "https://login.invalid/token".parse().unwrap(),
+                client_id: "gatepost".to_owned(),
+                client_secret: None,
+                scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
+                authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
+                redirect_host: "localhost".to_owned(),
+            },
+            smtp: None,
+            pop3: None,
+            trust: Trust::load(None).unwrap(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::io;
 
-use gatepost_protocol::dialogue::{Dialogue, Output, Step};
+use gatepost_protocol::dialogue::{Dialogue, Output, Step, Violation, looks_like_tls};
 use gatepost_protocol::line::LineBuffer;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +27,9 @@ pub enum Ended {
     /// The dialogue closed it, having said why.
     #[error("closed")]
     Closed,
+    /// The peer speaks another protocol.
+    #[error("{}", .0.as_str())]
+    Foreign(Violation),
     /// The peer closed the connection.
     #[error("the other side closed the connection")]
     Gone,
@@ -107,6 +110,10 @@ impl Connection {
                 Ok(Some(line)) => return Ok(dialogue.line(line, &mut self.output)),
                 Ok(None) => {}
                 Err(_) => return Ok(dialogue.line_too_long(&mut self.output)),
+            }
+            // A ClientHello need not hold a line's end, so it is looked for before one is waited for.
+            if looks_like_tls(self.received.rest()) {
+                return Err(Ended::Foreign(Violation::TlsClientHello));
             }
             self.send().await?;
             match self.stream.read(self.received.spare()).await? {

@@ -109,7 +109,7 @@ impl Accepted {
 
     fn told(&self, ended: &Ended) -> String {
         match (self.dialogue.violation(), ended) {
-            (Some(violation), _) => violation.to_string(),
+            (Some(violation), _) => violation.as_str().to_owned(),
             (None, Ended::Closed) => "closed before login".to_owned(),
             (None, Ended::Gone) => "client closed before login".to_owned(),
             (None, other) => other.to_string(),

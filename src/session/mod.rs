@@ -107,7 +107,7 @@ impl Entrance {
     pub fn goodbye(&self, reason: Goodbye, output: &mut Output) {
         match self.listener.protocol {
             Protocol::Smtp => smtp::goodbye(&self.host_name, reason, output),
-            Protocol::Pop3 => pop3::goodbye(&self.host_name, reason, output),
+            Protocol::Pop3 => pop3::goodbye(reason, output),
         }
     }
 }

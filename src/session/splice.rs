@@ -301,3 +301,129 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{BUFFER_SIZE, BufferPool, SpliceEnd, Spliced, splice};
+    use crate::session::driver::Connection;
+    use crate::session::stream::Stream;
+
+    const IDLE: Duration = Duration::from_mins(10);
+
+    async fn pair() -> (TcpStream, Connection) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        (far, Connection::new(Stream::new(near).unwrap()))
+    }
+
+    fn receive(connection: &mut Connection, bytes: &[u8]) {
+        connection.received.spare()[..bytes.len()].copy_from_slice(bytes);
+        connection.received.filled(bytes.len());
+    }
+
+    struct Session {
+        client: TcpStream,
+        upstream: TcpStream,
+        pool: Arc<BufferPool>,
+        stop: CancellationToken,
+        splice: JoinHandle<Spliced>,
+    }
+
+    async fn session(from_client: &[u8], from_upstream: &[u8]) -> Session {
+        let ((client, mut near_client), (upstream, mut near_upstream)) = (pair().await, pair().await);
+        receive(&mut near_client, from_client);
+        receive(&mut near_upstream, from_upstream);
+        let (pool, stop) = (Arc::new(BufferPool::default()), CancellationToken::new());
+        let (its_pool, its_stop) = (Arc::clone(&pool), stop.clone());
+        let splice = tokio::spawn(async move {
+            splice(near_client, near_upstream, &its_pool, IDLE, its_stop.cancelled()).await
+        });
+        Session { client, upstream, pool, stop, splice }
+    }
+
+    #[tokio::test]
+    async fn leftovers_go_first_and_the_end_is_passed_on_both_ways() {
+        let mut session = session(b"MAIL FROM:<a@example.com>\r\n", b"250-early\r\n").await;
+        session.client.write_all(b"RCPT TO:<b@example.com>\r\n").await.unwrap();
+        session.client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        session.upstream.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n");
+        session.upstream.write_all(b"250 late\r\n").await.unwrap();
+        drop(session.upstream);
+        let mut heard = Vec::new();
+        session.client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"250-early\r\n250 late\r\n", "a half-closed client still hears the answer");
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Finished), "{spliced:?}");
+        assert_eq!((spliced.bytes_up, spliced.bytes_down), (52, 21));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_session_holds_no_buffer_and_ends_by_fin() {
+        let mut session = session(b"", b"").await;
+        session.upstream.write_all(b"+OK\r\n").await.unwrap();
+        let mut heard = [0; 5];
+        session.client.read_exact(&mut heard).await.unwrap();
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Idle), "{spliced:?}");
+        assert_eq!(session.client.read(&mut heard).await.unwrap(), 0, "no text in a stream that is not ours");
+        let kept = session.pool.0.lock().unwrap();
+        assert!(!kept.is_empty() && kept.len() <= 2 && kept.iter().all(|buffer| buffer.len() == BUFFER_SIZE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_notice_the_end_is_left_after_a_while() {
+        let session = session(b"", b"").await;
+        drop(session.upstream);
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Finished), "{spliced:?}");
+    }
+
+    #[tokio::test]
+    async fn being_told_to_stop_ends_it_at_once() {
+        let mut session = session(b"", b"").await;
+        session.stop.cancel();
+        assert!(matches!(session.splice.await.unwrap().end, SpliceEnd::Stopped));
+        assert_eq!(session.client.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(session.upstream.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_is_not_read_for() {
+        let ((client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
+        let pool = BufferPool::default();
+        let flood = async {
+            let chunk = vec![b'x'; 1 << 20];
+            for _ in 0..1024 {
+                upstream.write_all(&chunk).await.unwrap();
+            }
+        };
+        let splicing = splice(near_client, near_upstream, &pool, IDLE, pending());
+        // A gibibyte is far more than what the system's socket buffers take.
+        tokio::select! {
+            () = flood => panic!("somebody kept a gibibyte for a client that does not read"),
+            spliced = splicing => panic!("{spliced:?}"),
+            () = quiet() => {}
+        }
+        drop(client);
+    }
+
+    /// Resolves once this thread's runtime has had nothing to do for a good many turns.
+    async fn quiet() {
+        for _ in 0..200_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

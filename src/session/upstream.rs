@@ -114,7 +114,8 @@ fn refused(refusal: &Refusal) -> AuthFailure {
 
 /// The reply code and the enhanced code, as ` (535 5.7.3)`: what an admin looks up, and short enough for a panel.
 fn codes(text: &str) -> String {
-    let is_code = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_code =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let codes: Vec<_> = text.split([' ', '-']).take(2).take_while(is_code).collect();
     if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(" ")) }
 }

@@ -1,1 +1,260 @@
-//! stub
+//! Accounts at rest. An address exists once per provider, whatever its case; removing one takes its credentials and its
+//! grant along (the tables see to that).
+
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, SqliteConnection};
+
+use super::credentials::{self, NewCredential};
+use super::grants::GrantKey;
+use super::{Store, StoreError};
+use crate::account::{Account, AccountId, CredentialId};
+
+/// An account as the admin describes it. The fields are those of [`Account`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccount {
+    /// The mailbox.
+    pub address: String,
+    /// A name from the configuration file.
+    pub provider: String,
+    /// The address where `None`.
+    pub smtp_user_name: Option<String>,
+    /// The address where `None`.
+    pub pop3_user_name: Option<String>,
+    /// Switched off.
+    pub disabled: bool,
+}
+
+#[derive(FromRow)]
+pub(super) struct AccountRow {
+    id: i64,
+    address: String,
+    provider: String,
+    smtp_user_name: Option<String>,
+    pop3_user_name: Option<String>,
+    disabled: bool,
+}
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            id: AccountId(row.id),
+            address: row.address,
+            provider: row.provider,
+            smtp_user_name: row.smtp_user_name,
+            pop3_user_name: row.pop3_user_name,
+            disabled: row.disabled,
+        }
+    }
+}
+
+impl Store {
+    /// All accounts, by address.
+    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        all(&mut *self.pool.acquire().await?).await
+    }
+
+    /// The account, if it is still there.
+    pub async fn account(&self, AccountId(id): AccountId) -> Result<Option<Account>, StoreError> {
+        let row: Option<AccountRow> = sqlx::query_as("SELECT * FROM accounts WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(Account::from))
+    }
+
+    /// The accounts with this address: at most one per provider.
+    pub async fn accounts_at(&self, address: &str) -> Result<Vec<Account>, StoreError> {
+        let rows: Vec<AccountRow> =
+            sqlx::query_as("SELECT * FROM accounts WHERE lower(address) = $1 ORDER BY provider")
+                .bind(address.to_ascii_lowercase())
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(Account::from).collect())
+    }
+
+    /// Adds the account and, where one is given, its first credential: both or none.
+    pub async fn add_account(
+        &self,
+        account: &NewAccount,
+        credential: Option<&NewCredential>,
+    ) -> Result<(AccountId, Option<CredentialId>), StoreError> {
+        let mut transaction = self.begin().await?;
+        let id = insert(&mut transaction, account).await?;
+        let credential = match credential {
+            Some(credential) => Some(credentials::insert(self, &mut transaction, id, credential).await?),
+            None => None,
+        };
+        transaction.commit().await?;
+        Ok((id, credential))
+    }
+
+    /// Removes the account with its credentials and its grant; false when it was gone already.
+    pub async fn remove_account(&self, id: AccountId) -> Result<bool, StoreError> {
+        remove(&mut *self.pool.acquire().await?, id).await
+    }
+
+    /// Switches the account off or on; false when it is gone.
+    pub async fn set_disabled(&self, AccountId(id): AccountId, disabled: bool) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE accounts SET disabled = $2 WHERE id = $1")
+            .bind(id)
+            .bind(disabled)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Which grants there are, with the provider's words where it refused one. Opens none of them.
+    pub async fn refusals(&self) -> Result<BTreeMap<GrantKey, Option<String>>, StoreError> {
+        let rows: Vec<(String, Option<i64>, Option<String>)> =
+            sqlx::query_as("SELECT owner, account_id, refused FROM grants").fetch_all(&self.pool).await?;
+        let key = |owner: String, account: Option<i64>| match account {
+            Some(id) => GrantKey::Account(AccountId(id)),
+            None => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
+        };
+        Ok(rows.into_iter().map(|(owner, account, refused)| (key(owner, account), refused)).collect())
+    }
+}
+
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<AccountRow> = sqlx::query_as("SELECT * FROM accounts ORDER BY lower(address), provider")
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(Account::from).collect())
+}
+
+/// Only within a transaction, whose commit says whether it was done.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    account: &NewAccount,
+) -> Result<AccountId, StoreError> {
+    sqlx::query_scalar(
+        "INSERT INTO accounts (address, provider, smtp_user_name, pop3_user_name, disabled)
+         VALUES ($1, $2, $3, $4, $5) RETURNING id",
+    )
+    .bind(&account.address)
+    .bind(&account.provider)
+    .bind(&account.smtp_user_name)
+    .bind(&account.pop3_user_name)
+    .bind(account.disabled)
+    .fetch_one(connection)
+    .await
+    .map(AccountId)
+    .map_err(|error| match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => {
+            StoreError::AccountExists { address: account.address.clone(), provider: account.provider.clone() }
+        }
+        _ => error.into(),
+    })
+}
+
+pub(super) async fn update(
+    connection: &mut SqliteConnection,
+    AccountId(id): AccountId,
+    account: &NewAccount,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE accounts SET address = $2, smtp_user_name = $3, pop3_user_name = $4, disabled = $5 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(&account.address)
+    .bind(&account.smtp_user_name)
+    .bind(&account.pop3_user_name)
+    .bind(account.disabled)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    AccountId(id): AccountId,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::SystemTime;
+
+    use gatepost_protocol::secret::Secret;
+
+    use super::super::grants::NewTokens;
+    use super::super::tests::open;
+    use super::*;
+
+    fn account(address: &str, provider: &str) -> NewAccount {
+        NewAccount {
+            address: address.to_owned(),
+            provider: provider.to_owned(),
+            smtp_user_name: Some("delegate@example.com".to_owned()),
+            pop3_user_name: None,
+            disabled: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_exists_once_per_provider_in_whatever_case() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (id, _) = store.add_account(&account("Ann@example.com", "contoso"), None).await.unwrap();
+        let refused = store.add_account(&account("ann@EXAMPLE.com", "contoso"), None).await.unwrap_err();
+        assert_eq!(refused.to_string(), "ann@EXAMPLE.com is there already for provider contoso");
+        store.add_account(&account("ann@example.com", "fabrikam"), None).await.unwrap();
+        let found = store.accounts_at("ANN@example.com").await.unwrap();
+        assert_eq!(found.len(), 2);
+        let first = found.first().unwrap();
+        assert_eq!((first.id, first.address.as_str()), (id, "Ann@example.com"));
+        assert_eq!(first.smtp_user_name.as_deref(), Some("delegate@example.com"));
+        assert_eq!(store.account(id).await.unwrap().as_ref(), Some(first));
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_an_account_goes_with_it_and_its_number_never_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let credential = NewCredential {
+            user_name: "ann".to_owned(),
+            password_hash: Secret::new(String::new()),
+            label: None,
+        };
+        let tokens = NewTokens {
+            access_token: Secret::new("a".to_owned()),
+            refresh_token: None,
+            expires_at: SystemTime::now(),
+            scopes: Vec::new(),
+            identity: None,
+        };
+        let (id, _) = store.add_account(&account("ann", "contoso"), Some(&credential)).await.unwrap();
+        store.replace_grant(&GrantKey::Account(id), &tokens).await.unwrap();
+        store.replace_grant(&GrantKey::Provider("contoso".into()), &tokens).await.unwrap();
+        assert_eq!(store.refusals().await.unwrap().len(), 2);
+        assert!(store.remove_account(id).await.unwrap());
+        assert!(!store.remove_account(id).await.unwrap());
+        assert!(store.credentials(None).await.unwrap().is_empty());
+        assert!(store.grant(&GrantKey::Account(id)).await.unwrap().is_none());
+        let rest: Vec<_> = store.refusals().await.unwrap().into_keys().collect();
+        assert_eq!(rest, [GrantKey::Provider("contoso".into())]);
+        assert_ne!(store.add_account(&account("ann", "contoso"), None).await.unwrap().0, id);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_added_with_its_credential_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let credential = NewCredential {
+            user_name: "shared".to_owned(),
+            password_hash: Secret::new(String::new()),
+            label: None,
+        };
+        for number in 0..9 {
+            let new = account(&number.to_string(), "contoso");
+            let added = store.add_account(&new, Some(&credential)).await;
+            assert_eq!(added.is_ok(), number < 8, "{added:?}");
+        }
+        assert_eq!(store.accounts().await.unwrap().len(), 8);
+    }
+}

@@ -1,3 +1,363 @@
-//! stub
-/// Passwords that may share a user name within a provider.
-pub(crate) const MAX_PER_USER_NAME: usize = 8;
+//! Credentials at rest. The password hash is sealed with the row's number, account and user name as its identity: whoever can
+//! write the file but has no key can neither guess at a hash nor let one open another mailbox.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use gatepost_protocol::secret::Secret;
+use sqlx::{FromRow, SqliteConnection};
+
+use super::accounts::AccountRow;
+use super::seal::Record;
+use super::{Store, StoreError, milliseconds, system_time};
+use crate::account::{Account, AccountId, Credential, CredentialId};
+
+/// Passwords that may share a user name within a provider, as with app passwords.
+pub const MAX_PER_USER_NAME: usize = 8;
+
+/// A credential that is to be stored.
+#[derive(Clone, Debug)]
+pub struct NewCredential {
+    /// What the device sends.
+    pub user_name: String,
+    /// Argon2id, as a PHC string.
+    pub password_hash: Secret<String>,
+    /// Which device it is.
+    pub label: Option<String>,
+}
+
+impl Store {
+    /// The credentials of an account, or all; in the order in which they were made.
+    pub async fn credentials(&self, account: Option<AccountId>) -> Result<Vec<Credential>, StoreError> {
+        of(self, &mut *self.pool.acquire().await?, account).await
+    }
+
+    /// Every credential with this user name, in whatever case, with its account.
+    pub async fn credentials_named(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
+        let rows: Vec<NamedRow> = sqlx::query_as(
+            "SELECT credentials.id AS credential_id, account_id, user_name, password_hash_sealed, label, created_at,
+                 last_used_at, accounts.*
+             FROM credentials JOIN accounts ON accounts.id = credentials.account_id
+             WHERE lower(user_name) = $1 ORDER BY credentials.id",
+        )
+        .bind(user_name.to_ascii_lowercase())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((row.account.into(), self.opened_credential(row.credential)?)))
+            .collect()
+    }
+
+    /// Adds a credential to the account.
+    pub async fn add_credential(
+        &self,
+        account: AccountId,
+        credential: &NewCredential,
+    ) -> Result<CredentialId, StoreError> {
+        let mut transaction = self.begin().await?;
+        let id = insert(self, &mut transaction, account, credential).await?;
+        transaction.commit().await?;
+        Ok(id)
+    }
+
+    /// Revokes the credential; false when it was gone already.
+    pub async fn revoke_credential(&self, id: CredentialId) -> Result<bool, StoreError> {
+        remove(&mut *self.pool.acquire().await?, id).await
+    }
+
+    /// The credentials that may be logged in with now. A session whose credential is not among them has to end.
+    pub async fn usable_credentials(&self) -> Result<HashSet<CredentialId>, StoreError> {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT credentials.id FROM credentials JOIN accounts ON accounts.id = credentials.account_id
+             WHERE NOT accounts.disabled",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(CredentialId).collect())
+    }
+
+    /// The user names that exist at more than one of the providers: a listener that serves them all could not tell
+    /// which mailbox is meant.
+    pub async fn ambiguous_user_names(&self, providers: &[&str]) -> Result<Vec<String>, StoreError> {
+        let pairs: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT lower(user_name), provider
+             FROM credentials JOIN accounts ON accounts.id = credentials.account_id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut times = BTreeMap::<String, usize>::new();
+        for (name, _) in pairs.into_iter().filter(|(_, provider)| providers.contains(&provider.as_str())) {
+            *times.entry(name).or_default() += 1;
+        }
+        Ok(times.into_iter().filter(|(_, times)| *times > 1).map(|(name, _)| name).collect())
+    }
+
+    /// Notes a login at `now`, to the minute. Logins within the same minute write nothing.
+    pub async fn note_use(&self, CredentialId(id): CredentialId, now: SystemTime) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE credentials SET last_used_at = $2
+             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+        )
+        .bind(id)
+        .bind(milliseconds(minute(now)))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    fn opened_credential(&self, row: CredentialRow) -> Result<Credential, StoreError> {
+        let key = record_key(row.credential_id, row.account_id, &row.user_name);
+        Ok(Credential {
+            id: CredentialId(row.credential_id),
+            account: AccountId(row.account_id),
+            password_hash: self.unseal(record(&key), &row.password_hash_sealed)?,
+            user_name: row.user_name,
+            label: row.label,
+            created_at: system_time(row.created_at),
+            last_used_at: row.last_used_at.map(system_time),
+        })
+    }
+}
+
+/// The minute in which `time` lies.
+pub fn minute(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs() / 60 * 60)
+}
+
+pub(super) async fn of(
+    store: &Store,
+    connection: &mut SqliteConnection,
+    account: Option<AccountId>,
+) -> Result<Vec<Credential>, StoreError> {
+    let rows: Vec<CredentialRow> = sqlx::query_as(
+        "SELECT id AS credential_id, account_id, user_name, password_hash_sealed, label, created_at, last_used_at
+         FROM credentials WHERE $1 IS NULL OR account_id = $1 ORDER BY id",
+    )
+    .bind(account.map(|AccountId(id)| id))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| store.opened_credential(row)).collect()
+}
+
+/// Only within a transaction that began as a writer: it counts before it adds.
+pub(super) async fn insert(
+    store: &Store,
+    connection: &mut SqliteConnection,
+    AccountId(account): AccountId,
+    credential: &NewCredential,
+) -> Result<CredentialId, StoreError> {
+    let provider: String = sqlx::query_scalar("SELECT provider FROM accounts WHERE id = $1")
+        .bind(account)
+        .fetch_optional(&mut *connection)
+        .await?
+        .ok_or(StoreError::AccountGone)?;
+    let sharing: Vec<i64> = sqlx::query_scalar(
+        "SELECT credentials.id FROM credentials JOIN accounts ON accounts.id = credentials.account_id
+         WHERE provider = $1 AND lower(user_name) = $2",
+    )
+    .bind(&provider)
+    .bind(credential.user_name.to_ascii_lowercase())
+    .fetch_all(&mut *connection)
+    .await?;
+    if sharing.len() >= MAX_PER_USER_NAME {
+        return Err(StoreError::TooManyCredentials { user_name: credential.user_name.clone(), provider });
+    }
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO credentials (account_id, user_name, password_hash_sealed, label, created_at)
+         VALUES ($1, $2, x'', $3, $4) RETURNING id",
+    )
+    .bind(account)
+    .bind(&credential.user_name)
+    .bind(&credential.label)
+    .bind(milliseconds(SystemTime::now()))
+    .fetch_one(&mut *connection)
+    .await?;
+    // The hash is sealed for its row, and the row's number is known only now.
+    let key = record_key(id, account, &credential.user_name);
+    sqlx::query("UPDATE credentials SET password_hash_sealed = $2 WHERE id = $1")
+        .bind(id)
+        .bind(store.seal(record(&key), &credential.password_hash)?)
+        .execute(connection)
+        .await?;
+    Ok(CredentialId(id))
+}
+
+pub(super) async fn relabel(
+    connection: &mut SqliteConnection,
+    CredentialId(id): CredentialId,
+    label: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE credentials SET label = $2 WHERE id = $1")
+        .bind(id)
+        .bind(label)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    CredentialId(id): CredentialId,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM credentials WHERE id = $1").bind(id).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+#[derive(FromRow)]
+struct CredentialRow {
+    credential_id: i64,
+    account_id: i64,
+    user_name: String,
+    password_hash_sealed: Vec<u8>,
+    label: Option<String>,
+    created_at: i64,
+    last_used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct NamedRow {
+    #[sqlx(flatten)]
+    credential: CredentialRow,
+    #[sqlx(flatten)]
+    account: AccountRow,
+}
+
+fn record_key(id: i64, account: i64, user_name: &str) -> String {
+    format!("{id} of account:{account} as {user_name}")
+}
+
+fn record(key: &str) -> Record<'_> {
+    Record { table: "credentials", column: "password_hash", key }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::accounts::NewAccount;
+    use super::super::tests::open;
+    use super::*;
+
+    fn account(address: &str, provider: &str) -> NewAccount {
+        NewAccount {
+            address: address.to_owned(),
+            provider: provider.to_owned(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            disabled: false,
+        }
+    }
+
+    fn credential(user_name: &str) -> NewCredential {
+        NewCredential {
+            user_name: user_name.to_owned(),
+            password_hash: Secret::new(format!("the hash of {user_name}")),
+            label: Some("Epson, 2nd floor".to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credential_comes_back_as_it_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (ann, _) = store.add_account(&account("ann@example.com", "contoso"), None).await.unwrap();
+        let id = store.add_credential(ann, &credential("Ann")).await.unwrap();
+        let listed = store.credentials(Some(ann)).await.unwrap();
+        let [only] = listed.as_slice() else { unreachable!("{listed:?}") };
+        assert_eq!((only.id, only.account, only.user_name.as_str()), (id, ann, "Ann"));
+        assert_eq!(only.password_hash.expose(), "the hash of Ann");
+        assert_eq!((only.label.as_deref(), only.last_used_at), (Some("Epson, 2nd floor"), None));
+        assert!(store.credentials(Some(AccountId(99))).await.unwrap().is_empty());
+        let refused = store.add_credential(AccountId(99), &credential("bob")).await;
+        assert!(matches!(refused, Err(StoreError::AccountGone)));
+    }
+
+    #[tokio::test]
+    async fn a_hash_copied_into_another_row_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let forgeries = [
+            // Somebody else's password, somebody else's mailbox, somebody else's name.
+            "UPDATE credentials SET password_hash_sealed =
+                 (SELECT password_hash_sealed FROM credentials WHERE user_name = 'bob') WHERE user_name = 'ann'",
+            "UPDATE credentials SET account_id = (SELECT max(id) FROM accounts) WHERE user_name = 'ann'",
+            "UPDATE credentials SET user_name = 'eve' WHERE user_name = 'ann'",
+            "UPDATE credentials SET id = id + 100 WHERE user_name = 'ann'",
+        ];
+        for forgery in forgeries {
+            let mut ids = Vec::new();
+            for name in ["ann", "bob"] {
+                let new = account(name, "contoso");
+                ids.push(store.add_account(&new, Some(&credential(name))).await.unwrap().0);
+            }
+            assert_eq!(store.credentials(None).await.unwrap().len(), 2);
+            sqlx::query(forgery).execute(&store.pool).await.unwrap();
+            let refused = store.credentials(None).await;
+            assert!(matches!(refused, Err(StoreError::Forged { .. })), "{forgery}: {refused:?}");
+            for id in ids {
+                assert!(store.remove_account(id).await.unwrap());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_ninth_of_many_at_once_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (open(folder.path()).await.unwrap(), open(folder.path()).await.unwrap());
+        let (ann, _) = ours.add_account(&account("ann", "contoso"), None).await.unwrap();
+        let (bob, _) = ours.add_account(&account("bob", "contoso"), None).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..12 {
+            let store = if number % 2 == 0 { ours.clone() } else { theirs.clone() };
+            let id = if number % 3 == 0 { ann } else { bob };
+            tasks.spawn(async move { store.add_credential(id, &credential("shared")).await });
+        }
+        let outcomes = tasks.join_all().await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), MAX_PER_USER_NAME);
+        let refused = |outcome: &&Result<_, _>| matches!(outcome, Err(StoreError::TooManyCredentials { .. }));
+        assert_eq!(outcomes.iter().filter(refused).count(), 4);
+        let (carl, _) = ours.add_account(&account("carl", "fabrikam"), None).await.unwrap();
+        ours.add_credential(carl, &credential("shared")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn last_use_moves_forward_by_whole_minutes_and_writes_nothing_in_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let new = account("ann", "contoso");
+        let id = store.add_account(&new, Some(&credential("ann"))).await.unwrap().1.unwrap();
+        let noon = minute(system_time(1_700_000_000_000));
+        let second = Duration::from_secs(1);
+        // Login at, shown afterwards, whether it was written.
+        for (at, expected, written) in [
+            (noon + second, noon, true),
+            (noon + 59 * second, noon, false),
+            (noon - 61 * second, noon, false),
+            (noon + 60 * second, noon + 60 * second, true),
+        ] {
+            let before = store.data_version().await.unwrap();
+            store.note_use(id, at).await.unwrap();
+            assert_eq!(store.data_version().await.unwrap() != before, written);
+            let listed = store.credentials(None).await.unwrap();
+            assert_eq!(listed.first().unwrap().last_used_at, Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_name_at_two_providers_is_ambiguous_for_both_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        for (address, provider, user_name) in [
+            ("ann", "contoso", "Scanner"),
+            ("bob", "fabrikam", "scanner"),
+            ("carl", "fabrikam", "carl"),
+            ("dora", "fabrikam", "carl"),
+        ] {
+            store.add_account(&account(address, provider), Some(&credential(user_name))).await.unwrap();
+        }
+        let names = store.ambiguous_user_names(&["contoso", "fabrikam"]).await.unwrap();
+        assert_eq!(names, ["scanner"]);
+        assert!(store.ambiguous_user_names(&["fabrikam"]).await.unwrap().is_empty());
+    }
+}

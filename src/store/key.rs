@@ -131,7 +131,8 @@ fn refuse_exposed(file: &File, path: &Path) -> Result<(), StoreError> {
         .map_err(|source| StoreError::file("cannot look at", path, source))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    let others = mode & 0o077;
+    if others == 0 {
         return Ok(());
     }
     Err(StoreError::ExposedKey { key: path.to_owned(), mode: mode & 0o7777 })

@@ -4,6 +4,7 @@
 //! statement, because other processes write too; a write is on disk (`synchronous=FULL`) before it is called done.
 
 pub mod accounts;
+pub mod apply;
 pub mod credentials;
 pub mod grants;
 
@@ -20,7 +21,7 @@ use gatepost_protocol::secret::Secret;
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
+use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -217,10 +218,20 @@ impl Store {
         if store.key_fits().await? { Ok(store) } else { Err(wrong_key()) }
     }
 
+    /// Closes the file in good order; whatever is asked afterwards fails.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// A number that changes whenever any process commits (SQLite's `data_version`): cheap to ask every second.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
         let mut watcher = self.watcher.lock().await;
         Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?)
+    }
+
+    /// Begins as a writer: a reader that turns into one fails where another process wrote in between.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// Whether the check record opens. It is written while the store holds no other secret, and never replaced.

@@ -6,4 +6,4 @@ pub mod response;
 pub mod server;
 
 pub use client::Client;
-pub use server::Server;
+pub use server::{Server, goodbye};

@@ -11,7 +11,7 @@ use std::mem;
 
 use super::command::{self, Command};
 use super::response::write_failure;
-use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, Step, Violation};
+use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
 use crate::failure::AuthFailure;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
 
@@ -41,9 +41,22 @@ impl Server {
         };
         Self { session, state: ServerState::AwaitCommand }
     }
+}
 
-    /// The answer to the credentials that were yielded. `Step::NeedLine` after success too: the owner stops driving then.
-    pub fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials> {
+/// The last line on a connection that nobody has logged in on; nothing to one that was never mail.
+pub fn goodbye(reason: Goodbye, output: &mut Output) {
+    output.line(match reason {
+        Goodbye::Busy => "-ERR [SYS/TEMP] Too many connections, try again in a moment",
+        Goodbye::NotAllowed => "-ERR [SYS/PERM] Your address may not log in here",
+        Goodbye::ShuttingDown => "-ERR [SYS/TEMP] Shutting down, try again in a moment",
+        Goodbye::TimedOut => "-ERR Timed out waiting for a login",
+        Goodbye::TooManyFailures => "-ERR Too many failed logins",
+        Goodbye::Violation => return,
+    });
+}
+
+impl ServerDialogue for Server {
+    fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials> {
         let (state, step) = match (mem::replace(&mut self.state, ServerState::Over), verdict) {
             (ServerState::AwaitVerdict, Ok(())) => {
                 output.line("+OK Logged in");
@@ -56,21 +69,9 @@ impl Server {
         step
     }
 
-    /// What the client turned out to be, where that is why the dialogue closed.
-    pub fn violation(&self) -> Option<Violation> {
+    fn violation(&self) -> Option<Violation> {
         self.session.violation
     }
-}
-
-/// The last line on a connection that nobody has logged in on; nothing to one that was never mail.
-pub fn goodbye(reason: Goodbye, output: &mut Output) {
-    output.line(match reason {
-        Goodbye::Busy => "-ERR [SYS/TEMP] Too many connections, try again in a moment",
-        Goodbye::ShuttingDown => "-ERR [SYS/TEMP] Shutting down, try again in a moment",
-        Goodbye::TimedOut => "-ERR Timed out waiting for a login",
-        Goodbye::TooManyFailures => "-ERR Too many failed logins",
-        Goodbye::Violation => return,
-    });
 }
 
 impl Dialogue for Server {

@@ -10,7 +10,7 @@ use std::mem;
 
 use super::command::{self, Command};
 use super::reply::{write_failure, write_login_required};
-use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, Step, Violation};
+use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
 use crate::failure::AuthFailure;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
 
@@ -41,9 +41,23 @@ impl Server {
         };
         Self { session, state: ServerState::AwaitCommand }
     }
+}
 
-    /// The answer to the credentials that were yielded. `Step::NeedLine` after success too: the owner stops driving then.
-    pub fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials> {
+/// The last line on a connection that nobody has logged in on; nothing to one that was never mail.
+pub fn goodbye(host_name: &str, reason: Goodbye, output: &mut Output) {
+    let (code, text) = match reason {
+        Goodbye::Busy => ("421 4.3.2", "Too many connections, try again in a moment"),
+        Goodbye::NotAllowed => ("554 5.7.1", "Your address may not log in here"),
+        Goodbye::ShuttingDown => ("421 4.3.2", "Shutting down, try again in a moment"),
+        Goodbye::TimedOut => ("421 4.4.2", "Timed out waiting for a login"),
+        Goodbye::TooManyFailures => ("421 4.7.0", "Too many failed logins"),
+        Goodbye::Violation => return,
+    };
+    output.line(&format!("{code} {host_name} {text}"));
+}
+
+impl ServerDialogue for Server {
+    fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials> {
         let (state, step) = match (mem::replace(&mut self.state, ServerState::Over), verdict) {
             (ServerState::AwaitVerdict, Ok(())) => {
                 output.line("235 2.7.0 Authentication succeeded");
@@ -56,22 +70,9 @@ impl Server {
         step
     }
 
-    /// What the client turned out to be, where that is why the dialogue closed.
-    pub fn violation(&self) -> Option<Violation> {
+    fn violation(&self) -> Option<Violation> {
         self.session.violation
     }
-}
-
-/// The last line on a connection that nobody has logged in on; nothing to one that was never mail.
-pub fn goodbye(host_name: &str, reason: Goodbye, output: &mut Output) {
-    let (code, text) = match reason {
-        Goodbye::Busy => ("421 4.3.2", "Too many connections, try again in a moment"),
-        Goodbye::ShuttingDown => ("421 4.3.2", "Shutting down, try again in a moment"),
-        Goodbye::TimedOut => ("421 4.4.2", "Timed out waiting for a login"),
-        Goodbye::TooManyFailures => ("421 4.7.0", "Too many failed logins"),
-        Goodbye::Violation => return,
-    };
-    output.line(&format!("{code} {host_name} {text}"));
 }
 
 impl Dialogue for Server {

@@ -1,0 +1,46 @@
+//! `gatepost certificate export`: the local CA, for devices that check what they talk to.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Context, Exit, Failure};
+use crate::tls::authority::Authority;
+
+/// `gatepost certificate …`.
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    /// Print the certificate of Gatepost's own CA (PEM), for importing into devices and mail programs
+    Export {
+        /// Write it to this file instead
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl Command {
+    /// Prints or writes it, making the CA first where there is none.
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::Export { output } = self;
+        let config = context.config()?;
+        if let Some(files) = &config.certificate {
+            let shown = files.certificate.display();
+            let message =
+                format!("the configuration names its own certificate, {shown}: devices need that one's CA");
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        // Opening the store makes the state folder, and refuses when it is somebody else's.
+        context.store(&config).await?;
+        let certificate = Authority::new(&config.state_dir)
+            .certificate()
+            .map_err(|error| Failure::new(Exit::State, error))?;
+        match output {
+            None => print!("{certificate}"),
+            Some(path) => {
+                fs::write(&path, certificate)
+                    .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))?;
+                println!("Wrote {}. Import it as a trusted CA; it is valid for ten years.", path.display());
+            }
+        }
+        Ok(())
+    }
+}

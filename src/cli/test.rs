@@ -1,0 +1,120 @@
+//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token and for each protocol.
+
+use std::sync::Arc;
+
+use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::Xoauth2;
+use tokio::time::Instant;
+
+use super::{Context, Exit, Failure, find, style};
+use crate::account::Account;
+use crate::config::Provider;
+use crate::oauth::{AccessToken, Tokens};
+use crate::session::upstream;
+
+/// `gatepost test`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// The mailbox
+    address: String,
+    /// The account's provider, where the address exists at several
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Print one JSON object instead: {"address", "ok", "steps": [{"step", "ok", "detail"}]}
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the answer.
+struct Step {
+    name: String,
+    result: Result<String, String>,
+}
+
+impl Arguments {
+    /// Tries everything that a session would, and says how each step went. Fails when one did.
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let config = context.config()?;
+        let store = context.store(&config).await?;
+        let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
+        let provider = config.providers.get(&account.provider).ok_or_else(|| {
+            let message = format!(
+                "{}: its provider {:?} is not in the configuration",
+                account.address, account.provider
+            );
+            Failure::new(Exit::Configuration, message)
+        })?;
+        let steps = try_all(provider, &account, &Tokens::new(store), config.limits.login).await;
+        let ok = steps.iter().all(|step| step.result.is_ok());
+        if self.json {
+            print_json(&account, ok, &steps);
+        } else {
+            print_steps(&account, &steps);
+        }
+        if ok {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Upstream, format!("{} does not work yet", account.address)))
+    }
+}
+
+async fn try_all(
+    provider: &Arc<Provider>,
+    account: &Account,
+    tokens: &Tokens,
+    time: std::time::Duration,
+) -> Vec<Step> {
+    let token = tokens.access_token(provider, account).await;
+    let told = match &token {
+        Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut steps = vec![Step { name: "token".to_owned(), result: told }];
+    let Ok(token) = token else { return steps };
+    for protocol in Protocol::ALL {
+        let result = log_in(provider, account, protocol, &token, Instant::now() + time).await;
+        steps.extend(result.map(|result| Step { name: format!("{protocol} login"), result }));
+    }
+    steps
+}
+
+/// `None` where the provider does not have the protocol.
+async fn log_in(
+    provider: &Provider,
+    account: &Account,
+    protocol: Protocol,
+    token: &AccessToken,
+    deadline: Instant,
+) -> Option<Result<String, String>> {
+    let endpoint = provider.endpoint(protocol)?;
+    let place = format!("{}:{}", endpoint.host, endpoint.port);
+    let user_name = account.upstream_user_name(protocol);
+    let Ok(xoauth2) = Xoauth2::new(user_name.to_owned(), token.secret.clone()) else {
+        return Some(Err(format!("the user name {user_name:?} or the token has a control character")));
+    };
+    Some(match upstream::log_in(protocol, endpoint, &provider.trust, xoauth2, deadline).await {
+        Ok(_) => Ok(format!("{place} let {user_name} in")),
+        Err(error) => Err(format!("{place}, as {user_name}: {error}")),
+    })
+}
+
+fn print_steps(account: &Account, steps: &[Step]) {
+    println!("{} at {}", account.address, account.provider);
+    for Step { name, result } in steps {
+        match result {
+            Ok(detail) => println!("  {} {name}: {detail}", style::tick()),
+            Err(reason) => println!("  {} {name}: {reason}", style::cross()),
+        }
+    }
+}
+
+fn print_json(account: &Account, ok: bool, steps: &[Step]) {
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|Step { name, result }| {
+            let (Ok(detail) | Err(detail)) = result;
+            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail })
+        })
+        .collect();
+    println!("{}", serde_json::json!({ "address": account.address, "ok": ok, "steps": steps }));
+}

@@ -1,0 +1,245 @@
+//! What a token endpoint did instead of giving a token, and whose turn it is now (RFC 6749 section 5.2). The rule: only
+//! what the provider said about the grant itself marks a grant as dead; a failure of the network says nothing about it.
+//!
+//! Texts from an endpoint are cut, made printable, and freed of what we had sent before they are kept: some endpoints
+//! echo the request in their error.
+
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use zeroize::Zeroizing;
+
+/// The longest error code and description that is kept.
+const MAX_CODE: usize = 64;
+const MAX_DESCRIPTION: usize = 300;
+
+/// Entra's numbers for a moment's trouble, which it sometimes reports under `invalid_grant`: a client asking too often
+/// (50196), a tenant throttled (90055), and internal faults.
+const PASSING_AADSTS: [&str; 8] = ["50033", "50087", "50196", "90006", "90012", "90024", "90033", "90055"];
+
+/// A token endpoint gave no token. Holds no secret.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EndpointError {
+    /// It was not asked: the grant has no refresh token, because the provider's way of getting tokens was changed in
+    /// the configuration.
+    #[error("the stored grant has no refresh token")]
+    NothingToRedeem,
+    /// It answered, but not with a token or an OAuth error.
+    #[error("its answer is not a token response: {0}")]
+    NotUnderstood(&'static str),
+    /// It sent us elsewhere. A request that carries secrets follows nobody.
+    #[error("it answered with a redirect (HTTP {0}), which is never followed; check token_endpoint")]
+    Redirected(u16),
+    /// It answered with an OAuth error.
+    #[error("{code} (HTTP {status}){}", described(description.as_deref()))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// OAuth's own word, for example `invalid_grant`.
+        code: String,
+        /// The provider's words.
+        description: Option<String>,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// It answered with an HTTP failure and no OAuth error.
+    #[error("HTTP status {status}{}", retry_hint(*retry_after))]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// It did not answer in time.
+    #[error("no answer within {} s", super::http::TIMEOUT.as_secs())]
+    TimedOut,
+    /// There was no verified connection to it, or the connection broke.
+    #[error("not reachable: {0}")]
+    Unreachable(String),
+}
+
+/// Who must do something about an [`EndpointError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The admin: what the provider knows or wants of Gatepost as its client has changed.
+    FixClient,
+    /// A person: consent again.
+    Reconnect,
+    /// Nobody: it passes.
+    Wait,
+}
+
+impl EndpointError {
+    /// Whose turn it is.
+    pub fn remedy(&self) -> Remedy {
+        let (status, code, description) = match self {
+            Self::NothingToRedeem => return Remedy::Reconnect,
+            Self::Refused { status, code, description, .. } => (status, code, description),
+            _ => return Remedy::Wait,
+        };
+        if matches!(*status, 408 | 429 | 500..) {
+            return Remedy::Wait;
+        }
+        match code.as_str() {
+            "temporarily_unavailable" | "server_error" | "slow_down" => Remedy::Wait,
+            "invalid_grant" if description.as_deref().is_some_and(is_passing) => Remedy::Wait,
+            // The last three are OpenID Connect's words for "the person must come again", which Entra uses when a
+            // policy changed.
+            "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
+                Remedy::Reconnect
+            }
+            // invalid_client, unauthorized_client, invalid_scope, and every word that we do not know: the grant may
+            // be as good as ever.
+            _ => Remedy::FixClient,
+        }
+    }
+
+    /// When the endpoint wants to be asked again, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Judges an answer before its body is read as tokens. A body with an `error` in it is an error under any status: some
+/// endpoints send theirs with 200.
+pub(super) fn judge(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    sent: &[Zeroizing<String>],
+) -> Result<(), EndpointError> {
+    if status.is_redirection() {
+        return Err(EndpointError::Redirected(status.as_u16()));
+    }
+    let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let text = |key: &str| json.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
+    if let Some(code) = text("error") {
+        return Err(EndpointError::Refused {
+            status: status.as_u16(),
+            code: presentable(code, sent, MAX_CODE),
+            description: text("error_description").map(|text| presentable(text, sent, MAX_DESCRIPTION)),
+            retry_after,
+        });
+    }
+    if status != StatusCode::OK {
+        return Err(EndpointError::Status { status: status.as_u16(), retry_after });
+    }
+    Ok(())
+}
+
+/// What reqwest met before there was an answer.
+pub(super) fn transport(error: &reqwest::Error) -> EndpointError {
+    if error.is_timeout() {
+        return EndpointError::TimedOut;
+    }
+    // The innermost cause is the one that helps: "connection refused", "invalid peer certificate: UnknownIssuer".
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    EndpointError::Unreachable(presentable(&cause.to_string(), &[], MAX_DESCRIPTION))
+}
+
+/// The time in a `Retry-After`: seconds or a date (RFC 9110 section 10.2.3).
+pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = OffsetDateTime::parse(value.trim(), &Rfc2822).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+}
+
+/// Foreign text for a log line: without what we had sent, printable ASCII, on one line, not longer than `max`.
+pub(super) fn presentable(text: &str, sent: &[Zeroizing<String>], max: usize) -> String {
+    let mut text = text.to_owned();
+    for secret in sent.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret.as_str(), "[secret]");
+    }
+    let words = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    words
+        .chars()
+        .take(max)
+        .map(|character| if matches!(character, ' '..='~') { character } else { '?' })
+        .collect()
+}
+
+/// Whether an Entra description begins with the number of a passing trouble. Whole numbers are compared.
+fn is_passing(description: &str) -> bool {
+    let number =
+        description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    number.is_some_and(|number| PASSING_AADSTS.contains(&number))
+}
+
+fn described(description: Option<&str>) -> String {
+    description.map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+fn retry_hint(retry_after: Option<Duration>) -> String {
+    retry_after.map(|time| format!(", ask again in {} s", time.as_secs())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, body: &str) -> Result<(), EndpointError> {
+        let status = StatusCode::from_u16(status).unwrap_or_default();
+        judge(status, None, body.as_bytes(), &[Zeroizing::new("planted".to_owned())])
+    }
+
+    #[test]
+    fn each_answer_finds_the_one_who_must_act() {
+        let table = [
+            (400, r#"{"error":"invalid_grant"}"#, Remedy::Reconnect),
+            (400, r#"{"error":"interaction_required"}"#, Remedy::Reconnect),
+            (401, r#"{"error":"invalid_client"}"#, Remedy::FixClient),
+            (400, r#"{"error":"unauthorized_client"}"#, Remedy::FixClient),
+            (400, r#"{"error":"invalid_scope"}"#, Remedy::FixClient),
+            (400, r#"{"error":"a_word_of_their_own"}"#, Remedy::FixClient),
+            (200, r#"{"error":"invalid_grant"}"#, Remedy::Reconnect),
+            (400, r#"{"error":"temporarily_unavailable"}"#, Remedy::Wait),
+            (429, r#"{"error":"invalid_grant"}"#, Remedy::Wait),
+            (503, r#"{"error":"invalid_client"}"#, Remedy::Wait),
+            (500, "", Remedy::Wait),
+            (404, "<html>", Remedy::Wait),
+            (302, "", Remedy::Wait),
+            (400, r#"{"error":"invalid_grant","error_description":"AADSTS50196: a loop"}"#, Remedy::Wait),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_description":"AADSTS501961: not a loop"}"#,
+                Remedy::Reconnect,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_description":"AADSTS50173: revoked"}"#,
+                Remedy::Reconnect,
+            ),
+        ];
+        for (status, body, remedy) in table {
+            assert_eq!(judged(status, body).map_err(|error| error.remedy()), Err(remedy), "{status} {body}");
+        }
+        assert_eq!(judged(200, r#"{"access_token":"a"}"#), Ok(()));
+    }
+
+    #[test]
+    fn an_endpoint_that_echoes_our_secret_is_cut_short() {
+        let body = r#"{"error":"planted","error_description":"token planted\r\nis \u0007b\u00e4d"}"#;
+        let Err(error) = judged(400, body) else { unreachable!("it is an error") };
+        assert_eq!(error.to_string(), "[secret] (HTTP 400): token [secret] is ?b?d");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_747);
+        assert_eq!(retry_after(" 60 ", now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+    }
+}

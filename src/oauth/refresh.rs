@@ -1,0 +1,282 @@
+//! Refreshing: one refresh per grant at a time, across logins and across processes (invariant 8).
+//!
+//! Rule 1: logins only wait. Request and commit run in a task of their own, so a client that hangs up cancels nothing.
+//! Rule 2: whoever waits shares the outcome, the failure too.
+//! Rule 3: a token is handed out after the answer it came with is committed (invariant 7).
+//! Rule 4: between processes a lease row decides; no transaction is held over HTTP.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use dashmap::DashMap;
+use gatepost_protocol::secret::Secret;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::diagnosis::{EndpointError, Remedy};
+use super::error::{TokenError, Whose};
+use super::http::Endpoints;
+use super::token::TokenState;
+use super::{AccessToken, client_credentials, refresh_token};
+use crate::config::Provider;
+use crate::config::provider::GrantType;
+use crate::crash_point::crash_point;
+use crate::store::grants::{Grant, GrantKey, NewTokens};
+use crate::store::{Store, StoreError};
+
+/// How long one process may hold a refresh: the request's 10 s, and time for a store that is slow to commit.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// How often a row is read that another process is refreshing.
+const POLL: Duration = Duration::from_millis(150);
+
+/// How often a store that does not take an answer is asked again, once a second.
+const COMMIT_ATTEMPTS: u32 = 15;
+
+/// The refreshes of this process.
+#[derive(Debug)]
+pub(super) struct Refreshes {
+    store: Store,
+    endpoints: Endpoints,
+    /// This process, toward the others.
+    holder: String,
+    /// The last refresh of each grant in use.
+    last: DashMap<GrantKey, Refresh>,
+    /// The requests on their way: a stop waits for them, since an answer may hold a rotated refresh token.
+    running: TaskTracker,
+}
+
+/// A grant to be refreshed.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Where it comes from.
+    pub(super) provider: Arc<Provider>,
+    /// Where it is stored.
+    pub(super) key: GrantKey,
+    /// For messages.
+    pub(super) whose: Whose,
+}
+
+/// What became of the last refresh of a grant.
+#[derive(Debug)]
+enum Refresh {
+    /// The version could not be refreshed, and will not be tried before `until`.
+    Failed { version: Option<i64>, error: TokenError, until: Instant },
+    /// It gave this version, which is young until nine tenths of its life are over.
+    Fresh { version: i64, young_until: SystemTime },
+    /// It is on its way.
+    Running(watch::Receiver<Option<Outcome>>),
+}
+
+/// What every waiting login hears.
+type Outcome = Result<AccessToken, TokenError>;
+
+impl Refreshes {
+    /// Over the given store.
+    pub(super) fn new(store: Store) -> Self {
+        let holder = oauth2::CsrfToken::new_random().into_secret();
+        Self {
+            store,
+            endpoints: Endpoints::default(),
+            holder,
+            last: DashMap::new(),
+            running: TaskTracker::new(),
+        }
+    }
+
+    /// Whether this process got that version so recently, compared with its life, that it need not be refreshed yet. It
+    /// keeps a provider whose tokens live for five minutes or less from being asked at every login.
+    pub(super) fn is_young(&self, key: &GrantKey, asked: i64) -> bool {
+        self.last.get(key).is_some_and(|refresh| {
+            matches!(*refresh, Refresh::Fresh { version, young_until }
+                if version == asked && SystemTime::now() < young_until)
+        })
+    }
+
+    /// A token of another version than `stale`, which the caller found missing, ending or refused.
+    pub(super) async fn refresh(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
+        let mut outcome = self.join_or_start(wanted, stale)?;
+        let interrupted = || TokenError::Interrupted { whose: wanted.whose.owner.clone() };
+        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
+        outcome.clone().unwrap_or_else(|| Err(interrupted()))
+    }
+
+    /// Waits until every refresh that has begun is over.
+    pub(super) async fn settled(&self) {
+        self.running.close();
+        self.running.wait().await;
+        self.running.reopen();
+    }
+
+    fn join_or_start(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        stale: Option<i64>,
+    ) -> Result<watch::Receiver<Option<Outcome>>, TokenError> {
+        let (sender, receiver) = watch::channel(None);
+        let mut place = self
+            .last
+            .entry(wanted.key.clone())
+            .or_insert_with(|| Refresh::Fresh { version: 0, young_until: SystemTime::UNIX_EPOCH });
+        match &*place {
+            // A sender that is gone means a task that was killed: then there is nothing to wait for.
+            Refresh::Running(outcome) if outcome.has_changed().is_ok() => return Ok(outcome.clone()),
+            Refresh::Failed { version, error, until } if *version == stale && Instant::now() < *until => {
+                return Err(error.clone());
+            }
+            _ => *place = Refresh::Running(receiver.clone()),
+        }
+        drop(place);
+        let (refreshes, wanted) = (Arc::clone(self), wanted.clone());
+        self.running.spawn(async move {
+            let result = refreshes.obtain(&wanted, stale).await;
+            let settled = match &result {
+                Ok(fresh) => Refresh::Fresh { version: fresh.token.version, young_until: fresh.young_until },
+                Err(error) => {
+                    tracing::warn!(provider = wanted.whose.provider, "no token: {error}");
+                    let until = Instant::now() + error.pause();
+                    Refresh::Failed { version: stale, error: error.clone(), until }
+                }
+            };
+            // Settled first: a login that comes now must not join a refresh that is over.
+            refreshes.last.insert(wanted.key, settled);
+            sender.send_replace(Some(result.map(|fresh| fresh.token)));
+        });
+        Ok(receiver)
+    }
+
+    /// Reads the row until it holds another version than `stale`, refreshing it as soon as the lease is ours.
+    async fn obtain(&self, wanted: &Wanted, stale: Option<i64>) -> Result<Fresh, TokenError> {
+        let stored = |error: StoreError| wanted.whose.store(error);
+        let give_up = Instant::now() + LEASE + Duration::from_secs(5);
+        loop {
+            let Some(grant) = self.store.grant(&wanted.key).await.map_err(stored)? else {
+                return self.begin(wanted).await;
+            };
+            match TokenState::of(&grant, SystemTime::now()) {
+                TokenState::Refused(reason) => return Err(wanted.whose.refused(reason)),
+                TokenState::Live(token) | TokenState::Due { usable: Some(token) }
+                    if Some(token.version) != stale =>
+                {
+                    return Ok(Fresh { token, young_until: SystemTime::UNIX_EPOCH });
+                }
+                _ => {}
+            }
+            let leased = self.store.lease_grant(&wanted.key, grant.version, &self.holder, LEASE);
+            if leased.await.map_err(stored)? {
+                if let Some(fresh) = self.redeem(wanted, &grant).await? {
+                    return Ok(fresh);
+                }
+                // The grant was replaced while we asked, by `gatepost connect`: the row knows better than our answer.
+            } else if Instant::now() < give_up {
+                tokio::time::sleep(POLL).await;
+            } else {
+                return Err(TokenError::HeldElsewhere { whose: wanted.whose.owner.clone() });
+            }
+        }
+    }
+
+    /// The first token of a grant that has no row. Two processes that both begin cost one request too many, and nothing
+    /// else: there is no refresh token that could be lost.
+    async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
+        match wanted.provider.oauth.grant {
+            GrantType::AuthorizationCode => {
+                Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
+            }
+            GrantType::ClientCredentials => {
+                let tokens =
+                    self.request(wanted, None).await.map_err(|error| wanted.whose.endpoint(error))?;
+                let version = self.store.replace_grant(&wanted.key, &tokens).await;
+                Ok(Fresh::new(&tokens, version.map_err(|error| wanted.whose.store(error))?))
+            }
+        }
+    }
+
+    /// One request under the lease, committed. `None` when the grant changed meanwhile.
+    async fn redeem(&self, wanted: &Wanted, grant: &Grant) -> Result<Option<Fresh>, TokenError> {
+        crash_point("before-token-request");
+        let answer = self.request(wanted, grant.refresh_token.as_ref()).await;
+        crash_point("after-token-answer");
+        match answer {
+            Ok(tokens) => {
+                let version = self.commit(wanted, grant.version, &tokens).await?;
+                tracing::debug!(whose = wanted.whose.owner, "token refreshed");
+                Ok(version.map(|version| Fresh::new(&tokens, version)))
+            }
+            Err(error) => {
+                self.note_failure(wanted, grant, &error).await;
+                Err(wanted.whose.endpoint(error))
+            }
+        }
+    }
+
+    async fn request(
+        &self,
+        wanted: &Wanted,
+        refresh_token: Option<&Secret<String>>,
+    ) -> Result<NewTokens, EndpointError> {
+        let endpoint = self.endpoints.of(&wanted.provider)?;
+        match (wanted.provider.oauth.grant, refresh_token) {
+            (GrantType::AuthorizationCode, Some(refresh_token)) => {
+                refresh_token::request(&endpoint, &wanted.provider, refresh_token).await
+            }
+            (GrantType::AuthorizationCode, None) => Err(EndpointError::NothingToRedeem),
+            (GrantType::ClientCredentials, _) => {
+                client_credentials::request(&endpoint, &wanted.provider).await
+            }
+        }
+    }
+
+    /// The answer may hold a rotated refresh token that exists nowhere else, so a store that fails is asked again for
+    /// as long as the lease lasts.
+    async fn commit(
+        &self,
+        wanted: &Wanted,
+        read: i64,
+        tokens: &NewTokens,
+    ) -> Result<Option<i64>, TokenError> {
+        for _ in 1..COMMIT_ATTEMPTS {
+            match self.store.commit_refresh(&wanted.key, read, tokens).await {
+                Ok(version) => return Ok(version),
+                Err(error) => {
+                    tracing::error!("{}: new tokens not committed yet: {error}", wanted.whose.owner);
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let committed = self.store.commit_refresh(&wanted.key, read, tokens).await;
+        committed.map_err(|error| wanted.whose.store(error))
+    }
+
+    /// The tokens stay whatever happened; only the provider's word about the grant is noted in its row.
+    async fn note_failure(&self, wanted: &Wanted, grant: &Grant, error: &EndpointError) {
+        let noted = match error.remedy() {
+            Remedy::Reconnect => {
+                self.store.mark_refused(&wanted.key, grant.version, &error.to_string()).await
+            }
+            Remedy::FixClient | Remedy::Wait => Ok(()),
+        };
+        let released = self.store.release_grant(&wanted.key, &self.holder).await;
+        if let Err(error) = noted.and(released) {
+            // The lease runs out by itself, and the next refusal is noted then.
+            tracing::warn!("{}: a failed refresh is not noted in the store: {error}", wanted.whose.owner);
+        }
+    }
+}
+
+/// A token that was just committed, or read after another process committed it.
+#[derive(Debug)]
+struct Fresh {
+    token: AccessToken,
+    young_until: SystemTime,
+}
+
+impl Fresh {
+    fn new(tokens: &NewTokens, version: i64) -> Self {
+        let now = SystemTime::now();
+        let life = tokens.expires_at.duration_since(now).unwrap_or_default();
+        let token = AccessToken { secret: tokens.access_token.clone(), version };
+        Self { token, young_until: now + life.mul_f64(0.9) }
+    }
+}

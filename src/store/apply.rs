@@ -1,0 +1,162 @@
+//! Bringing the store to what a list of accounts says, in one transaction: all of it, or nothing when anything is refused.
+//! Applying the same list again changes nothing.
+
+use std::fmt;
+
+use sqlx::SqliteConnection;
+
+use super::accounts::NewAccount;
+use super::credentials::NewCredential;
+use super::{Store, StoreError, accounts, credentials};
+use crate::account::{Account, AccountId, Credential};
+
+/// An account as the list wants it.
+#[derive(Clone, Debug)]
+pub struct WantedAccount {
+    /// Found again by provider and address.
+    pub account: NewAccount,
+    /// Found again by user name and hash. `None`: the list says nothing about them.
+    pub credentials: Option<Vec<NewCredential>>,
+}
+
+/// What was done for one thing on the list, or beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// What was done.
+    pub change: Change,
+    /// The mailbox.
+    pub address: String,
+    /// Its provider.
+    pub provider: String,
+    /// User name and label, where it is about a credential.
+    pub credential: Option<(String, Option<String>)>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was not there.
+    Added,
+    /// It was otherwise.
+    Changed,
+    /// It is not on the list, and stays, because nobody asked to prune.
+    Kept,
+    /// It is not on the list, and is gone.
+    Removed,
+    /// It was so already.
+    Unchanged,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Kept => "not in the file",
+            Self::Removed => "removed",
+            Self::Unchanged => "unchanged",
+        })
+    }
+}
+
+impl Store {
+    /// Applies the list. With `prune`, accounts that are not on it are removed, and so are credentials of accounts whose
+    /// credentials are on it.
+    pub async fn apply(&self, wanted: &[WantedAccount], prune: bool) -> Result<Vec<Applied>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let mut applied = Vec::new();
+        let before = accounts::all(&mut transaction).await?;
+        for account in before.iter().filter(|account| !wanted.iter().any(|wanted| is(account, wanted))) {
+            if prune {
+                accounts::remove(&mut transaction, account.id).await?;
+            }
+            applied.push(about(account, if prune { Change::Removed } else { Change::Kept }, None));
+        }
+        for wanted in wanted {
+            let before = before.iter().find(|account| is(account, wanted));
+            let (id, change) = apply_account(&mut transaction, before, &wanted.account).await?;
+            applied.push(Applied {
+                change,
+                address: wanted.account.address.clone(),
+                provider: wanted.account.provider.clone(),
+                credential: None,
+            });
+            if let Some(list) = &wanted.credentials {
+                let account = Account { id, ..described(&wanted.account) };
+                self.apply_credentials(&mut transaction, &account, list, prune, &mut applied).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(applied)
+    }
+
+    async fn apply_credentials(
+        &self,
+        connection: &mut SqliteConnection,
+        account: &Account,
+        wanted: &[NewCredential],
+        prune: bool,
+        applied: &mut Vec<Applied>,
+    ) -> Result<(), StoreError> {
+        let before = credentials::of(self, connection, Some(account.id)).await?;
+        // First what goes, so that a password can be replaced where a user name has eight.
+        for old in before.iter().filter(|old| !wanted.iter().any(|wanted| same(old, wanted))) {
+            if prune {
+                credentials::remove(connection, old.id).await?;
+            }
+            let change = if prune { Change::Removed } else { Change::Kept };
+            applied.push(about(account, change, Some((old.user_name.clone(), old.label.clone()))));
+        }
+        for credential in wanted {
+            let change = match before.iter().find(|old| same(old, credential)) {
+                None => {
+                    credentials::insert(self, connection, account.id, credential).await?;
+                    Change::Added
+                }
+                Some(old) if old.label != credential.label => {
+                    credentials::relabel(connection, old.id, credential.label.as_deref()).await?;
+                    Change::Changed
+                }
+                Some(_) => Change::Unchanged,
+            };
+            let words = (credential.user_name.clone(), credential.label.clone());
+            applied.push(about(account, change, Some(words)));
+        }
+        Ok(())
+    }
+}
+
+async fn apply_account(
+    connection: &mut SqliteConnection,
+    before: Option<&Account>,
+    wanted: &NewAccount,
+) -> Result<(AccountId, Change), StoreError> {
+    let Some(before) = before else {
+        return Ok((accounts::insert(connection, wanted).await?, Change::Added));
+    };
+    if *before == (Account { id: before.id, ..described(wanted) }) {
+        return Ok((before.id, Change::Unchanged));
+    }
+    accounts::update(connection, before.id, wanted).await?;
+    Ok((before.id, Change::Changed))
+}
+
+fn is(account: &Account, wanted: &WantedAccount) -> bool {
+    account.provider == wanted.account.provider
+        && account.address.eq_ignore_ascii_case(&wanted.account.address)
+}
+
+fn same(old: &Credential, wanted: &NewCredential) -> bool {
+    old.user_name.eq_ignore_ascii_case(&wanted.user_name)
+        && old.password_hash.expose() == wanted.password_hash.expose()
+}
+
+/// The account without its number.
+fn described(wanted: &NewAccount) -> Account {
+    let NewAccount { address, provider, smtp_user_name, pop3_user_name, disabled } = wanted.clone();
+    Account { id: AccountId(0), address, provider, smtp_user_name, pop3_user_name, disabled }
+}
+
+fn about(account: &Account, change: Change, credential: Option<(String, Option<String>)>) -> Applied {
+    Applied { change, address: account.address.clone(), provider: account.provider.clone(), credential }
+}
