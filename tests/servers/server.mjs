@@ -2,8 +2,8 @@
 //
 //   node server.mjs CERTIFICATE.pem KEY.pem      (then: one line "issuer https://localhost:PORT" on stdout)
 //
-// It keeps everything in memory and stops when its stdin ends. Anybody may log in under any address with any
-// password, in the forms that the package brings along.
+// It keeps everything in memory. Anybody may log in under any address with any password, in the forms that the
+// package brings along.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -103,6 +103,3 @@ server.listen(0, '127.0.0.1', () => {
   server.on('request', provider.callback());
   console.log(`issuer ${issuer}`);
 });
-
-process.stdin.resume();
-process.stdin.on('end', () => process.exit(0));

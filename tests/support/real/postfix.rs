@@ -38,8 +38,12 @@ impl Postfix {
 
         // Makes the queue's folders, as `postfix start` would. That one starts the master behind a shell script which
         // doesn't pass a signal on, so the master is started here.
-        let check =
-            Command::new(find("postfix").unwrap()).arg("-c").arg(&configuration).arg("check").output().unwrap();
+        let check = Command::new(find("postfix").unwrap())
+            .arg("-c")
+            .arg(&configuration)
+            .arg("check")
+            .output()
+            .unwrap();
         assert!(check.status.success(), "postfix check: {}", String::from_utf8_lossy(&check.stderr));
         let arguments = ["-c".as_ref(), configuration.as_os_str(), "-s".as_ref()];
         let mut server = Server::start("Postfix", &log, &daemon_directory().join("master"), arguments);
