@@ -3,6 +3,7 @@
 
 pub mod certificate;
 pub mod check;
+pub mod connect;
 pub mod find;
 pub mod run;
 pub mod style;
@@ -48,6 +49,8 @@ enum Command {
     Certificate(certificate::Command),
     /// Read the configuration file, and tell every mistake in it or what it means
     Check(check::Arguments),
+    /// Connect an account to its provider, or connect it again
+    Connect(connect::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Try an account: token, SMTP login, POP3 login
@@ -61,6 +64,7 @@ impl Cli {
         match self.command {
             Command::Certificate(command) => command.run(context).await,
             Command::Check(arguments) => arguments.run(context).await,
+            Command::Connect(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
