@@ -177,9 +177,9 @@ impl Refreshes {
         }
     }
 
-    /// The first token of a grant that has no row. Two processes that both begin cost one request too many, and nothing
+    /// A token without an older one to begin with. Two processes that both begin cost one request too many, and nothing
     /// else: there is no refresh token that could be lost.
-    async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
+    pub(super) async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
         match wanted.provider.oauth.grant {
             GrantType::AuthorizationCode => {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
@@ -267,7 +267,7 @@ impl Refreshes {
 
 /// A token that was just committed, or read after another process committed it.
 #[derive(Debug)]
-struct Fresh {
+pub(super) struct Fresh {
     token: AccessToken,
     young_until: SystemTime,
 }
