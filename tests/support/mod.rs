@@ -4,7 +4,9 @@
 #![allow(dead_code, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
+pub mod leftovers;
 pub mod rehearsal;
+pub mod relay;
 pub mod transcript;
 pub mod wire;
 pub mod world;

@@ -3,11 +3,30 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use gatepost::config::ListenerTls;
 use gatepost::session::stream::{Stream, Upgrade};
 use gatepost::tls::Trust;
+use gatepost_protocol::Protocol;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use super::world::{ADDRESS, PASSWORD, World};
+
+/// The answer of Gatepost's own to a login that worked.
+pub fn success(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp => "235 2.7.0 Authentication succeeded",
+        Protocol::Pop3 => "+OK Logged in",
+    }
+}
+
+/// The one account's login as one line, without its end.
+pub fn login(password: &str) -> String {
+    format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{password}")))
+}
 
 /// A connection to Gatepost.
 pub struct Wire {
@@ -30,10 +49,43 @@ impl Wire {
         self.stream.get_mut().upgrade(&upgrade).await.unwrap();
     }
 
+    /// At a kind of listener, greeted and ready to log in.
+    pub async fn greeted(world: &World, protocol: Protocol, tls: ListenerTls) -> Self {
+        let mut wire = Self::connect(world.address(protocol, tls)).await;
+        if tls == ListenerTls::Implicit {
+            wire.start_tls(&world.state_dir()).await;
+        }
+        wire.line().await;
+        if tls == ListenerTls::StartTls {
+            let verb = if protocol == Protocol::Smtp { "STARTTLS" } else { "STLS" };
+            wire.ask(verb).await;
+            wire.start_tls(&world.state_dir()).await;
+        }
+        wire
+    }
+
+    /// Greeted in clear, and logged in.
+    pub async fn logged_in(world: &World, protocol: Protocol) -> Self {
+        let mut wire = Self::greeted(world, protocol, ListenerTls::None).await;
+        assert_eq!(wire.log_in().await, success(protocol));
+        wire
+    }
+
+    /// The answer to the right password.
+    pub async fn log_in(&mut self) -> String {
+        self.ask(&login(PASSWORD)).await
+    }
+
     /// Sends bytes as they are.
     pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// Sends as much as is taken: for when the other side may close in between.
+    pub async fn try_say(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await?;
+        self.stream.flush().await
     }
 
     /// The next line without its CRLF; empty at the end of the stream.
