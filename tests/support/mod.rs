@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
 pub mod leftovers;
+pub mod log;
 pub mod rehearsal;
 pub mod relay;
 pub mod transcript;

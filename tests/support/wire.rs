@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,6 +13,7 @@ use gatepost_protocol::Protocol;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 
 use super::world::{ADDRESS, PASSWORD, World};
 
@@ -64,6 +66,13 @@ impl Wire {
         wire
     }
 
+    /// At the listener with STARTTLS, greeted, before TLS.
+    pub async fn greeted_in_clear(world: &World, protocol: Protocol) -> Self {
+        let mut wire = Self::connect(world.address(protocol, ListenerTls::StartTls)).await;
+        wire.line().await;
+        wire
+    }
+
     /// Greeted in clear, and logged in.
     pub async fn logged_in(world: &World, protocol: Protocol) -> Self {
         let mut wire = Self::greeted(world, protocol, ListenerTls::None).await;
@@ -108,6 +117,19 @@ impl Wire {
         }
     }
 
+    /// Whether nothing has come that was not read.
+    pub async fn is_silent(&mut self) -> bool {
+        // Twice, so that what has come in is noticed.
+        for _ in 0..2 {
+            tokio::select! {
+                biased;
+                _ = self.stream.fill_buf() => return false,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        true
+    }
+
     /// Sends a line and reads a reply of one line.
     pub async fn ask(&mut self, line: &str) -> String {
         self.say(format!("{line}\r\n")).await;
@@ -117,6 +139,41 @@ impl Wire {
     /// Ends our direction.
     pub async fn end(&mut self) {
         self.stream.shutdown().await.unwrap();
+    }
+
+    /// Breaks the connection off with a reset.
+    pub async fn reset(self) {
+        let descriptor = match self.stream.into_inner() {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => match *tls {
+                TlsStream::Client(tls) => tls.into_inner().0,
+                TlsStream::Server(tls) => tls.into_inner().0,
+            },
+            Stream::Closed => return,
+        };
+        // Closing with this set drops what is under way and says RST.
+        socket2::SockRef::from(&descriptor).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// A POP3 message as it was before its dots were stuffed.
+    pub async fn read_to_lone_dot(&mut self) -> Vec<u8> {
+        let mut message = Vec::new();
+        loop {
+            let start = message.len();
+            assert_ne!(
+                self.stream.read_until(b'\n', &mut message).await.unwrap(),
+                0,
+                "cut off at {start} bytes"
+            );
+            match message.get(start..) {
+                Some(b".\r\n") => {
+                    message.truncate(start);
+                    return message;
+                }
+                Some([b'.', ..]) => drop(message.remove(start)),
+                _ => {}
+            }
+        }
     }
 
     /// Everything up to the end of the stream.

@@ -64,20 +64,34 @@ impl World {
         Self::with_listeners(upstream, LISTENERS, change).await
     }
 
+    /// With a provider that takes so many sessions of a mailbox.
+    pub async fn capped(sessions: usize) -> Self {
+        let capped =
+            |yaml: String| yaml.replace(", capabilities:", &format!(", sessions: {sessions}, capabilities:"));
+        Self::build(UpstreamTls::Implicit, LISTENERS, capped, |_| {}).await
+    }
+
     /// With other listeners too (the YAML list under `listeners:`).
     pub async fn with_listeners(
         upstream: UpstreamTls,
         listeners: &str,
         change: impl FnOnce(&mut Limits),
     ) -> Self {
+        Self::build(upstream, listeners, |yaml| yaml, change).await
+    }
+
+    async fn build(
+        upstream: UpstreamTls,
+        listeners: &str,
+        provider: impl FnOnce(String) -> String,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let ca_file = folder.path().join("sandbox-ca.pem");
         std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
-        let yaml = format!(
-            "providers:\n{}listeners:{listeners}state: state\n",
-            sandbox.provider_yaml("sandbox", &ca_file, upstream)
-        );
+        let provider = provider(sandbox.provider_yaml("sandbox", &ca_file, upstream));
+        let yaml = format!("providers:\n{provider}listeners:{listeners}state: state\n");
         let mut config = parse(&folder, &yaml);
         change(&mut config.limits);
         let store = Store::open(&config.state_dir).await.unwrap();
