@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 /// The log so far, as text and as JSON. It ends when it is dropped.
@@ -21,10 +21,9 @@ impl Log {
     /// Everything that is logged on this thread from now on.
     pub fn begin() -> Self {
         let (text, json) = (Buffer::default(), Buffer::default());
-        let layer = tracing_subscriber::fmt::layer;
         let subscriber = tracing_subscriber::registry()
-            .with(layer().with_ansi(false).with_writer(text.clone()))
-            .with(layer().json().flatten_event(true).with_writer(json.clone()));
+            .with(fmt::layer().with_ansi(false).with_writer(text.clone()))
+            .with(fmt::layer().json().flatten_event(true).with_writer(json.clone()));
         Self { text, json, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
