@@ -12,7 +12,7 @@ use gatepost::tls::Trust;
 use gatepost_protocol::Protocol;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsStream;
 
 use super::world::{ADDRESS, PASSWORD, World};
@@ -27,7 +27,12 @@ pub fn success(protocol: Protocol) -> &'static str {
 
 /// The one account's login as one line, without its end.
 pub fn login(password: &str) -> String {
-    format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{password}")))
+    login_as(ADDRESS, password)
+}
+
+/// Anybody's.
+pub fn login_as(user_name: &str, password: &str) -> String {
+    format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{user_name}\0{password}")))
 }
 
 /// A connection to Gatepost.
@@ -49,6 +54,13 @@ impl Wire {
         let name = ServerName::try_from("localhost").unwrap();
         let upgrade = Upgrade::Connect(trust.client_config().clone(), name);
         self.stream.get_mut().upgrade(&upgrade).await.unwrap();
+    }
+
+    /// In clear, from another address of this machine.
+    pub async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self { stream: BufReader::new(Stream::new(socket.connect(address).await.unwrap()).unwrap()) }
     }
 
     /// At a kind of listener, greeted and ready to log in.
