@@ -6,6 +6,7 @@
 
 pub mod leftovers;
 pub mod log;
+pub mod process;
 pub mod rehearsal;
 pub mod relay;
 pub mod transcript;
