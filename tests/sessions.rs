@@ -6,9 +6,11 @@ mod support;
 
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::{Action, MailFault, Moment};
 use gatepost_protocol::Protocol;
 
-use support::wire::{Wire, success};
+use support::leftovers::eventually;
+use support::wire::{Wire, login, success};
 use support::world::{ADDRESS, PASSWORD, World};
 
 #[tokio::test]
@@ -49,4 +51,32 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
         assert_eq!((counters.smtp_logins, counters.pop3_logins), (3, 3));
         world.daemon.stop().await;
     }
+}
+
+#[tokio::test]
+async fn invariant_3_success_is_told_only_after_the_provider_said_it() {
+    let world = World::start().await;
+    for protocol in [Protocol::Smtp, Protocol::Pop3] {
+        let logins = || world.sandbox.counters().smtp_logins + world.sandbox.counters().pop3_logins;
+        let before = logins();
+        let fault = MailFault { protocol, at: Moment::Verdict, action: Action::Stall };
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        wire.say(format!("{}\r\n", login(PASSWORD))).await;
+        eventually("the provider has the token", || logins() > before).await;
+        assert!(wire.is_silent().await, "{protocol}: it has not said that the token is good");
+
+        for refusal in
+            ["454 4.7.0 no\r\n", "-ERR no\r\n", "235\r\n250 ", "250 OK\r\n", "+ OK\r\n", "+OKAY\r\n"]
+        {
+            let action = Action::SayAndClose(refusal.as_bytes().to_vec());
+            let own = refusal.starts_with("235") && protocol == Protocol::Smtp;
+            let fault = MailFault { protocol, at: Moment::Verdict, action };
+            world.sandbox.change(|personality| personality.mail = vec![fault]);
+            let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+            assert_eq!(wire.log_in().await == success(protocol), own, "{protocol} {refusal:?}");
+        }
+        world.sandbox.change(|personality| personality.mail.clear());
+    }
+    world.daemon.stop().await;
 }

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 /// How long anything that it does may take before a test gives it up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `gatepost run`. It is killed when it is dropped.
 pub struct Process {
@@ -47,7 +47,7 @@ impl Process {
                 let event: serde_json::Value = serde_json::from_str(&line).unwrap();
                 match event["message"].as_str() {
                     Some("listening") => {
-                        self.addresses.push(event["address"].as_str().unwrap().parse().unwrap())
+                        self.addresses.push(event["address"].as_str().unwrap().parse().unwrap());
                     }
                     Some("ready") => return true,
                     _ => {}
