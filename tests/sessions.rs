@@ -35,14 +35,7 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
             assert!(pop3.ask(&format!("USER {ADDRESS}")).await.starts_with("+OK"));
             assert_eq!(pop3.ask(&format!("PASS {PASSWORD}")).await, "+OK Logged in");
             assert!(pop3.ask("RETR 1").await.starts_with("+OK"));
-            let mut fetched = String::new();
-            loop {
-                let line = pop3.line().await;
-                if line == "." {
-                    break;
-                }
-                fetched += &format!("{}\r\n", line.strip_prefix('.').unwrap_or(&line));
-            }
+            let fetched = String::from_utf8(pop3.read_to_lone_dot().await).unwrap();
             assert_eq!(fetched, message, "{upstream:?} {tls:?}");
             assert!(pop3.ask("DELE 1").await.starts_with("+OK"));
             assert!(pop3.ask("QUIT").await.starts_with("+OK"));
