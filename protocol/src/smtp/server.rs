@@ -166,6 +166,10 @@ impl Session {
                 if in_clear {
                     return self.refuse(AuthFailure::EncryptionRequired, output);
                 }
+                if mechanism.is_empty() {
+                    output.line("501 5.5.4 AUTH needs a mechanism");
+                    return (ServerState::AwaitCommand, Step::NeedLine);
+                }
                 let Some(mechanism) = Mechanism::parse(mechanism) else {
                     // .NET and others try the next mechanism after a 504, and give up after anything else.
                     output.line("504 5.5.4 Use AUTH PLAIN or AUTH LOGIN");
