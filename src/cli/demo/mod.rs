@@ -39,7 +39,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Shows the whole way of a message, then stays up to be tried.
-    // Every subcommand is called in the same way; this one brings its own configuration.
+    /// It brings its own configuration, so the context counts for nothing.
     pub async fn run(self, _context: &Context) -> Result<(), Failure> {
         let demo = Demo::start().await?;
         let identical = demo.show().await?;
