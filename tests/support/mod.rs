@@ -11,6 +11,8 @@
 )]
 
 pub mod rehearsal;
+pub mod stage;
+pub mod token_endpoint;
 pub mod transcript;
 pub mod wire;
 pub mod world;

@@ -211,7 +211,7 @@ impl Play<'_> {
                 self.upstream = None;
                 self.compare(turn, &heard, b"");
             }
-            (speaker, deed) => panic!("{speaker:?} cannot do {deed:?}"),
+            _ => panic!("not a deed of theirs: {turn:?}"),
         }
     }
 

@@ -38,6 +38,7 @@ pub(crate) type Form = BTreeMap<String, String>;
 pub(crate) struct TokenEndpoint {
     address: SocketAddr,
     ca: TempDir,
+    tls: Arc<ServerConfig>,
     shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
 }
@@ -52,7 +53,8 @@ impl TokenEndpoint {
     /// Starts on a free port, answering with tokens of one hour.
     pub(crate) async fn start() -> Self {
         let ca = tempfile::tempdir().unwrap();
-        let tls = TlsAcceptor::from(Arc::new(certified(ca.path())));
+        let tls = Arc::new(certified(ca.path()));
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -63,10 +65,10 @@ impl TokenEndpoint {
         let serving = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tls, shared) = (tls.clone(), Arc::clone(&serving));
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&serving));
                 tokio::spawn(async move {
                     // A handshake that the client refuses is what some tests are about.
-                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
                     let answer = service_fn(|request| answer(request, Arc::clone(&shared)));
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), answer)
@@ -74,7 +76,7 @@ impl TokenEndpoint {
                 });
             }
         });
-        Self { address, ca, shared, _task: AbortOnDropHandle::new(task) }
+        Self { address, ca, tls, shared, _task: AbortOnDropHandle::new(task) }
     }
 
     pub(crate) fn url(&self) -> url::Url {
@@ -83,6 +85,11 @@ impl TokenEndpoint {
 
     pub(crate) fn ca_file(&self) -> std::path::PathBuf {
         self.ca.path().join("ca.pem")
+    }
+
+    /// Its certificate, for a mail server that belongs to it.
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.tls)
     }
 
     pub(crate) fn replies(&self, reply: Reply) {
