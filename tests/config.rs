@@ -105,7 +105,7 @@ fn the_example_is_accepted_with_everything_switched_on() {
     assert!(config.listeners[4].plaintext_allowed);
     assert_eq!(config.listeners[4].provider.as_deref(), Some("contoso"));
     assert!(config.certificate.is_some());
-    assert_eq!(lint::warnings(&config), Vec::<String>::new());
+    assert!(config.providers["contoso"].pop3.is_none());
 }
 
 #[test]
@@ -267,6 +267,24 @@ fn a_user_name_is_ambiguous_only_where_one_listener_serves_both_providers() {
     ] {
         let complaints = lint::ambiguous_user_names(&accepted(&format!("{providers}{listeners}")), names);
         assert_eq!(complaints.len(), expected, "{listeners}: {complaints:?}");
+    }
+}
+
+#[test]
+fn what_is_hardly_meant_is_a_warning() {
+    let scopes = "scopes: [https://outlook.office.com/SMTP.Send, offline_access]";
+    for (provider, expected) in [
+        (format!("preset: microsoft365, client_id: abc, {scopes}"), Some("(L17)")),
+        (format!("preset: microsoft365, client_id: abc, {scopes}, pop3: none"), None),
+        (
+            "preset: google, client_id: 00000000-0000-0000-0000-000000000000".to_owned(),
+            Some("still the example's"),
+        ),
+        ("preset: google, client_id: abc".to_owned(), None),
+    ] {
+        let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{provider}: {warnings:?}");
+        assert!(expected.is_none_or(|words| warnings[0].contains(words)), "{warnings:?}");
     }
 }
 

@@ -41,7 +41,7 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let account = super::account::find(&store, &self.address, self.provider.as_deref()).await?;
+        let account = super::find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = config.providers.get(&account.provider).ok_or_else(|| {
             let message = format!(
                 "{}: its provider {:?} is not in the configuration",

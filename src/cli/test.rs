@@ -6,7 +6,7 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::Xoauth2;
 use tokio::time::Instant;
 
-use super::{Context, Exit, Failure, style};
+use super::{Context, Exit, Failure, find, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::oauth::{AccessToken, Tokens};
@@ -36,7 +36,7 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let account = super::account::find(&store, &self.address, self.provider.as_deref()).await?;
+        let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = config.providers.get(&account.provider).ok_or_else(|| {
             let message = format!(
                 "{}: its provider {:?} is not in the configuration",
@@ -47,9 +47,9 @@ impl Arguments {
         let steps = try_all(provider, &account, &Tokens::new(store), config.limits.login).await;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
-            print_json(&account, ok, &steps)
+            print_json(&account, ok, &steps);
         } else {
-            print_steps(&account, &steps)
+            print_steps(&account, &steps);
         }
         if ok {
             return Ok(());

@@ -33,13 +33,13 @@ impl fmt::Display for Complaint {
 
 /// Where the complaints about one file are put.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     file: PathBuf,
     found: RefCell<Vec<Complaint>>,
 }
 
 impl Complaints {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), found: RefCell::default() }
     }
 
@@ -53,7 +53,7 @@ impl Complaints {
     }
 
     /// In the order of the file, each once.
-    pub(super) fn into_sorted(self) -> Vec<Complaint> {
+    pub(crate) fn into_sorted(self) -> Vec<Complaint> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|complaint| complaint.line);
         found.dedup();
@@ -62,12 +62,12 @@ impl Complaints {
 }
 
 /// The end of a complaint about a name that does not exist: the one that was probably meant, or all there are.
-pub(super) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let distance = |name: &str| strsim::damerau_levenshtein(&written.to_ascii_lowercase(), name);
     match names.iter().map(|name| (distance(name), *name)).min() {
         None => "there is none to choose from".to_owned(),
-        Some((distance, name)) if distance <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
+        Some((distance, name)) if distance <= 1.max(name.len() / 3) => format!("did you mean `{name}`?"),
         Some(_) => match names.as_slice() {
             [only] => format!("there is only `{only}`"),
             all => format!("there are `{}`", all.join("`, `")),

@@ -52,21 +52,19 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
 
     let host = host.and_then(|field| read_host(&field));
     let tls = tls.and_then(|field| read_tls(&field));
+    let capabilities = capabilities.map(|field| read_capabilities(&field)).unwrap_or_default();
+    let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
     let port = match (written_port, tls) {
         (Some(number), _) => u16::try_from(number?).ok()?,
         (None, tls) => default_port(protocol, tls?),
     };
-    if let Some(problem) = tls.and_then(|tls| lint::upstream_port(protocol, port, tls)) {
+    let host_problem = host.as_ref().and_then(|host| lint::upstream_host(protocol, host, port));
+    let port_problem = tls.and_then(|tls| lint::upstream_port(protocol, port, tls));
+    for problem in host_problem.into_iter().chain(port_problem) {
         field.complain(problem);
     }
-    Some(Endpoint {
-        host: host?,
-        port,
-        tls: tls?,
-        capabilities: capabilities.map(|field| read_capabilities(&field)).unwrap_or_default(),
-        sessions: sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize),
-    })
+    Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions })
 }
 
 fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {

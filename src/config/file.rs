@@ -11,7 +11,7 @@ use super::complaint::Complaint;
 
 /// A value in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Counted from 1.
     pub(super) line: u64,
     pub(super) value: Value,
@@ -36,15 +36,12 @@ pub(super) struct Entry {
 }
 
 /// Reads the text of the file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
-    serde_saphyr::from_str(text).map(|root| into_node(root, text)).map_err(|error| {
-        let words = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
-        Complaint {
-            file: path.to_owned(),
-            line: error.location().map(|location| location.line()),
-            key: String::new(),
-            text: format!("not valid YAML: {words}"),
-        }
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
+    serde_saphyr::from_str(text).map(|root| into_node(root, text)).map_err(|error| Complaint {
+        file: path.to_owned(),
+        line: error.location().map(|location| location.line()),
+        key: String::new(),
+        text: in_words(error.without_snippet()),
     })
 }
 
@@ -104,6 +101,10 @@ impl Node {
         }
     }
 
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self.value, Value::Nothing)
+    }
+
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(&self.value, Value::Sequence(nodes) if nodes.is_empty())
     }
@@ -115,6 +116,17 @@ impl Node {
             _ => None,
         }
     }
+}
+
+fn in_words(error: &serde_saphyr::Error) -> String {
+    if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } = error {
+        return format!("`{key}` stands in the same mapping twice; keep one of them");
+    }
+    let words = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let Some(location) = error.location() else { return format!("not valid YAML: {words}") };
+    let words =
+        words.trim_end_matches(&format!(" at line {}, column {}", location.line(), location.column()));
+    format!("not valid YAML at column {}: {words}", location.column())
 }
 
 /// What serde hands over, before plain scalars got their text back.

@@ -34,10 +34,10 @@ impl Default for Limits {
             connections_per_address: 50,
             wrong_passwords: 3,
             login: Duration::from_secs(15),
-            before_login: Duration::from_secs(60),
+            before_login: Duration::from_mins(1),
             wrong_password_delay: Duration::from_secs(1),
-            idle_smtp: Duration::from_secs(10 * 60),
-            idle_pop3: Duration::from_secs(30 * 60),
+            idle_smtp: Duration::from_mins(10),
+            idle_pop3: Duration::from_mins(30),
             drain: Duration::from_secs(30),
         }
     }
@@ -46,8 +46,7 @@ impl Default for Limits {
 /// Reads the section `limits`, and `drain` beside it.
 pub(super) fn read(root: &mut Section<'_>) -> Limits {
     let mut limits = Limits::default();
-    let seconds = Duration::from_secs;
-    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let (seconds, minutes) = (Duration::from_secs, Duration::from_mins);
     if let Some(time) = root.take("drain").and_then(|field| field.duration(seconds(0)..=minutes(60))) {
         limits.drain = time;
     }

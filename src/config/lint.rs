@@ -57,6 +57,59 @@ fn usual_port(protocol: Protocol) -> &'static str {
     }
 }
 
+/// L04 to L06: a server's name that was spelt or placed wrong. Only names that nobody else could mean are judged.
+pub(super) fn upstream_host(protocol: Protocol, host: &str, port: u16) -> Option<String> {
+    let host = host.to_ascii_lowercase();
+    let (submission, mailbox) = ("smtp.office365.com", "outlook.office365.com");
+    // `smtplib` is a library's name that found its way into a vendor's manual.
+    for misspelt in ["smpt.", "smtplib.", "stmp."] {
+        if let Some(domain) = host.strip_prefix(misspelt) {
+            return Some(format!("`{host}` is spelt wrong; did you mean `smtp.{domain}`? (L04)"));
+        }
+    }
+    match protocol {
+        Protocol::Smtp if host == mailbox => {
+            Some(format!("`{mailbox}` is where mail is fetched; write `{submission}` (L05)"))
+        }
+        Protocol::Pop3 if host == submission => {
+            Some(format!("`{submission}` is where mail is sent; write `{mailbox}` (L05)"))
+        }
+        Protocol::Smtp if host == submission && port == 465 => Some(format!(
+            "`{submission}` is not offered on port 465; write `port: 587` with `tls: starttls` (L06)"
+        )),
+        _ => [submission, mailbox]
+            .into_iter()
+            .find(|known| (1..=2).contains(&strsim::damerau_levenshtein(&host, known)))
+            .map(|known| format!("`{host}` is spelt wrong; did you mean `{known}`? (L04)")),
+    }
+}
+
+/// L08 to L11: scopes that Microsoft refuses, or that bring a token for the wrong service.
+pub(super) fn scopes(token_endpoint: &Url, grant: GrantType, scopes: &[String]) -> Option<String> {
+    if !is_microsoft(token_endpoint) {
+        return None;
+    }
+    let default = "https://outlook.office365.com/.default";
+    if grant == GrantType::ClientCredentials {
+        let wrong = scopes.iter().find(|scope| !scope.ends_with("/.default"))?;
+        return Some(format!(
+            "`{wrong}` does not go with client_credentials; write `[{default}]` alone (L11)"
+        ));
+    }
+    let bare = ["IMAP.AccessAsUser.All", "POP.AccessAsUser.All", "SMTP.Send"];
+    if let Some(scope) = scopes.iter().find(|scope| bare.contains(&scope.as_str())) {
+        return Some(format!(
+            "`{scope}` alone means Microsoft Graph; write `https://outlook.office.com/{scope}` (L10)"
+        ));
+    }
+    if let Some(scope) = scopes.iter().find(|scope| scope.starts_with("https://graph.microsoft.com/")) {
+        return Some(format!("`{scope}` brings a token that no mail server takes; leave it out (L09)"));
+    }
+    (!scopes.iter().any(|scope| scope == "offline_access")).then(|| {
+        "lacks `offline_access`, without which Microsoft gives no refresh token; add it (L08)".to_owned()
+    })
+}
+
 /// L13: an endpoint whose template was not filled in, that was pasted with brackets, or that is the other endpoint.
 pub(super) fn endpoint_url(text: &str, wrong_ending: &str) -> Result<Url, String> {
     if text.contains("{tenant}") {
@@ -225,6 +278,7 @@ pub fn ambiguous_user_names(config: &Config, user_names: &[(String, String)]) ->
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     for provider in config.providers.values() {
+        warnings.extend(application_warnings(provider));
         for protocol in Protocol::ALL {
             let listens = |provider: &Provider| {
                 config.listeners.iter().any(|it| it.protocol == protocol && it.serves(provider))
@@ -232,6 +286,30 @@ pub fn warnings(config: &Config) -> Vec<String> {
             if provider.endpoint(protocol).is_some() && !listens(provider) {
                 warnings.push(format!("no listener serves {protocol} for the provider `{}`", provider.name));
             }
+        }
+    }
+    warnings
+}
+
+/// A client id that is still the example's; L17: a protocol without its scope.
+fn application_warnings(provider: &Provider) -> Vec<String> {
+    let (name, oauth) = (&provider.name, &provider.oauth);
+    let mut warnings = Vec::new();
+    if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
+        warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
+    }
+    if oauth.grant != GrantType::AuthorizationCode || !is_microsoft(&oauth.token_endpoint) {
+        return warnings;
+    }
+    for (protocol, scope) in [(Protocol::Smtp, "SMTP.Send"), (Protocol::Pop3, "POP.AccessAsUser.All")] {
+        // `.default` stands for whatever the application was registered with.
+        let covers = |written: &String| written.ends_with(scope) || written.ends_with("/.default");
+        if provider.endpoint(protocol).is_some() && !oauth.scopes.iter().any(covers) {
+            warnings.push(format!(
+                "the provider `{name}` has `{key}` but not the scope https://outlook.office.com/{scope}; add it, or \
+                 write `{key}: none` (L17)",
+                key = protocol.name()
+            ));
         }
     }
     warnings

@@ -139,16 +139,17 @@ fn read(field: &Field<'_>, providers: &ReadProviders) -> Option<Listener> {
         Some(field) => read_address(field, default_port),
         None => Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), default_port)),
     };
-    let says = match &plaintext {
-        Some(field) => Some(field.choice(&[("allowed", true), ("refused", false)])?),
-        None => None,
-    };
+    let says = plaintext.as_ref().map(|field| field.choice(&[("allowed", true), ("refused", false)]));
     let networks = allow_from.map(|field| read_networks(&field)).unwrap_or_default();
     let bound_to = provider.as_ref().and_then(Field::text);
     if let (Some(field), Some(protocol), Some(name)) = (&provider, protocol, bound_to) {
         check_provider(field, protocol, name, providers);
     }
     let (protocol, address, tls) = (protocol?, address?, tls?);
+    let says = match says {
+        Some(word) => Some(word?),
+        None => None,
+    };
     if bound_to.is_none() && !can_offer(providers, protocol) {
         field.complain(format!(
             "no provider has `{}`; add it to one, or leave this listener out",
@@ -232,9 +233,10 @@ fn check_provider(field: &Field<'_>, protocol: Protocol, name: &str, providers: 
     }
 }
 
-/// A provider that could not be read may have meant to.
+/// A provider that could not be read may have meant to; that there is none at all is said elsewhere.
 fn can_offer(providers: &ReadProviders, protocol: Protocol) -> bool {
-    providers
-        .values()
-        .any(|provider| provider.as_ref().is_none_or(|provider| provider.endpoint(protocol).is_some()))
+    providers.is_empty()
+        || providers
+            .values()
+            .any(|provider| provider.as_ref().is_none_or(|provider| provider.endpoint(protocol).is_some()))
 }

@@ -55,3 +55,62 @@ fn xdg_folder(
         .or_else(|| environment("HOME").and_then(absolute).map(|home| home.join(under_home)))
         .map(|folder| folder.join("gatepost"))
 }
+
+#[cfg(test)]
+mod tests {
+    // A test says what it expects by failing.
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{ConfigError, configuration_file, state_folder, xdg_folder};
+
+    #[test]
+    fn a_file_asked_for_by_name_is_taken_even_if_it_is_not_there() {
+        let environment =
+            |name: &str| (name == "GATEPOST_CONFIG").then(|| "/from/environment.yaml".to_owned());
+        let given = configuration_file(Some(Path::new("/given.yaml")), &environment).unwrap();
+        assert_eq!(given, Path::new("/given.yaml"));
+        assert_eq!(configuration_file(None, &environment).unwrap(), Path::new("/from/environment.yaml"));
+    }
+
+    #[test]
+    fn the_xdg_folder_is_looked_into() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("gatepost/gatepost.yaml");
+        let environment =
+            |name: &str| (name == "XDG_CONFIG_HOME").then(|| home.path().to_str().unwrap().to_owned());
+        match configuration_file(None, &environment) {
+            Err(ConfigError::NotFound { places }) => assert_eq!(
+                places,
+                [PathBuf::from("gatepost.yaml"), file.clone(), "/etc/gatepost/gatepost.yaml".into()]
+            ),
+            // A machine on which Gatepost is installed.
+            found => assert_eq!(found.unwrap(), Path::new("/etc/gatepost/gatepost.yaml")),
+        }
+        fs::create_dir(home.path().join("gatepost")).unwrap();
+        fs::write(&file, "").unwrap();
+        assert_eq!(configuration_file(None, &environment).unwrap(), file);
+    }
+
+    #[test]
+    fn systemd_says_where_state_is_kept() {
+        for (value, expected) in [("/var/lib/a", "/var/lib/a"), ("/var/lib/a:/var/lib/b", "/var/lib/a")] {
+            let environment = |name: &str| (name == "STATE_DIRECTORY").then(|| value.to_owned());
+            assert_eq!(state_folder(&environment).unwrap(), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn relative_xdg_folders_are_ignored() {
+        let folder = |xdg: Option<&'static str>, home: Option<&'static str>| {
+            let environment = move |name: &str| if name == "HOME" { home } else { xdg }.map(str::to_owned);
+            xdg_folder(&environment, "XDG_STATE_HOME", ".local/state")
+        };
+        assert_eq!(folder(Some("/state"), Some("/home/a")), Some("/state/gatepost".into()));
+        assert_eq!(folder(Some("state"), Some("/home/a")), Some("/home/a/.local/state/gatepost".into()));
+        assert_eq!(folder(None, Some("/home/a")), Some("/home/a/.local/state/gatepost".into()));
+        assert_eq!(folder(None, None), None);
+    }
+}

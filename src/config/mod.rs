@@ -4,9 +4,9 @@
 //! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
 mod capabilities;
-mod complaint;
+pub(crate) mod complaint;
 mod endpoint;
-mod file;
+pub(crate) mod file;
 mod limits;
 pub mod lint;
 mod listener;
@@ -14,7 +14,7 @@ mod locate;
 mod oauth_client;
 pub mod provider;
 mod secret;
-mod section;
+pub(crate) mod section;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +29,7 @@ use section::{Field, Section};
 
 pub use capabilities::common_capabilities;
 pub use complaint::Complaint;
+pub(crate) use complaint::suggestion;
 pub use limits::Limits;
 pub use listener::{Listener, ListenerTls};
 pub use provider::Provider;
@@ -64,8 +65,8 @@ pub struct CertificateFiles {
 pub enum ConfigError {
     /// No file was named, and none stands in the usual places.
     #[error(
-        "there is no configuration file; looked for{}\nTo begin, copy config/gatepost.example.yaml to one of these \
-         places, or name a file with --config FILE or GATEPOST_CONFIG", bulleted(.places)
+        "there is no configuration file; looked for {}\nTo begin, copy config/gatepost.example.yaml to one of these \
+         places, or name a file with --config FILE or GATEPOST_CONFIG", listed(.places)
     )]
     NotFound {
         /// Where it was looked for, in this order.
@@ -124,6 +125,9 @@ impl Config {
     }
 }
 
+const PROVIDERS_EXAMPLE: &str =
+    "`providers:` with at least one, like `contoso: { preset: microsoft365, client_id: … }`";
+
 /// `None` only after a complaint.
 fn read(
     path: &Path,
@@ -131,6 +135,10 @@ fn read(
     provider_reader: &ProviderReader<'_>,
     surroundings: &Surroundings<'_>,
 ) -> Option<Config> {
+    if root.node.is_nothing() {
+        root.complain(format!("says nothing; write {PROVIDERS_EXAMPLE}"));
+        return None;
+    }
     let mut section = root.section()?;
     let providers = read_providers(&mut section, provider_reader);
     let listeners = match section.take("listeners") {
@@ -153,11 +161,10 @@ fn read(
 }
 
 fn read_providers(section: &mut Section<'_>, reader: &ProviderReader<'_>) -> listener::ReadProviders {
-    let example = "`providers:` with at least one, like `contoso: { preset: microsoft365, client_id: … }`";
-    let Some(field) = section.require("providers", example) else { return BTreeMap::new() };
+    let Some(field) = section.require("providers", PROVIDERS_EXAMPLE) else { return BTreeMap::new() };
     let entries = field.entries();
     if entries.is_empty() {
-        field.complain(format!("has nothing in it; write {example}"));
+        field.complain(format!("has nothing in it; write {PROVIDERS_EXAMPLE}"));
     }
     entries
         .into_iter()
@@ -189,8 +196,8 @@ fn read_state(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -> Opt
     folder
 }
 
-fn bulleted(places: &[PathBuf]) -> String {
-    places.iter().map(|place| format!("\n  {}", place.display())).collect()
+fn listed(places: &[PathBuf]) -> String {
+    places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn lines(complaints: &[Complaint]) -> String {

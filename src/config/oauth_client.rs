@@ -52,6 +52,9 @@ const GRANTS: [(&str, GrantType); 2] = [
     ("client_credentials", GrantType::ClientCredentials),
 ];
 
+/// What providers accept for an application that listens on the user's own machine (RFC 8252 section 7.3).
+const REDIRECT_HOSTS: [(&str, &str); 2] = [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")];
+
 /// What Gatepost itself puts into the authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
 const OWN_PARAMETERS: [&str; 8] = [
     "client_id",
@@ -84,33 +87,35 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         Some(field) => field.choice(&GRANTS)?,
         None => GrantType::AuthorizationCode,
     };
-    let tenant = tenant_field.as_ref().and_then(Field::text);
-    let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
-    let authorization_endpoint =
-        authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
+    let client_id = client_id_field.as_ref().and_then(Field::text);
+    let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
+    let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
+    let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
+    let client_secret = secret_field.as_ref().and_then(|field| secret::read(field, surroundings));
     if grant == GrantType::AuthorizationCode && authorization_field.is_none() {
         provider.complain("`authorization_endpoint` is missing; write the URL where people consent");
     }
-    let client_id = client_id_field.as_ref().and_then(Field::text);
-    let client_secret = secret_field.as_ref().and_then(|field| secret::read(field, surroundings));
     if grant == GrantType::ClientCredentials && secret_field.is_none() {
         provider.complain(
             "`client_secret` is missing, which the grant client_credentials needs; write \
              `client_secret: { file: /path/to/secret }` (L15)",
         );
     }
-    let uses_tenant = [&token_field, &authorization_field]
-        .into_iter()
-        .flatten()
-        .any(|field| field.node.scalar().is_some_and(|text| text.contains("{tenant}")));
-    if let Some(field) = &tenant_field {
-        let problem = tenant.and_then(|tenant| lint::tenant(tenant, uses_tenant, grant, client_id));
-        if let Some(problem) = problem {
-            field.complain(problem);
-        }
-    }
+
+    let tenant = match &tenant_field {
+        Some(field) => Some(read_tenant(field, [&token_field, &authorization_field], grant, client_id)?),
+        None => None,
+    };
+    let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
+    let authorization_endpoint =
+        authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
     if let (Some(field), Some(url), Some(secret)) = (&secret_field, &token_endpoint, &client_secret)
         && let Some(problem) = lint::client_secret(url, secret)
+    {
+        field.complain(problem);
+    }
+    if let (Some(field), Some(url), Some(scopes)) = (&scopes_field, &token_endpoint, &scopes)
+        && let Some(problem) = lint::scopes(url, grant, scopes)
     {
         field.complain(problem);
     }
@@ -120,13 +125,26 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         token_endpoint: token_endpoint?,
         client_id: client_id?.to_owned(),
         client_secret,
-        scopes: read_scopes(&scopes_field?, grant)?,
-        authorization_parameters: parameters_field.map(|field| read_parameters(&field)).unwrap_or_default(),
-        redirect_host: redirect_field
-            .and_then(|field| field.choice(&[("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")]))
-            .unwrap_or("localhost")
-            .to_owned(),
+        scopes: scopes?,
+        authorization_parameters,
+        redirect_host: redirect_host.to_owned(),
     })
+}
+
+fn read_tenant<'a>(
+    field: &Field<'a>,
+    endpoints: [&Option<Field<'_>>; 2],
+    grant: GrantType,
+    client_id: Option<&str>,
+) -> Option<&'a str> {
+    let tenant = field.text()?;
+    let has_place = |field: &Field<'_>| field.node.scalar().is_some_and(|text| text.contains("{tenant}"));
+    let used = endpoints.into_iter().flatten().any(has_place);
+    if let Some(problem) = lint::tenant(tenant, used, grant, client_id) {
+        field.complain(problem);
+        return None;
+    }
+    Some(tenant)
 }
 
 /// An https URL in which `{tenant}` is filled in.
@@ -153,7 +171,8 @@ fn read_scopes(field: &Field<'_>, grant: GrantType) -> Option<Vec<String>> {
     if list.node.is_empty_list() {
         list.complain("has no scope in it; write those that the provider documents for mail");
     }
-    Some(scopes)
+    // An empty list was complained about, here or member by member: nothing more is to be said about it.
+    Some(scopes).filter(|scopes| !scopes.is_empty())
 }
 
 fn scopes_of_grant<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>> {

@@ -66,8 +66,10 @@ impl<'a> ProviderReader<'a> {
         let mut section = field.section()?;
         section.take("preset");
         let oauth = oauth_client::read(&mut section, self.surroundings);
-        let smtp_field = section.take("smtp");
-        let pop3_field = section.take("pop3");
+        // `none` takes away what the preset has, for an application that may do only the other.
+        let used = |field: &Field<'_>| field.node.scalar() != Some("none");
+        let smtp_field = section.take("smtp").filter(used);
+        let pop3_field = section.take("pop3").filter(used);
         let trust = self.trust(&mut section);
         let has_endpoint = smtp_field.is_some() || pop3_field.is_some();
         section.finish();

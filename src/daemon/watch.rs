@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 const STORE_LOOK: Duration = Duration::from_secs(1);
 
 /// How often the certificate's files are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(3600);
+const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
 
 /// Ends the sessions of credentials that were revoked, by whichever process, until Gatepost stops.
 pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationToken) {
@@ -39,11 +39,10 @@ async fn end_revoked(store: &Store, live: &Live, seen: &mut Option<i64>) -> Resu
     if *seen == Some(version) {
         return Ok(());
     }
-    for credential in live.credentials() {
-        if !store.is_credential_active(credential).await? {
-            info!(credential = credential.0, "credential revoked: its sessions end");
-            live.end(credential);
-        }
+    let usable = store.usable_credentials().await?;
+    for revoked in live.credentials().into_iter().filter(|credential| !usable.contains(credential)) {
+        info!(credential = revoked.0, "credential revoked or account disabled: its sessions end");
+        live.end(revoked);
     }
     // Only now: a look that failed half way is repeated.
     *seen = Some(version);

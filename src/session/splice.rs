@@ -318,7 +318,7 @@ mod tests {
     use crate::session::driver::Connection;
     use crate::session::stream::Stream;
 
-    const IDLE: Duration = Duration::from_secs(600);
+    const IDLE: Duration = Duration::from_mins(10);
 
     async fn pair() -> (TcpStream, Connection) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -42,7 +42,7 @@ impl Stream {
     pub fn new(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let keepalive =
-            TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(30));
+            TcpKeepalive::new().with_time(Duration::from_mins(2)).with_interval(Duration::from_secs(30));
         SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
         Ok(Self::Plain(tcp))
     }

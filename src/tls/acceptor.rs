@@ -38,7 +38,7 @@ impl ServerCertificate {
     pub fn server_config(self: &Arc<Self>, protocol: Protocol) -> Result<Arc<ServerConfig>, TlsError> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(Path::new("rustls"), error))?
+            .map_err(|error| unusable(Path::new("rustls"), &error))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = match protocol {
@@ -58,13 +58,13 @@ impl ResolvesServerCert for ServerCertificate {
 
 fn read(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = read_certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, &error))?;
     let certified = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
-        unusable(&files.key, format!("does not fit {}: {error}", files.certificate.display()))
+        unusable(&files.key, &format!("does not fit {}: {error}", files.certificate.display()))
     })?;
     Ok(Arc::new(certified))
 }
 
-fn unusable(path: &Path, problem: impl ToString) -> TlsError {
+fn unusable(path: &Path, problem: &dyn ToString) -> TlsError {
     TlsError::Unusable { path: path.to_owned(), problem: problem.to_string() }
 }

@@ -1,0 +1,141 @@
+//! `gatepost check`: reads the configuration file as `run` would, and tells every mistake in it, or what it means.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use gatepost_protocol::Protocol;
+
+use super::{Context, Exit, Failure};
+use crate::config::{Config, Listener, ListenerTls, Provider, lint};
+
+/// `gatepost check`.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {}
+
+impl Arguments {
+    /// Ends well if the file can be used; warnings do not change that.
+    // Every subcommand is awaited in the same way; this one has nothing to wait for.
+    #[allow(clippy::unused_async)]
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let config = Config::load(context.config.as_deref())
+            .map_err(|error| Failure::new(Exit::Configuration, error))?;
+        print!("{}", summary(&config));
+        Ok(())
+    }
+}
+
+/// What the file means, for people.
+fn summary(config: &Config) -> String {
+    let mut text = format!("{} is in order.\n\nProviders\n", config.path.display());
+    for provider in config.providers.values() {
+        text.push_str(&in_words(provider));
+    }
+    text.push_str("\nListeners\n");
+    for listener in &config.listeners {
+        let _ = writeln!(
+            text,
+            "  {} {}: {}; {}; {}",
+            listener.protocol,
+            listener.address,
+            encryption(listener),
+            clients(listener),
+            accounts(listener)
+        );
+    }
+    let certificate = match &config.certificate {
+        Some(files) => files.certificate.display().to_string(),
+        None => "made by Gatepost itself".to_owned(),
+    };
+    let _ = writeln!(text, "\nCertificate: {certificate}\nState: {}", config.state_dir.display());
+    for warning in lint::warnings(config) {
+        let _ = writeln!(text, "Warning: {warning}");
+    }
+    text
+}
+
+fn in_words(provider: &Provider) -> String {
+    let oauth = &provider.oauth;
+    let mut text = format!(
+        "  {}: {} at {}\n",
+        provider.name,
+        oauth.grant.name(),
+        oauth.token_endpoint.host_str().unwrap_or_default()
+    );
+    for protocol in Protocol::ALL {
+        if let Some(endpoint) = provider.endpoint(protocol) {
+            let (host, port, tls) = (&endpoint.host, endpoint.port, endpoint.tls.name());
+            let _ = writeln!(text, "    {protocol} {host}:{port}, TLS {tls}");
+        }
+    }
+    text
+}
+
+fn encryption(listener: &Listener) -> &'static str {
+    match (listener.tls, listener.plaintext_allowed, listener.protocol) {
+        (ListenerTls::Implicit, ..) => "TLS from the first byte",
+        (ListenerTls::None, ..) => "no TLS",
+        (ListenerTls::StartTls, true, Protocol::Smtp) => "STARTTLS for those who ask",
+        (ListenerTls::StartTls, false, Protocol::Smtp) => "STARTTLS before the password",
+        (ListenerTls::StartTls, true, Protocol::Pop3) => "STLS for those who ask",
+        (ListenerTls::StartTls, false, Protocol::Pop3) => "STLS before the password",
+    }
+}
+
+fn clients(listener: &Listener) -> String {
+    if !listener.allow_from.is_empty() {
+        let networks: Vec<String> = listener.allow_from.iter().map(ToString::to_string).collect();
+        return format!("from {}", networks.join(", "));
+    }
+    if listener.address.ip().is_loopback() { "from this machine" } else { "from anywhere" }.to_owned()
+}
+
+fn accounts(listener: &Listener) -> String {
+    match &listener.provider {
+        Some(name) => format!("accounts of {name}"),
+        None => "accounts of every provider".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    // A test says what it expects by failing.
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use super::summary;
+    use crate::config::Config;
+
+    #[test]
+    fn the_summary_says_who_may_connect_where_and_how() {
+        let text = "providers:
+  contoso: { preset: microsoft365, client_id: abc, tenant: contoso.example }
+listeners:
+  - { protocol: smtp, tls: implicit }
+  - protocol: smtp
+    address: 192.168.1.10
+    tls: none
+    plaintext: allowed
+    allow_from: [192.168.1.0/24, 10.0.0.7]
+    provider: contoso
+state: /var/lib/gatepost
+";
+        let config = Config::parse(Path::new("gatepost.yaml"), text, &|_| None).unwrap();
+        let expected = "gatepost.yaml is in order.
+
+Providers
+  contoso: authorization_code at login.microsoftonline.com
+    SMTP smtp.office365.com:587, TLS starttls
+    POP3 outlook.office365.com:995, TLS implicit
+
+Listeners
+  SMTP 127.0.0.1:1465: TLS from the first byte; from this machine; accounts of every provider
+  SMTP 192.168.1.10:1587: no TLS; from 192.168.1.0/24, 10.0.0.7/32; accounts of contoso
+
+Certificate: made by Gatepost itself
+State: /var/lib/gatepost
+Warning: no listener serves POP3 for the provider `contoso`
+";
+        assert_eq!(summary(&config), expected);
+    }
+}
