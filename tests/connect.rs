@@ -72,8 +72,23 @@ impl World {
             .arg(self.config())
             .args(arguments)
             .env("TEST_CLIENT_SECRET", "planted-secret");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // Nothing secret may show at the most verbose level either.
+        command.env("RUST_LOG", "trace").stderr(std::fs::File::create(self.log()).unwrap());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// All that the last command said, which is never a secret.
+    fn printed(&self, output: &Output) -> String {
+        let text =
+            String::from_utf8(output.stdout.clone()).unwrap() + &std::fs::read_to_string(self.log()).unwrap();
+        assert!(text.contains("TRACE"), "the most verbose level is on: {text}");
+        assert!(!text.contains("planted"), "{text}");
+        text
     }
 
     async fn login(&self) -> Result<String, TokenError> {
@@ -83,10 +98,6 @@ impl World {
         let token = Tokens::new(self.store.clone()).access_token(&provider, &self.account).await?;
         Ok(token.secret.expose().clone())
     }
-}
-
-fn printed(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[tokio::test]
@@ -113,11 +124,15 @@ async fn a_pasted_address_connects_and_a_wrong_one_is_asked_for_again() {
         rest.push_str(&line);
     }
     let output = child.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{rest}{}", printed(&output));
+    assert!(output.status.success(), "{rest}{}", world.printed(&output));
     assert!(rest.contains("ann@example.com is connected to example"), "{rest}");
     assert!(rest.contains("Scopes granted: mail offline_access"), "{rest}");
-    assert!(printed(&output).contains("another attempt"), "the wrong state is told: {}", printed(&output));
-    assert!(!format!("{rest}{}", printed(&output)).contains("planted"), "{rest}");
+    assert!(
+        world.printed(&output).contains("another attempt"),
+        "the wrong state is told: {}",
+        world.printed(&output)
+    );
+    assert!(!rest.contains("planted"), "{rest}");
     assert_eq!(world.login().await.unwrap(), "planted-access-1");
     assert_eq!(world.endpoint.requests(), 1);
 }
@@ -125,25 +140,32 @@ async fn a_pasted_address_connects_and_a_wrong_one_is_asked_for_again() {
 #[tokio::test]
 async fn nothing_pasted_connects_nothing() {
     let world = World::new("authorization_code").await;
-    let output = world.command(&["connect", "ann@example.com", "--paste"]).output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    let output = world
+        .command(&["connect", "ann@example.com", "--paste"])
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", world.printed(&output));
     assert!(world.store.grant(&GrantKey::Account(world.account.id)).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn client_credentials_connect_without_a_person() {
     let world = World::new("client_credentials").await;
-    let output = world.command(&["connect", "ann@example.com"]).output().await.unwrap();
-    assert!(output.status.success(), "{}", printed(&output));
+    let output =
+        world.command(&["connect", "ann@example.com"]).spawn().unwrap().wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", world.printed(&output));
     assert_eq!(world.endpoint.forms()[0]["client_secret"], "planted-secret");
     let grant = world.store.grant(&GrantKey::Provider("example".to_owned())).await.unwrap().unwrap();
     assert_eq!(grant.access_token.unwrap().expose(), "planted-access-1");
-    assert!(!printed(&output).contains("planted"), "{}", printed(&output));
 
     world.endpoint.replies(Reply::Raw(401, Vec::new(), r#"{"error":"invalid_client"}"#.to_owned()));
-    let output = world.command(&["connect", "ann@example.com"]).output().await.unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", printed(&output));
-    assert!(printed(&output).contains("check client_id, client_secret"), "{}", printed(&output));
+    let output =
+        world.command(&["connect", "ann@example.com"]).spawn().unwrap().wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", world.printed(&output));
+    assert!(world.printed(&output).contains("check client_id, client_secret"), "{}", world.printed(&output));
 }
 
 #[tokio::test]
@@ -168,10 +190,13 @@ async fn killed_at_any_point_of_a_refresh_the_account_works_or_says_what_to_do()
         let output = world
             .command(&["test", "ann@example.com"])
             .env("GATEPOST_CRASH_AT", point)
-            .output()
+            .spawn()
+            .unwrap()
+            .wait_with_output()
             .await
             .unwrap();
-        assert_eq!(output.status.code(), None, "{point}: it was killed: {}", printed(&output));
+        let text = world.printed(&output);
+        assert_eq!(output.status.code(), None, "{point}: it was killed: {text}");
 
         // As if the dead process's lease had run out.
         let database = world.folder.path().join("state/gatepost.db");
