@@ -86,7 +86,7 @@ impl World {
     fn printed(&self, output: &Output) -> String {
         let text =
             String::from_utf8(output.stdout.clone()).unwrap() + &std::fs::read_to_string(self.log()).unwrap();
-        assert!(text.contains("TRACE"), "the most verbose level is on: {text}");
+        assert!(text.contains("DEBUG"), "verbose logging is on: {text}");
         assert!(!text.contains("planted"), "{text}");
         text
     }

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod check;
 pub mod connect;
 pub mod credential;
+pub mod demo;
 mod device_password;
 pub mod find;
 pub mod run;
@@ -62,6 +63,8 @@ enum Command {
     /// Add, list and revoke the passwords that devices log in with
     #[command(subcommand)]
     Credential(credential::Command),
+    /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
+    Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Try an account: token, SMTP login, POP3 login
@@ -78,6 +81,7 @@ impl Cli {
             Command::Credential(command) => command.run(context).await,
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
+            Command::Demo(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
