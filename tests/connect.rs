@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use gatepost::account::Account;
@@ -166,6 +167,32 @@ async fn client_credentials_connect_without_a_person() {
         world.command(&["connect", "ann@example.com"]).spawn().unwrap().wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", world.printed(&output));
     assert!(world.printed(&output).contains("check client_id, client_secret"), "{}", world.printed(&output));
+}
+
+#[tokio::test]
+async fn a_proxy_from_the_environment_carries_tls_to_the_endpoint_itself() {
+    let world = World::new("client_credentials").await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut command = world.command(&["connect", "ann@example.com"]);
+    for name in ["NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env_remove(name);
+    }
+    command.env("HTTPS_PROXY", format!("http://{}", proxy.local_addr().unwrap()));
+    let child = command.spawn().unwrap();
+    let mut client = BufReader::new(proxy.accept().await.unwrap().0);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(client.read_line(&mut head).await.unwrap(), 0, "{head}");
+    }
+    let authority = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+    assert_eq!(Some(authority), world.endpoint.url().as_str().split('/').nth(2));
+    let mut upstream = TcpStream::connect(authority).await.unwrap();
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    // The program closes when it is done; how the tunnel ends is no matter.
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", world.printed(&output));
+    assert_eq!(world.endpoint.requests(), 1);
 }
 
 #[tokio::test]
