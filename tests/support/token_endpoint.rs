@@ -27,6 +27,8 @@ use url::form_urlencoded;
 pub(crate) enum Reply {
     /// Status, headers, body. `{refresh_token}` in the body becomes what the request sent.
     Raw(u16, Vec<(&'static str, String)>, String),
+    /// New tokens for the newest refresh token; `invalid_grant` for a spent one, as a provider with reuse detection does.
+    Rotating,
     /// New tokens, `access-N` and `refresh-N` for request N, which live for so many seconds.
     Tokens { expires_in: u64, refresh_token: bool },
 }
@@ -131,13 +133,20 @@ async fn answer(
         number = forms.len();
     });
     shared.gate.acquire().await.unwrap().forget();
-    let reply = shared.reply.lock().unwrap().clone();
+    let reply = match shared.reply.lock().unwrap().clone() {
+        Reply::Rotating if form.get("refresh_token") != Some(&format!("planted-refresh-{}", number - 1)) => {
+            Reply::Raw(400, Vec::new(), r#"{"error":"invalid_grant","error_description":"spent"}"#.to_owned())
+        }
+        Reply::Rotating => Reply::Tokens { expires_in: 3600, refresh_token: true },
+        reply => reply,
+    };
     let (status, headers, body) = match reply {
         Reply::Raw(status, headers, body) => (
             status,
             headers,
             body.replace("{refresh_token}", form.get("refresh_token").map_or("", |token| token)),
         ),
+        Reply::Rotating => unreachable!("it became one of the others"),
         Reply::Tokens { expires_in, refresh_token } => {
             let refresh_token = if refresh_token {
                 format!(r#","refresh_token":"planted-refresh-{number}""#)
