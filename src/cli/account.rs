@@ -87,20 +87,24 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let said = match self {
+        print(&match self {
             Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
             Self::Apply(arguments) => arguments.run(&config, &store).await?,
             Self::Disable(named) => named.set_disabled(&store, true).await?,
             Self::Enable(named) => named.set_disabled(&store, false).await?,
             Self::List(arguments) => arguments.run(&config, &store).await?,
             Self::Remove(named) => named.remove(&store).await?,
-        };
-        print(&said)
+        })
     }
 }
 
 impl Add {
-    async fn run(self, config: &Config, store: &Store, input: impl io::Read) -> Result<String, Failure> {
+    pub(super) async fn run(
+        self,
+        config: &Config,
+        store: &Store,
+        input: impl io::Read,
+    ) -> Result<String, Failure> {
         known_provider(config, &self.provider)?;
         refuse("the address", &self.address, wrong_address)?;
         let account = NewAccount {
@@ -316,5 +320,207 @@ impl From<StoreError> for Failure {
             _ => Exit::State,
         };
         Self::new(exit, error)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use gatepost_protocol::sasl::Credentials;
+    use gatepost_protocol::secret::Secret;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::account::Accounts;
+    use crate::store::grants::NewTokens;
+    use crate::store::tests::open;
+
+    const CONFIGURATION: &str = "
+providers:
+  contoso: { preset: microsoft365, client_id: 00000000-0000-0000-0000-000000000001 }
+  fabrikam: { preset: google, client_id: fabrikam, client_secret: { env: SECRET } }
+listeners:
+  - { protocol: smtp, address: '127.0.0.1:1587', tls: starttls, provider: contoso }
+  - { protocol: pop3, address: '127.0.0.1:1995', tls: implicit, provider: contoso }
+  - { protocol: pop3, address: '127.0.0.1:1110', tls: none, provider: fabrikam }
+";
+
+    /// A configuration and an empty store.
+    pub(in crate::cli) async fn desk() -> (TempDir, Config, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = |name: &str| (name == "SECRET").then(|| "tanstaaf".to_owned());
+        let config = Config::parse(Path::new("gatepost.yaml"), CONFIGURATION, &environment).unwrap();
+        let store = open(folder.path()).await.unwrap();
+        (folder, config, store)
+    }
+
+    pub(in crate::cli) fn add(address: &str, provider: &str, device: Device) -> Add {
+        Add { address: address.to_owned(), provider: provider.to_owned(), device, no_credential: false }
+    }
+
+    pub(in crate::cli) fn named(address: &str, provider: Option<&str>) -> Named {
+        Named { address: address.to_owned(), provider: provider.map(str::to_owned) }
+    }
+
+    async fn logs_in(store: &Store, provider: &str, user_name: &str, password: &str) -> bool {
+        let password = Secret::new(password.to_owned());
+        let credentials = Credentials { user_name: user_name.to_owned(), password };
+        Accounts::new(store.clone()).verify(&[provider], &credentials).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn the_password_that_was_shown_logs_in() {
+        let (_folder, config, store) = desk().await;
+        let new = add("ann@example.com", "contoso", Device::default());
+        let said = new.run(&config, &store, io::empty()).await.unwrap();
+        let password = said.lines().find_map(|line| line.trim().strip_prefix("Password")).unwrap();
+        let password = password.split_whitespace().next().unwrap();
+        assert_eq!(
+            said.replace(password, "PASSWORD"),
+            "Added ann@example.com at contoso.\n\
+             \n\
+             On the device:\n\
+             \x20 User name  ann@example.com\n\
+             \x20 Password   PASSWORD   (not shown again)\n\
+             \x20 SMTP       127.0.0.1, port 1587, TLS: starttls\n\
+             \x20 POP3       127.0.0.1, port 1995, TLS: implicit\n\
+             To revoke this password alone: gatepost credential revoke 1\n\
+             \n\
+             Next: gatepost connect ann@example.com\n"
+        );
+        assert!(logs_in(&store, "contoso", "ann@example.com", password).await);
+    }
+
+    #[tokio::test]
+    async fn a_device_keeps_the_password_that_it_has() {
+        let (_folder, config, store) = desk().await;
+        let device = Device {
+            user_name: Some("scanner".to_owned()),
+            password_stdin: true,
+            label: Some("2nd floor".to_owned()),
+        };
+        let said = add("ann@example.com", "contoso", device.clone())
+            .run(&config, &store, &b"tanstaaf\n"[..])
+            .await
+            .unwrap();
+        assert!(said.contains("Password   as given") && !said.contains("tanstaaf"), "{said}");
+        assert!(logs_in(&store, "contoso", "scanner", "tanstaaf").await);
+        // The same user name and password for another mailbox: which one would it open?
+        let refused = add("bob@example.com", "contoso", device)
+            .run(&config, &store, &b"tanstaaf"[..])
+            .await
+            .unwrap_err();
+        assert!(refused.message.starts_with("credential 1 has the same user name"), "{}", refused.message);
+        assert!(store.accounts_at("bob@example.com").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_added_is_refused_with_the_remedy() {
+        let (_folder, config, store) = desk().await;
+        add("ann@example.com", "contoso", Device::default()).run(&config, &store, io::empty()).await.unwrap();
+        let odd = |user_name: &str| Device { user_name: Some(user_name.to_owned()), ..Device::default() };
+        for (new, expected) in [
+            (
+                add("ann@example.com", "contosso", Device::default()),
+                "there is no provider `contosso` in gatepost.yaml; did you mean `contoso`?",
+            ),
+            (
+                add("ANN@example.com", "contoso", Device::default()),
+                "ANN@example.com is there already for provider contoso",
+            ),
+            (
+                add("ann", "contoso", Device::default()),
+                "the address \"ann\" is not an address like ann@example.com",
+            ),
+            (
+                add("bob@example.com", "contoso", odd("a\u{1}b")),
+                "the user name \"a\\u{1}b\" has a control character in it",
+            ),
+        ] {
+            let refused = new.run(&config, &store, io::empty()).await.unwrap_err();
+            assert_eq!((refused.exit, refused.message.as_str()), (Exit::Failed, expected));
+        }
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_list_says_what_stands_in_the_way_of_each() {
+        let (_folder, config, store) = desk().await;
+        let tokens = NewTokens {
+            access_token: Secret::new("tanstaaf".to_owned()),
+            refresh_token: None,
+            expires_at: SystemTime::now(),
+            scopes: Vec::new(),
+            identity: None,
+        };
+        let account = async |address: &str, provider: &str| {
+            let new = NewAccount {
+                address: address.to_owned(),
+                provider: provider.to_owned(),
+                smtp_user_name: None,
+                pop3_user_name: None,
+                disabled: false,
+            };
+            store.add_account(&new, None).await.unwrap().0
+        };
+        account("a@example.com", "contoso").await;
+        let connected = GrantKey::Account(account("b@example.com", "contoso").await);
+        store.replace_grant(&connected, &tokens).await.unwrap();
+        let refused = GrantKey::Account(account("c@example.com", "contoso").await);
+        store.replace_grant(&refused, &tokens).await.unwrap();
+        store.mark_refused(&refused, 1, "invalid_grant").await.unwrap();
+        account("d@example.com", "gone").await;
+        let off = account("e@example.com", "fabrikam").await;
+        store.set_disabled(off, true).await.unwrap();
+
+        let listed = List { json: false }.run(&config, &store).await.unwrap();
+        assert_eq!(
+            listed,
+            "Address        Provider  Passwords  State\n\
+             a@example.com  contoso   0          not connected\n\
+             b@example.com  contoso   0          connected\n\
+             c@example.com  contoso   0          refused: invalid_grant\n\
+             d@example.com  gone      0          provider is not in the configuration\n\
+             e@example.com  fabrikam  0          disabled\n"
+        );
+        let listed = List { json: true }.run(&config, &store).await.unwrap();
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let column = |name: &str| {
+            listed.as_array().unwrap().iter().map(|row| row.get(name).unwrap().clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(column("grant"), ["none", "connected", "refused", "none", "none"]);
+        assert_eq!(column("provider_known"), [true, true, true, false, true]);
+        assert_eq!(column("disabled"), [false, false, false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_switched_off_on_and_away() {
+        let (_folder, config, store) = desk().await;
+        for provider in ["contoso", "fabrikam"] {
+            let new = add("ann@example.com", provider, Device::default());
+            new.run(&config, &store, io::empty()).await.unwrap();
+        }
+        let refused = named("ann@example.com", None).remove(&store).await.unwrap_err();
+        assert!(refused.message.contains("--provider contoso or fabrikam"), "{}", refused.message);
+        let here = || named("Ann@example.com", Some("contoso"));
+        assert_eq!(
+            here().set_disabled(&store, true).await.unwrap(),
+            "Disabled ann@example.com at contoso.\n"
+        );
+        let disabled = async || {
+            store.accounts().await.unwrap().iter().map(|account| account.disabled).collect::<Vec<_>>()
+        };
+        assert_eq!(disabled().await, [true, false]);
+        here().set_disabled(&store, false).await.unwrap();
+        assert_eq!(disabled().await, [false, false]);
+        assert_eq!(
+            here().remove(&store).await.unwrap(),
+            "Removed ann@example.com at contoso, with 1 password and what the provider granted.\n"
+        );
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
     }
 }
