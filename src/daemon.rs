@@ -131,6 +131,8 @@ impl Daemon {
                 error!(left = self.tasks.len(), "sessions did not end");
             }
         }
+        self.gateway.tokens.settled().await;
+        self.gateway.accounts.settled().await;
         info!("stopped");
     }
 

@@ -67,27 +67,6 @@ pub struct Refusal {
 impl Refusal {
     /// The longest [`Refusal::text`].
     pub const MAX_TEXT_LEN: usize = 512;
-
-    /// What the mail client is told, where nothing more is known about the reason than what was said on the wire.
-    pub fn to_failure(&self) -> AuthFailure {
-        match self.kind {
-            RefusalKind::Busy => {
-                AuthFailure::Busy(Cause::new("Too many sessions at the provider; try again"))
-            }
-            RefusalKind::NoStartTls => {
-                AuthFailure::NeedsAdmin(Cause::new("Provider offers no TLS; see Gatepost's log"))
-            }
-            RefusalKind::NotUnderstood => {
-                AuthFailure::Temporary(Cause::new("Provider not understood; see Gatepost's log"))
-            }
-            RefusalKind::Rejected => {
-                AuthFailure::NeedsAdmin(Cause::new("Provider refused the login; see Gatepost's log"))
-            }
-            RefusalKind::Temporary => {
-                AuthFailure::Temporary(Cause::new("Provider not available; try again later"))
-            }
-        }
-    }
 }
 
 /// How a [`Refusal`] is to be taken.

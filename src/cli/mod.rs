@@ -5,7 +5,9 @@ pub mod account;
 pub mod account_file;
 pub mod certificate;
 pub mod check;
+pub mod connect;
 pub mod credential;
+pub mod demo;
 mod device_password;
 pub mod find;
 pub mod run;
@@ -56,9 +58,13 @@ enum Command {
     Certificate(certificate::Command),
     /// Read the configuration file, and tell every mistake in it or what it means
     Check(check::Arguments),
+    /// Connect an account to its provider, or connect it again
+    Connect(connect::Arguments),
     /// Add, list and revoke the passwords that devices log in with
     #[command(subcommand)]
     Credential(credential::Command),
+    /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
+    Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Try an account: token, SMTP login, POP3 login
@@ -74,6 +80,8 @@ impl Cli {
             Command::Certificate(command) => command.run(context).await,
             Command::Credential(command) => command.run(context).await,
             Command::Check(arguments) => arguments.run(context).await,
+            Command::Connect(arguments) => arguments.run(context).await,
+            Command::Demo(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }

@@ -43,12 +43,13 @@ impl Complaints {
         Self { file: file.to_owned(), found: RefCell::default() }
     }
 
+    /// What the file says may be quoted, so that control characters are shown as `?`: they could steer a terminal.
     pub(super) fn add(&self, line: u64, key: &str, text: impl Into<String>) {
         self.found.borrow_mut().push(Complaint {
             file: self.file.clone(),
             line: Some(line),
-            key: key.to_owned(),
-            text: text.into(),
+            key: key.replace(char::is_control, "?"),
+            text: text.into().replace(char::is_control, "?"),
         });
     }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::complaint::{Complaints, suggestion};
 use super::file::{Node, Value};
 
+const EMPTY: &str = "is empty; write a value or leave the key out";
+
 /// A value in the file, with the way to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Field<'a> {
@@ -37,15 +39,20 @@ impl<'a> Field<'a> {
 
     /// The value as it is written.
     pub(crate) fn text(&self) -> Option<&'a str> {
-        match &self.node.value {
-            Value::Scalar(text) if !text.trim().is_empty() => return Some(text),
-            Value::Scalar(_) | Value::Nothing => {
-                self.complain("is empty; write a value or leave the key out");
-            }
-            Value::Mapping(_) => self.complain("must be a single value, not a mapping"),
-            Value::Sequence(_) => self.complain("must be a single value, not a list"),
+        let Some(text) = self.node.scalar().map(str::trim) else {
+            self.complain_kind("a single value");
+            return None;
+        };
+        // They would reach log lines, protocol lines and terminals.
+        if text.contains(char::is_control) {
+            self.complain("has a line end or another control character in it; leave that out");
+            return None;
         }
-        None
+        if text.is_empty() {
+            self.complain(EMPTY);
+            return None;
+        }
+        Some(text)
     }
 
     /// One of a few words.
@@ -111,7 +118,7 @@ impl<'a> Field<'a> {
     pub(crate) fn list(&self) -> Vec<Self> {
         let Value::Sequence(nodes) = &self.node.value else {
             let example = self.node.scalar().unwrap_or("one, two");
-            self.complain(format!("must be a list; write `[{example}]`"));
+            self.complain_kind(&format!("a list, like `[{example}]`"));
             return Vec::new();
         };
         let member = |(number, node): (usize, &'a Node)| Self {
@@ -131,7 +138,7 @@ impl<'a> Field<'a> {
     /// The entries of a mapping whose keys are free.
     pub(super) fn entries(&self) -> Vec<(&'a str, Self)> {
         let Value::Mapping(entries) = &self.node.value else {
-            self.complain("must be a mapping with keys of its own");
+            self.complain_kind("a mapping with keys of its own");
             return Vec::new();
         };
         entries
@@ -145,8 +152,17 @@ impl<'a> Field<'a> {
         if matches!(self.node.value, Value::Mapping(_)) {
             return Some(Section { field: self.clone(), known: Vec::new() });
         }
-        self.complain("must be a mapping with keys of its own");
+        self.complain_kind("a mapping with keys of its own");
         None
+    }
+
+    fn complain_kind(&self, expected: &str) {
+        self.complain(match self.node.value {
+            Value::Nothing => EMPTY.to_owned(),
+            Value::Mapping(_) => format!("must be {expected}, not a mapping"),
+            Value::Scalar(_) => format!("must be {expected}, not a single value"),
+            Value::Sequence(_) => format!("must be {expected}, not a list"),
+        });
     }
 
     fn child(&self, key: &str, line: u64, node: &'a Node) -> Self {
@@ -187,6 +203,16 @@ impl<'a> Section<'a> {
                 field.complain(format!("no such key; {}", suggestion(key, self.known.iter().copied())));
             }
         }
+    }
+}
+
+/// What an optional key holds: `None` where the key is there and cannot be read.
+// The outer level is for `?`, the inner one is the key that need not be there.
+#[allow(clippy::option_option)]
+pub(super) fn readable<T>(written: Option<Option<T>>) -> Option<Option<T>> {
+    match written {
+        Some(value) => value.map(Some),
+        None => Some(None),
     }
 }
 

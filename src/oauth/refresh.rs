@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use gatepost_protocol::secret::Secret;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::diagnosis::{EndpointError, Remedy};
 use super::error::{TokenError, Whose};
@@ -42,6 +43,8 @@ pub(super) struct Refreshes {
     holder: String,
     /// The last refresh of each grant in use.
     last: DashMap<GrantKey, Refresh>,
+    /// The requests on their way: a stop waits for them, since an answer may hold a rotated refresh token.
+    running: TaskTracker,
 }
 
 /// A grant to be refreshed.
@@ -73,7 +76,13 @@ impl Refreshes {
     /// Over the given store.
     pub(super) fn new(store: Store) -> Self {
         let holder = oauth2::CsrfToken::new_random().into_secret();
-        Self { store, endpoints: Endpoints::default(), holder, last: DashMap::new() }
+        Self {
+            store,
+            endpoints: Endpoints::default(),
+            holder,
+            last: DashMap::new(),
+            running: TaskTracker::new(),
+        }
     }
 
     /// Whether this process got that version so recently, compared with its life, that it need not be refreshed yet. It
@@ -91,6 +100,13 @@ impl Refreshes {
         let interrupted = || TokenError::Interrupted { whose: wanted.whose.owner.clone() };
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
         outcome.clone().unwrap_or_else(|| Err(interrupted()))
+    }
+
+    /// Waits until every refresh that has begun is over.
+    pub(super) async fn settled(&self) {
+        self.running.close();
+        self.running.wait().await;
+        self.running.reopen();
     }
 
     fn join_or_start(
@@ -113,7 +129,7 @@ impl Refreshes {
         }
         drop(place);
         let (refreshes, wanted) = (Arc::clone(self), wanted.clone());
-        tokio::spawn(async move {
+        self.running.spawn(async move {
             let result = refreshes.obtain(&wanted, stale).await;
             let settled = match &result {
                 Ok(fresh) => Refresh::Fresh { version: fresh.token.version, young_until: fresh.young_until },
@@ -161,9 +177,9 @@ impl Refreshes {
         }
     }
 
-    /// The first token of a grant that has no row. Two processes that both begin cost one request too many, and nothing
+    /// A token without an older one to begin with. Two processes that both begin cost one request too many, and nothing
     /// else: there is no refresh token that could be lost.
-    async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
+    pub(super) async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
         match wanted.provider.oauth.grant {
             GrantType::AuthorizationCode => {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
@@ -251,7 +267,7 @@ impl Refreshes {
 
 /// A token that was just committed, or read after another process committed it.
 #[derive(Debug)]
-struct Fresh {
+pub(super) struct Fresh {
     token: AccessToken,
     young_until: SystemTime,
 }

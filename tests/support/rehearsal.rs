@@ -1,0 +1,269 @@
+//! A session without sockets: the two machines joined as `session` joins them, fed by hand. What we do is written down in
+//! order, to be held against a transcript.
+
+use gatepost::session::upstream::UpstreamError;
+use gatepost_protocol::dialogue::{Dialogue, Encryption, Output, ServerDialogue, Step, looks_like_tls};
+use gatepost_protocol::failure::{AuthFailure, Cause, Refusal};
+use gatepost_protocol::line::LineBuffer;
+use gatepost_protocol::sasl::{Credentials, Xoauth2};
+use gatepost_protocol::secret::Secret;
+use gatepost_protocol::{Protocol, pop3, smtp};
+
+use super::transcript::{
+    AccountState, CAPABILITIES, Deed, HOST_NAME, PASSWORD, Speaker, TOKEN, Transcript, Turn, USER_NAME,
+    WRONG_PASSWORDS, push,
+};
+
+/// What an account that nobody has connected tells the client.
+const NOT_CONNECTED: &str = "not connected yet; ask admin";
+
+/// Both sides of one session.
+pub struct Rehearsal {
+    client: Side<dyn ServerDialogue>,
+    upstream: Option<Side<dyn Dialogue<Yield = Result<(), Refusal>>>>,
+    protocol: Protocol,
+    upstream_start_tls: bool,
+    account: AccountState,
+    stage: Stage,
+    done: Vec<Turn>,
+}
+
+struct Side<D: ?Sized> {
+    dialogue: Box<D>,
+    received: LineBuffer,
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Login,
+    ClientHandshake,
+    Linking,
+    UpstreamHandshake,
+    Spliced,
+    Closed,
+}
+
+impl Rehearsal {
+    /// Begins as the transcript wants it.
+    pub fn begin(transcript: &Transcript) -> Self {
+        let mut rehearsal = Self {
+            client: Side::new(server(transcript.protocol, transcript.encryption)),
+            upstream: None,
+            protocol: transcript.protocol,
+            upstream_start_tls: transcript.upstream_start_tls,
+            account: transcript.account,
+            stage: Stage::Login,
+            done: Vec::new(),
+        };
+        rehearsal.client.dialogue.open(&mut rehearsal.client.output);
+        rehearsal.flush_client();
+        rehearsal
+    }
+
+    /// What we have done since the last call.
+    pub fn done(&mut self) -> Vec<Turn> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Bytes from the mail client.
+    pub fn hear_client(&mut self, bytes: &[u8]) {
+        match self.stage {
+            Stage::Spliced => push(&mut self.done, Speaker::Proxy, Deed::Say(bytes.to_vec())),
+            Stage::Closed => {}
+            // Where a handshake is due, bytes in clear are none.
+            Stage::ClientHandshake => self.close_client(),
+            Stage::Login | Stage::Linking | Stage::UpstreamHandshake => {
+                let mut rest = bytes;
+                while !rest.is_empty() && self.stage != Stage::Closed {
+                    let taken = self.client.fill(rest);
+                    assert!(taken > 0, "a transcript's packet fits the buffer");
+                    rest = &rest[taken..];
+                    self.read_client();
+                }
+            }
+        }
+    }
+
+    /// Bytes from the provider.
+    pub fn hear_upstream(&mut self, bytes: &[u8]) {
+        match self.stage {
+            Stage::Spliced => push(&mut self.done, Speaker::Server, Deed::Say(bytes.to_vec())),
+            Stage::UpstreamHandshake => self.upstream_broke_off(),
+            Stage::Linking => {
+                let upstream = self.upstream.as_mut().expect("linking has an upstream side");
+                assert_eq!(upstream.fill(bytes), bytes.len(), "a transcript's packet fits the buffer");
+                self.read_upstream();
+            }
+            Stage::Login | Stage::ClientHandshake | Stage::Closed => {}
+        }
+    }
+
+    /// The client's TLS handshake.
+    pub fn client_tls(&mut self) {
+        assert_eq!(self.stage, Stage::ClientHandshake, "the client begins TLS unasked");
+        self.stage = Stage::Login;
+        let step = self.client.dialogue.tls_started(&mut self.client.output);
+        self.follow_client(step);
+    }
+
+    /// Our TLS handshake with the provider.
+    pub fn upstream_tls(&mut self) {
+        assert_eq!(self.stage, Stage::UpstreamHandshake, "we have no reason to begin TLS");
+        self.stage = Stage::Linking;
+        let upstream = self.upstream.as_mut().expect("linking has an upstream side");
+        let step = upstream.dialogue.tls_started(&mut upstream.output);
+        self.follow_upstream(step);
+    }
+
+    fn read_client(&mut self) {
+        if self.stage == Stage::Login && looks_like_tls(self.client.received.rest()) {
+            return self.close_client();
+        }
+        while self.stage == Stage::Login {
+            let Side { dialogue, received, output } = &mut self.client;
+            let step = match received.next_line(dialogue.line_limit()) {
+                Ok(Some(line)) => dialogue.line(line, output),
+                Ok(None) => return,
+                Err(_) => dialogue.line_too_long(output),
+            };
+            self.follow_client(step);
+        }
+    }
+
+    fn follow_client(&mut self, step: Step<Credentials>) {
+        match step {
+            Step::NeedLine => self.flush_client(),
+            Step::StartTls if !self.client.received.rest().is_empty() => self.close_client(),
+            Step::StartTls => {
+                self.flush_client();
+                self.stage = Stage::ClientHandshake;
+            }
+            Step::Close => {
+                self.flush_client();
+                self.close_client();
+            }
+            Step::Yield(credentials) => {
+                self.flush_client();
+                self.judge(&credentials);
+            }
+        }
+    }
+
+    fn judge(&mut self, credentials: &Credentials) {
+        if credentials.user_name != USER_NAME || credentials.password.expose() != PASSWORD {
+            return self.tell(&Err(AuthFailure::WrongCredentials));
+        }
+        match self.account {
+            AccountState::Disabled => self.tell(&Err(AuthFailure::Disabled)),
+            AccountState::NotConnected => self.tell(&Err(AuthFailure::NeedsAdmin(Cause::new(NOT_CONNECTED)))),
+            AccountState::Ready => {
+                let xoauth2 = Xoauth2::new(USER_NAME.to_owned(), Secret::new(TOKEN.to_owned()));
+                let xoauth2 = xoauth2.expect("the world's names are fit");
+                self.upstream = Some(Side::new(match self.protocol {
+                    Protocol::Smtp => {
+                        Box::new(smtp::Client::new(HOST_NAME.to_owned(), self.upstream_start_tls, xoauth2))
+                    }
+                    Protocol::Pop3 => Box::new(pop3::Client::new(self.upstream_start_tls, xoauth2)),
+                }));
+                self.stage = Stage::Linking;
+            }
+        }
+    }
+
+    fn tell(&mut self, verdict: &Result<(), AuthFailure>) {
+        self.stage = Stage::Login;
+        let step = self.client.dialogue.verdict(verdict, &mut self.client.output);
+        self.follow_client(step);
+    }
+
+    fn read_upstream(&mut self) {
+        while self.stage == Stage::Linking {
+            let Some(Side { dialogue, received, output }) = &mut self.upstream else { return };
+            let step = match received.next_line(dialogue.line_limit()) {
+                Ok(Some(line)) => dialogue.line(line, output),
+                Ok(None) => return,
+                Err(_) => dialogue.line_too_long(output),
+            };
+            self.follow_upstream(step);
+        }
+    }
+
+    fn follow_upstream(&mut self, step: Step<Result<(), Refusal>>) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if !upstream.output.is_empty() {
+            push(&mut self.done, Speaker::Proxy, Deed::Say(upstream.output.as_bytes().to_vec()));
+            upstream.output.wipe();
+        }
+        match step {
+            Step::NeedLine => {}
+            Step::StartTls if upstream.received.rest().is_empty() => self.stage = Stage::UpstreamHandshake,
+            Step::StartTls | Step::Close => self.upstream_broke_off(),
+            Step::Yield(Err(refusal)) => {
+                self.close_upstream();
+                self.tell(&Err(AuthFailure::from(&UpstreamError::Refused(refusal))));
+                self.read_client();
+            }
+            Step::Yield(Ok(())) => {
+                let behind_the_verdict = upstream.received.rest().to_vec();
+                self.tell(&Ok(()));
+                self.stage = Stage::Spliced;
+                self.hear_upstream(&behind_the_verdict);
+                self.hear_client(&self.client.received.rest().to_vec());
+                self.done.retain(|turn| turn.deed != Deed::Say(Vec::new()));
+            }
+        }
+    }
+
+    /// Bytes in clear where the provider's handshake was due.
+    fn upstream_broke_off(&mut self) {
+        self.close_upstream();
+        self.tell(&Err(AuthFailure::Temporary(Cause::new("mail provider hung up; try again"))));
+        self.read_client();
+    }
+
+    fn flush_client(&mut self) {
+        if !self.client.output.is_empty() {
+            push(&mut self.done, Speaker::Server, Deed::Say(self.client.output.as_bytes().to_vec()));
+            self.client.output.wipe();
+        }
+    }
+
+    fn close_client(&mut self) {
+        self.flush_client();
+        self.stage = Stage::Closed;
+        push(&mut self.done, Speaker::Server, Deed::Close);
+    }
+
+    fn close_upstream(&mut self) {
+        self.upstream = None;
+        push(&mut self.done, Speaker::Proxy, Deed::Close);
+    }
+}
+
+impl<D: ?Sized> Side<D> {
+    fn new(dialogue: Box<D>) -> Self {
+        Self { dialogue, received: LineBuffer::new(), output: Output::default() }
+    }
+
+    fn fill(&mut self, bytes: &[u8]) -> usize {
+        let spare = self.received.spare();
+        let count = spare.len().min(bytes.len());
+        spare[..count].copy_from_slice(&bytes[..count]);
+        self.received.filled(count);
+        count
+    }
+}
+
+fn server(protocol: Protocol, encryption: Encryption) -> Box<dyn ServerDialogue> {
+    let capabilities = |index: usize| CAPABILITIES[index].iter().map(ToString::to_string).collect();
+    let host_name = HOST_NAME.to_owned();
+    match protocol {
+        Protocol::Smtp => {
+            Box::new(smtp::Server::new(host_name, capabilities(0), encryption, WRONG_PASSWORDS))
+        }
+        Protocol::Pop3 => {
+            Box::new(pop3::Server::new(host_name, capabilities(1), encryption, WRONG_PASSWORDS))
+        }
+    }
+}
