@@ -297,7 +297,7 @@ accounts.yaml:11: [3].credentials[0].password: no such key; there are `user_name
 accounts.yaml:12: [3].credentials[1].password_hash: not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)
 accounts.yaml:14: [3].credentials[3].password_hash: user name Scanner has this password twice
 accounts.yaml:15: [4]: Bob@example.com at contoso stands in the file twice
-accounts.yaml:17: [5]: must be a mapping with keys of its own";
+accounts.yaml:17: [5]: must be a mapping with keys of its own, not a single value";
         assert_eq!(apply(&config, &store, text, true).await.unwrap_err(), expected);
         let unquoted = "- { address: a@b, provider: contoso, credentials: [{ password_hash: ONE }] }\n";
         let refused = apply(&config, &store, unquoted, true).await.unwrap_err();
