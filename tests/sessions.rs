@@ -63,7 +63,8 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
                 if line == "." {
                     break;
                 }
-                fetched += &format!("{}\r\n", line.strip_prefix('.').unwrap_or(&line));
+                fetched.push_str(line.strip_prefix('.').unwrap_or(&line));
+                fetched.push_str("\r\n");
             }
             assert_eq!(fetched, message, "{upstream:?} {tls:?}");
             assert!(pop3.ask("DELE 1").await.starts_with("+OK"));

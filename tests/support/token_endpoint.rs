@@ -1,6 +1,9 @@
 //! A token endpoint over TLS in this process, under a CA of its own. It rotates refresh tokens, counts what it is asked, can
 //! be told to misbehave, and can be held so that a test decides when it answers.
 
+// Each test program takes its own part of this.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
