@@ -60,7 +60,11 @@ fn play(transcript: &Transcript, way: &str, cuts: impl Fn(usize, &[u8]) -> Vec<u
                 for end in cuts(index, bytes) {
                     let piece = &bytes[start..end];
                     start = end;
-                    if speaker == Speaker::Client { rehearsal.hear_client(piece) } else { rehearsal.hear_upstream(piece) }
+                    if speaker == Speaker::Client {
+                        rehearsal.hear_client(piece)
+                    } else {
+                        rehearsal.hear_upstream(piece)
+                    }
                 }
             }
             (speaker, Deed::Tls | Deed::Close) => panic!("{path}: {speaker:?} cannot do this"),

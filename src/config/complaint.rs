@@ -33,13 +33,13 @@ impl fmt::Display for Complaint {
 
 /// Where the complaints about one file are put.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     file: PathBuf,
     found: RefCell<Vec<Complaint>>,
 }
 
 impl Complaints {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), found: RefCell::default() }
     }
 
@@ -54,7 +54,7 @@ impl Complaints {
     }
 
     /// In the order of the file, each once.
-    pub(super) fn into_sorted(self) -> Vec<Complaint> {
+    pub(crate) fn into_sorted(self) -> Vec<Complaint> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|complaint| complaint.line);
         found.dedup();

@@ -11,7 +11,7 @@ use super::complaint::Complaint;
 
 /// A value in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Counted from 1.
     pub(super) line: u64,
     pub(super) value: Value,
@@ -39,7 +39,7 @@ pub(super) struct Entry {
 const DEEPEST: usize = 16;
 
 /// Reads the text of the file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
     let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEEPEST } };
     serde_saphyr::from_str_with_options(text, options).map(|root| into_node(root, text)).map_err(|error| {
         Complaint {

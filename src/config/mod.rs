@@ -4,9 +4,9 @@
 //! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
 mod capabilities;
-mod complaint;
+pub(crate) mod complaint;
 mod endpoint;
-mod file;
+pub(crate) mod file;
 mod limits;
 pub mod lint;
 mod listener;
@@ -14,7 +14,7 @@ mod locate;
 mod oauth_client;
 pub mod provider;
 mod secret;
-mod section;
+pub(crate) mod section;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ const EMPTY: &str = "is empty; write a value or leave the key out";
 
 /// A value in the file, with the way to it.
 #[derive(Clone, Debug)]
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     pub(super) key: String,
     pub(super) line: u64,
     pub(super) node: &'a Node,
@@ -21,7 +21,7 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn root(node: &'a Node, complaints: &'a Complaints) -> Self {
+    pub(crate) fn root(node: &'a Node, complaints: &'a Complaints) -> Self {
         Self { key: String::new(), line: node.line, node, complaints }
     }
 
@@ -33,12 +33,12 @@ impl<'a> Field<'a> {
         Field { key: self.key.clone(), line: self.line, node, complaints: self.complaints }
     }
 
-    pub(super) fn complain(&self, text: impl Into<String>) {
+    pub(crate) fn complain(&self, text: impl Into<String>) {
         self.complaints.add(self.line, &self.key, text);
     }
 
     /// The value as it is written.
-    pub(super) fn text(&self) -> Option<&'a str> {
+    pub(crate) fn text(&self) -> Option<&'a str> {
         let Some(text) = self.node.scalar().map(str::trim) else {
             self.complain_kind("a single value");
             return None;
@@ -56,7 +56,7 @@ impl<'a> Field<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
@@ -115,7 +115,7 @@ impl<'a> Field<'a> {
     }
 
     /// The members of a list.
-    pub(super) fn list(&self) -> Vec<Self> {
+    pub(crate) fn list(&self) -> Vec<Self> {
         let Value::Sequence(nodes) = &self.node.value else {
             let example = self.node.scalar().unwrap_or("one, two");
             self.complain_kind(&format!("a list, like `[{example}]`"));
@@ -148,7 +148,7 @@ impl<'a> Field<'a> {
     }
 
     /// A mapping whose keys are known.
-    pub(super) fn section(&self) -> Option<Section<'a>> {
+    pub(crate) fn section(&self) -> Option<Section<'a>> {
         if matches!(self.node.value, Value::Mapping(_)) {
             return Some(Section { field: self.clone(), known: Vec::new() });
         }
@@ -173,14 +173,14 @@ impl<'a> Field<'a> {
 
 /// A mapping whose keys are known to the reader.
 #[derive(Debug)]
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     pub(super) field: Field<'a>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// The value of a key, if the file has it.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
         self.known.push(key);
         let Value::Mapping(entries) = &self.field.node.value else { return None };
         let entry = entries.iter().find(|entry| entry.key == key)?;
@@ -188,7 +188,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of a key that must be there; `example` says what to write.
-    pub(super) fn require(&mut self, key: &'static str, example: &str) -> Option<Field<'a>> {
+    pub(crate) fn require(&mut self, key: &'static str, example: &str) -> Option<Field<'a>> {
         let field = self.take(key);
         if field.is_none() {
             self.field.complain(format!("`{key}` is missing; write {example}"));
@@ -197,7 +197,7 @@ impl<'a> Section<'a> {
     }
 
     /// Complains about every key that was never asked for.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for (key, field) in self.field.entries() {
             if !self.known.contains(&key) {
                 field.complain(format!("no such key; {}", suggestion(key, self.known.iter().copied())));

@@ -259,7 +259,11 @@ fn server(protocol: Protocol, encryption: Encryption) -> Box<dyn ServerDialogue>
     let capabilities = |index: usize| CAPABILITIES[index].iter().map(ToString::to_string).collect();
     let host_name = HOST_NAME.to_owned();
     match protocol {
-        Protocol::Smtp => Box::new(smtp::Server::new(host_name, capabilities(0), encryption, WRONG_PASSWORDS)),
-        Protocol::Pop3 => Box::new(pop3::Server::new(host_name, capabilities(1), encryption, WRONG_PASSWORDS)),
+        Protocol::Smtp => {
+            Box::new(smtp::Server::new(host_name, capabilities(0), encryption, WRONG_PASSWORDS))
+        }
+        Protocol::Pop3 => {
+            Box::new(pop3::Server::new(host_name, capabilities(1), encryption, WRONG_PASSWORDS))
+        }
     }
 }

@@ -124,7 +124,8 @@ impl std::fmt::Debug for Turn {
 
 /// Adds a turn; bytes join the turn before if that was the same speaker's.
 pub fn push(turns: &mut Vec<Turn>, speaker: Speaker, deed: Deed) {
-    if let (Deed::Say(bytes), Some(Turn { speaker: last, deed: Deed::Say(so_far) })) = (&deed, turns.last_mut())
+    if let (Deed::Say(bytes), Some(Turn { speaker: last, deed: Deed::Say(so_far) })) =
+        (&deed, turns.last_mut())
         && *last == speaker
     {
         so_far.extend_from_slice(bytes);
@@ -157,9 +158,9 @@ impl Transcript {
             turns: Vec::new(),
         };
         for (index, line) in text.lines().enumerate() {
-            transcript
-                .take(line)
-                .unwrap_or_else(|| panic!("{}:{}: not understood: {line}", transcript.path.display(), index + 1));
+            transcript.take(line).unwrap_or_else(|| {
+                panic!("{}:{}: not understood: {line}", transcript.path.display(), index + 1)
+            });
         }
         transcript
     }
