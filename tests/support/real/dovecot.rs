@@ -29,6 +29,7 @@ pub(crate) struct Dovecot {
     /// Where Postfix delivers.
     pub(crate) lmtp_socket: PathBuf,
     pub(crate) server: Server,
+    mail: PathBuf,
 }
 
 impl Dovecot {
@@ -116,7 +117,16 @@ service auth {{
         let arguments = ["-F".as_ref(), "-c".as_ref(), configuration.as_os_str()];
         let mut server = Server::start("Dovecot", &log, &program, arguments);
         server.reachable_at(implicit);
-        Self { implicit, starttls, sasl_socket, lmtp_socket, server }
+        Self { implicit, starttls, sasl_socket, lmtp_socket, server, mail }
+    }
+
+    /// How many messages a user has.
+    pub(crate) fn messages(&self, user: &str) -> usize {
+        // A message moves from `new` to `cur` when somebody has seen it.
+        ["new", "cur"]
+            .map(|part| fs::read_dir(self.mail.join(user).join(part)).map_or(0, Iterator::count))
+            .iter()
+            .sum()
     }
 }
 

@@ -147,6 +147,11 @@ impl Oidc {
         self.server.fail("sends the browser round in circles");
     }
 
+    /// The browser opens a page and shows what it says.
+    pub(crate) async fn browse(&self, url: Url) -> String {
+        self.browser.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// A person's tokens, got as an installed application would: code, PKCE, consent. The answer of the token endpoint.
     pub(crate) async fn tokens(&self, client: Client, login: &str) -> Value {
         let verifier = "a-code-verifier-of-the-tests-that-is-long-enough-for-rfc-7636";
