@@ -1,7 +1,10 @@
 //! What the integration tests share.
 
-// Each test program takes its own part of this.
-#![allow(dead_code)]
+// Each test program takes its own part of this, and nobody outside sees any of it.
+#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
 pub mod rehearsal;
 pub mod transcript;
+pub mod wire;
+pub mod world;
