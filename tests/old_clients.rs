@@ -124,7 +124,7 @@ async fn msmtp_sends_and_fetchmail_fetches() {
     let configuration = home.join("fetchmailrc");
     let text = format!(
         "poll localhost service {pop3s} protocol pop3 timeout 60 no envelope\n  \
-         user \"{MARTHA}\" password \"{PASSWORD}\" ssl sslcertck sslcertfile \"{ca}\" sslproto auto\n  \
+         user \"{MARTHA}\" password \"{PASSWORD}\" ssl sslcertck sslcertfile \"{ca}\" sslproto \"auto\"\n  \
          pass8bits no rewrite no mimedecode no stripcr fetchall mda \"cat > {fetched}\"\n",
         ca = ca_file.display(),
         fetched = setting.fetched().display()

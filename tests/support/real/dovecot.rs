@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::certificates::Certificates;
 use super::oidc::{DOVECOT, EVERY_MAILBOX, Oidc};
-use super::process::{Server, find, free_port, missing};
+use super::process::{Server, find, free_ports, missing};
 
 /// The user `nobody`, who owns all mail.
 const NOBODY: u32 = 65534;
@@ -40,7 +40,7 @@ impl Dovecot {
             fs::create_dir_all(home.join(subfolder)).unwrap();
         }
         chown(&mail, Some(NOBODY), Some(NOBODY)).unwrap();
-        let (implicit, starttls) = (free_port(), free_port());
+        let [implicit, starttls] = free_ports();
         let sasl_socket = home.join("sasl");
         let lmtp_socket = home.join("lmtp");
         let log = home.join("dovecot.log");
@@ -84,6 +84,12 @@ userdb {{
   args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
 }}
 
+# Each wrong token from an address would make the next login from there wait longer, up to 15 s.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service pop3-login {{
   inet_listener pop3 {{
     port = {starttls}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::MailProvider;
-use super::process::{Server, free_port};
+use super::process::{Server, free_ports};
 
 /// What every device of the tests types.
 pub(crate) const PASSWORD: &str = "an Old-password_9";
@@ -33,7 +33,7 @@ impl Gatepost {
     pub(crate) fn configured(folder: &Path, provider_yaml: &str) -> Self {
         let home = folder.join("gatepost");
         fs::create_dir(&home).unwrap();
-        let (smtps, smtp, pop3s, pop3) = (free_port(), free_port(), free_port(), free_port());
+        let [smtps, smtp, pop3s, pop3] = free_ports();
         let configuration = home.join("gatepost.yaml");
         let text = format!(
             "\

@@ -95,6 +95,8 @@ impl Oidc {
             .tls_backend_preconfigured((*certificates.client).clone())
             .redirect(redirect::Policy::none())
             .no_proxy()
+            // Node.js hangs up on an idle connection after 5 s, and a new request could meet that end.
+            .pool_max_idle_per_host(0)
             .build()
             .unwrap();
         let oidc = Self { issuer: issuer.to_owned(), server, browser };

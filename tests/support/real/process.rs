@@ -54,9 +54,10 @@ pub(crate) fn missing(what: &str) -> bool {
     false
 }
 
-/// A port of 127.0.0.1 that nobody listens on. For servers that cannot choose one themselves.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports of 127.0.0.1 that nobody listens on, each another one. For servers that cannot choose one themselves.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Other programs don't say when they are ready: looks again until it is so, or gives up.
@@ -150,6 +151,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if thread::panicking() {
+            // Postfix writes its log through a process of its own, which would be stopped with the last lines unwritten.
+            thread::sleep(Duration::from_millis(500));
+        }
         // The end of the guard's stdin is its sign to stop the server, and it ends when the server has ended.
         drop(self.guard.stdin.take());
         eventually(|| !matches!(self.guard.try_wait(), Ok(None)));
