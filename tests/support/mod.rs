@@ -2,7 +2,13 @@
 
 // Each test program takes its own part of this, and nobody outside sees any of it.
 #![allow(dead_code, unreachable_pub)]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test says what is wrong by panicking"
+)]
 
 pub mod rehearsal;
 pub mod transcript;
