@@ -46,7 +46,8 @@ pub(crate) fn missing(what: &str) -> bool {
         format!("SKIP: {test} needs {what}. scripts/install-test-dependencies installs what the tests need.");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
     // Not eprintln!, which the test runner keeps to itself when a test passes.
-    writeln!(std::io::stderr(), "{message}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{message}").unwrap();
     if let Some(file) = env::var_os("GATEPOST_SKIPS") {
         let mut skips = OpenOptions::new().append(true).create(true).open(file).unwrap();
         writeln!(skips, "{message}").unwrap();
