@@ -146,6 +146,7 @@ fn the_scopes_of_a_preset_are_those_of_the_grant() {
     assert_eq!(oauth.scopes, ["https://outlook.office365.com/.default"]);
     let url = "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token";
     assert_eq!(oauth.token_endpoint.as_str(), url);
+    assert_eq!(oauth.authorization_endpoint, None);
 }
 
 #[test]

@@ -61,9 +61,9 @@ fn play(transcript: &Transcript, way: &str, cuts: impl Fn(usize, &[u8]) -> Vec<u
                     let piece = &bytes[start..end];
                     start = end;
                     if speaker == Speaker::Client {
-                        rehearsal.hear_client(piece)
+                        rehearsal.hear_client(piece);
                     } else {
-                        rehearsal.hear_upstream(piece)
+                        rehearsal.hear_upstream(piece);
                     }
                 }
             }

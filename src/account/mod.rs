@@ -1,6 +1,7 @@
 //! From a local login to an account. A [`Credential`] is what a device types; an [`Account`] is a mailbox at a provider.
 //! The two are never derived from each other, nor from a token.
 
+pub mod name;
 pub mod password;
 
 use std::time::SystemTime;

@@ -1,11 +1,19 @@
 //! The command line: a file per subcommand. Each has its arguments and one `run`; what it prints for people goes to
 //! standard output, what went wrong becomes a [`Failure`] that `main` prints and turns into the exit status.
 
+pub mod account;
+pub mod account_file;
+pub mod account_list;
 pub mod certificate;
 pub mod check;
+pub mod connect;
+pub mod credential;
+pub mod demo;
+mod device_password;
 pub mod find;
 pub mod run;
 pub mod style;
+mod table;
 pub mod test;
 
 use std::fmt;
@@ -43,11 +51,21 @@ pub enum LogFormat {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
+    /// Add, list, switch off and remove mailboxes
+    #[command(subcommand)]
+    Account(account::Command),
     /// Export the certificate of Gatepost's own CA
     #[command(subcommand)]
     Certificate(certificate::Command),
     /// Read the configuration file, and tell every mistake in it or what it means
     Check(check::Arguments),
+    /// Connect an account to its provider, or connect it again
+    Connect(connect::Arguments),
+    /// Add, list and revoke the passwords that devices log in with
+    #[command(subcommand)]
+    Credential(credential::Command),
+    /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
+    Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Try an account: token, SMTP login, POP3 login
@@ -59,8 +77,12 @@ impl Cli {
     pub async fn run(self) -> Result<(), Failure> {
         let context = &Context { config: self.config };
         match self.command {
+            Command::Account(command) => command.run(context).await,
             Command::Certificate(command) => command.run(context).await,
+            Command::Credential(command) => command.run(context).await,
             Command::Check(arguments) => arguments.run(context).await,
+            Command::Connect(arguments) => arguments.run(context).await,
+            Command::Demo(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }

@@ -33,27 +33,28 @@ impl fmt::Display for Complaint {
 
 /// Where the complaints about one file are put.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     file: PathBuf,
     found: RefCell<Vec<Complaint>>,
 }
 
 impl Complaints {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), found: RefCell::default() }
     }
 
+    /// What the file says may be quoted, so that control characters are shown as `?`: they could steer a terminal.
     pub(super) fn add(&self, line: u64, key: &str, text: impl Into<String>) {
         self.found.borrow_mut().push(Complaint {
             file: self.file.clone(),
             line: Some(line),
-            key: key.to_owned(),
-            text: text.into(),
+            key: key.replace(char::is_control, "?"),
+            text: text.into().replace(char::is_control, "?"),
         });
     }
 
     /// In the order of the file, each once.
-    pub(super) fn into_sorted(self) -> Vec<Complaint> {
+    pub(crate) fn into_sorted(self) -> Vec<Complaint> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|complaint| complaint.line);
         found.dedup();

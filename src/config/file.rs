@@ -11,7 +11,7 @@ use super::complaint::Complaint;
 
 /// A value in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Counted from 1.
     pub(super) line: u64,
     pub(super) value: Value,
@@ -35,13 +35,19 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
+/// No section of the file is nested deeper; more would only cost stack.
+const DEEPEST: usize = 16;
+
 /// Reads the text of the file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
-    serde_saphyr::from_str(text).map(|root| into_node(root, text)).map_err(|error| Complaint {
-        file: path.to_owned(),
-        line: error.location().map(|location| location.line()),
-        key: String::new(),
-        text: in_words(error.without_snippet()),
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
+    let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEEPEST } };
+    serde_saphyr::from_str_with_options(text, options).map(|root| into_node(root, text)).map_err(|error| {
+        Complaint {
+            file: path.to_owned(),
+            line: error.location().map(|location| location.line()),
+            key: String::new(),
+            text: in_words(error.without_snippet()),
+        }
     })
 }
 
@@ -103,6 +109,10 @@ impl Node {
 
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self.value, Value::Nothing)
+    }
+
+    pub(super) fn is_empty_mapping(&self) -> bool {
+        matches!(&self.value, Value::Mapping(entries) if entries.is_empty())
     }
 
     pub(super) fn is_empty_list(&self) -> bool {

@@ -25,6 +25,9 @@ const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
     (995, "pop3", UpstreamTls::Implicit),
 ];
 
+/// Microsoft's names for everybody's tenant. An application alone has to say whose it means.
+const SHARED_TENANTS: [&str; 3] = ["common", "consumers", "organizations"];
+
 /// L01 to L03: a well-known port with another protocol or another start of TLS.
 pub(super) fn upstream_port(protocol: Protocol, port: u16, tls: UpstreamTls) -> Option<String> {
     let (_, owner, right) = WELL_KNOWN.iter().find(|(known, ..)| *known == port)?;
@@ -161,15 +164,27 @@ pub(super) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Opti
             "`{tenant}` is not a tenant; write its id or a domain of it, without brackets (L13)"
         ));
     }
-    let of_many = ["common", "consumers", "organizations"].contains(&tenant);
-    if of_many && grant == GrantType::ClientCredentials {
-        return Some(format!(
-            "`{tenant}` does not work with the grant client_credentials; write the tenant's id or a domain of it (L12)"
-        ));
+    if SHARED_TENANTS.contains(&tenant) && grant == GrantType::ClientCredentials {
+        return Some(needs_own_tenant(tenant));
     }
     client_id
         .is_some_and(|client_id| client_id.eq_ignore_ascii_case(tenant))
         .then(|| "is the same as `client_id`; write the directory (tenant) id here (L14)".to_owned())
+}
+
+/// L12, where the tenant stands in the URL itself.
+pub(super) fn shared_tenant(token_endpoint: &Url, grant: GrantType) -> Option<String> {
+    let tenant = token_endpoint.path_segments()?.next()?;
+    let refused = is_microsoft(token_endpoint)
+        && grant == GrantType::ClientCredentials
+        && SHARED_TENANTS.contains(&tenant);
+    refused.then(|| needs_own_tenant(tenant))
+}
+
+fn needs_own_tenant(tenant: &str) -> String {
+    format!(
+        "`{tenant}` does not work with the grant client_credentials; write the tenant's id or a domain of it (L12)"
+    )
 }
 
 /// L14: the id of a secret in place of its value. Only Microsoft shows both side by side.

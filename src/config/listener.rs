@@ -9,7 +9,7 @@ use gatepost_protocol::Protocol;
 use ipnet::IpNet;
 
 use super::complaint::suggestion;
-use super::section::Field;
+use super::section::{Field, readable};
 use super::{Provider, lint};
 
 /// An address that mail programs connect to.
@@ -141,27 +141,15 @@ fn read(field: &Field<'_>, providers: &ReadProviders) -> Option<Listener> {
     };
     let says = plaintext.as_ref().map(|field| field.choice(&[("allowed", true), ("refused", false)]));
     let networks = allow_from.map(|field| read_networks(&field)).unwrap_or_default();
-    let bound_to = provider.as_ref().and_then(Field::text);
-    if let (Some(field), Some(protocol), Some(name)) = (&provider, protocol, bound_to) {
-        check_provider(field, protocol, name, providers);
-    }
+    let bound_to = provider.as_ref().map(Field::text);
     let (protocol, address, tls) = (protocol?, address?, tls?);
-    let says = match says {
-        Some(word) => Some(word?),
-        None => None,
-    };
-    if bound_to.is_none() && !can_offer(providers, protocol) {
-        field.complain(format!(
-            "no provider has `{}`; add it to one, or leave this listener out",
-            protocol.name()
-        ));
-    }
+    let (says, bound_to) = (readable(says)?, readable(bound_to)?);
+
+    check_provider(provider.as_ref().unwrap_or(field), protocol, bound_to, providers);
     if let Some(problem) = lint::plaintext(address.ip(), tls, says, &networks) {
         plaintext.as_ref().unwrap_or(field).complain(problem);
     }
-    if let Some(problem) =
-        providers.values().flatten().find_map(|provider| lint::proxy_loop(address, provider))
-    {
+    if let Some(problem) = providers.values().flatten().find_map(|it| lint::proxy_loop(address, it)) {
         field.complain(problem);
     }
     Some(Listener {
@@ -219,24 +207,23 @@ fn read_networks(field: &Field<'_>) -> Vec<IpNet> {
     networks
 }
 
-fn check_provider(field: &Field<'_>, protocol: Protocol, name: &str, providers: &ReadProviders) {
-    match providers.get(name) {
-        None => {
+/// Complains where no account could ever log in. A provider that could not be read may have meant to offer anything.
+fn check_provider(field: &Field<'_>, protocol: Protocol, bound_to: Option<&str>, providers: &ReadProviders) {
+    let may_offer = |provider: &Option<Arc<Provider>>| {
+        provider.as_ref().is_none_or(|provider| provider.endpoint(protocol).is_some())
+    };
+    let key = protocol.name();
+    match bound_to.map(|name| (name, providers.get(name))) {
+        Some((name, None)) => {
             let names = providers.keys().map(String::as_str);
             field.complain(format!("there is no provider `{name}`; {}", suggestion(name, names)));
         }
-        Some(Some(provider)) if provider.endpoint(protocol).is_none() => field.complain(format!(
-            "the provider `{name}` has no `{protocol}`; add it there, or leave this listener out",
-            protocol = protocol.name()
+        Some((name, Some(provider))) if !may_offer(provider) => field.complain(format!(
+            "the provider `{name}` has no `{key}`; add it there, or leave this listener out"
         )),
-        Some(_) => {}
+        None if !providers.is_empty() && !providers.values().any(may_offer) => {
+            field.complain(format!("no provider has `{key}`; add it to one, or leave this listener out"));
+        }
+        _ => {}
     }
-}
-
-/// A provider that could not be read may have meant to; that there is none at all is said elsewhere.
-fn can_offer(providers: &ReadProviders, protocol: Protocol) -> bool {
-    providers.is_empty()
-        || providers
-            .values()
-            .any(|provider| provider.as_ref().is_none_or(|provider| provider.endpoint(protocol).is_some()))
 }

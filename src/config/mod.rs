@@ -1,12 +1,12 @@
 //! [`Config`]: what the YAML file says, valid by construction. Whoever holds one needs to check nothing.
 //!
-//! [`file`] reads the text into a tree that knows its lines, `section` reads the tree key by key, and the other files
+//! `file` reads the text into a tree that knows its lines, `section` reads the tree key by key, and the other files
 //! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
 mod capabilities;
-mod complaint;
+pub(crate) mod complaint;
 mod endpoint;
-mod file;
+pub(crate) mod file;
 mod limits;
 pub mod lint;
 mod listener;
@@ -14,10 +14,9 @@ mod locate;
 mod oauth_client;
 pub mod provider;
 mod secret;
-mod section;
+pub(crate) mod section;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -162,11 +161,11 @@ fn read(
 
 fn read_providers(section: &mut Section<'_>, reader: &ProviderReader<'_>) -> listener::ReadProviders {
     let Some(field) = section.require("providers", PROVIDERS_EXAMPLE) else { return BTreeMap::new() };
-    let entries = field.entries();
-    if entries.is_empty() {
+    if field.node.is_empty_mapping() {
         field.complain(format!("has nothing in it; write {PROVIDERS_EXAMPLE}"));
     }
-    entries
+    field
+        .entries()
         .into_iter()
         .map(|(name, field)| (name.to_owned(), reader.read(name, &field).map(Arc::new)))
         .collect()
@@ -202,11 +201,4 @@ fn listed(places: &[PathBuf]) -> String {
 
 fn lines(complaints: &[Complaint]) -> String {
     complaints.iter().map(Complaint::to_string).collect::<Vec<_>>().join("\n")
-}
-
-impl fmt::Debug for Surroundings<'_> {
-    /// Shows no variable: secrets are among them.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Surroundings").field("folder", &self.folder).finish_non_exhaustive()
-    }
 }

@@ -4,7 +4,7 @@ use gatepost_protocol::secret::Secret;
 use url::Url;
 
 use super::file::Value;
-use super::section::{Field, Section};
+use super::section::{Field, Section, readable};
 use super::{Surroundings, lint, secret};
 
 /// Gatepost as the provider's OAuth client.
@@ -92,36 +92,29 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
     let client_secret = secret_field.as_ref().and_then(|field| secret::read(field, surroundings));
-    if grant == GrantType::AuthorizationCode && authorization_field.is_none() {
-        provider.complain("`authorization_endpoint` is missing; write the URL where people consent");
-    }
-    if grant == GrantType::ClientCredentials && secret_field.is_none() {
-        provider.complain(
-            "`client_secret` is missing, which the grant client_credentials needs; write \
-             `client_secret: { file: /path/to/secret }` (L15)",
-        );
-    }
+    complain_about_missing(&provider, grant, authorization_field.is_some(), secret_field.is_some());
 
-    let tenant = match &tenant_field {
-        Some(field) => Some(read_tenant(field, [&token_field, &authorization_field], grant, client_id)?),
-        None => None,
-    };
+    let endpoint_fields = [&token_field, &authorization_field];
+    let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
+    let tenant = readable(tenant)?;
     let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
-    if let (Some(field), Some(url), Some(secret)) = (&secret_field, &token_endpoint, &client_secret)
-        && let Some(problem) = lint::client_secret(url, secret)
-    {
-        field.complain(problem);
-    }
-    if let (Some(field), Some(url), Some(scopes)) = (&scopes_field, &token_endpoint, &scopes)
-        && let Some(problem) = lint::scopes(url, grant, scopes)
-    {
-        field.complain(problem);
+    if let Some(url) = &token_endpoint {
+        let about_secret = client_secret.as_ref().and_then(|secret| lint::client_secret(url, secret));
+        let about_scopes = scopes.as_ref().and_then(|scopes| lint::scopes(url, grant, scopes));
+        let about_url = lint::shared_tenant(url, grant);
+        for (field, problem) in
+            [(&secret_field, about_secret), (&scopes_field, about_scopes), (&token_field, about_url)]
+        {
+            if let (Some(field), Some(problem)) = (field, problem) {
+                field.complain(problem);
+            }
+        }
     }
     Some(OAuthClient {
         grant,
-        authorization_endpoint,
+        authorization_endpoint: authorization_endpoint.filter(|_| grant == GrantType::AuthorizationCode),
         token_endpoint: token_endpoint?,
         client_id: client_id?.to_owned(),
         client_secret,
@@ -129,6 +122,19 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         authorization_parameters,
         redirect_host: redirect_host.to_owned(),
     })
+}
+
+fn complain_about_missing(provider: &Field<'_>, grant: GrantType, has_authorization: bool, has_secret: bool) {
+    match grant {
+        GrantType::AuthorizationCode if !has_authorization => {
+            provider.complain("`authorization_endpoint` is missing; write the URL where people consent");
+        }
+        GrantType::ClientCredentials if !has_secret => provider.complain(
+            "`client_secret` is missing, which the grant client_credentials needs; write \
+             `client_secret: { file: /path/to/secret }` (L15)",
+        ),
+        _ => {}
+    }
 }
 
 fn read_tenant<'a>(

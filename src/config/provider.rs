@@ -12,7 +12,7 @@ pub use super::oauth_client::{GrantType, OAuthClient};
 
 use super::complaint::{Complaint, suggestion};
 use super::file::{self, Node};
-use super::section::{Field, Section};
+use super::section::{Field, Section, readable};
 use super::{Surroundings, endpoint, oauth_client};
 use crate::tls::Trust;
 
@@ -45,7 +45,6 @@ impl Provider {
 const PRESETS: &str = include_str!("../../config/providers.yaml");
 
 /// Reads providers; what is shared among them is read once.
-#[derive(Debug)]
 pub(super) struct ProviderReader<'a> {
     surroundings: &'a Surroundings<'a>,
     presets: Node,
@@ -61,6 +60,10 @@ impl<'a> ProviderReader<'a> {
 
     /// One entry of `providers`.
     pub(super) fn read(&self, name: &str, written: &Field<'_>) -> Option<Provider> {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        {
+            written.complain("a provider's name is made of letters, digits, `.`, `_` and `-`");
+        }
         let node = self.with_preset(written)?;
         let field = written.with_node(&node);
         let mut section = field.section()?;
@@ -77,9 +80,16 @@ impl<'a> ProviderReader<'a> {
         if !has_endpoint {
             field.complain("has neither `smtp` nor `pop3`; write the server that mail programs are to reach");
         }
-        let smtp = smtp_field.and_then(|field| endpoint::read(&field, Protocol::Smtp));
-        let pop3 = pop3_field.and_then(|field| endpoint::read(&field, Protocol::Pop3));
-        Some(Provider { name: name.to_owned(), oauth: oauth?, smtp, pop3, trust: trust? })
+        // A server that cannot be read makes the provider unknown, not a provider without it.
+        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
+        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
+        Some(Provider {
+            name: name.to_owned(),
+            oauth: oauth?,
+            smtp: readable(smtp)?,
+            pop3: readable(pop3)?,
+            trust: trust?,
+        })
     }
 
     /// What the file says, laid on the preset that it names.

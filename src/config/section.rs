@@ -9,9 +9,11 @@ use std::time::Duration;
 use super::complaint::{Complaints, suggestion};
 use super::file::{Node, Value};
 
+const EMPTY: &str = "is empty; write a value or leave the key out";
+
 /// A value in the file, with the way to it.
 #[derive(Clone, Debug)]
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     pub(super) key: String,
     pub(super) line: u64,
     pub(super) node: &'a Node,
@@ -19,7 +21,7 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn root(node: &'a Node, complaints: &'a Complaints) -> Self {
+    pub(crate) fn root(node: &'a Node, complaints: &'a Complaints) -> Self {
         Self { key: String::new(), line: node.line, node, complaints }
     }
 
@@ -31,25 +33,30 @@ impl<'a> Field<'a> {
         Field { key: self.key.clone(), line: self.line, node, complaints: self.complaints }
     }
 
-    pub(super) fn complain(&self, text: impl Into<String>) {
+    pub(crate) fn complain(&self, text: impl Into<String>) {
         self.complaints.add(self.line, &self.key, text);
     }
 
     /// The value as it is written.
-    pub(super) fn text(&self) -> Option<&'a str> {
-        match &self.node.value {
-            Value::Scalar(text) if !text.trim().is_empty() => return Some(text),
-            Value::Scalar(_) | Value::Nothing => {
-                self.complain("is empty; write a value or leave the key out");
-            }
-            Value::Mapping(_) => self.complain("must be a single value, not a mapping"),
-            Value::Sequence(_) => self.complain("must be a single value, not a list"),
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        let Some(text) = self.node.scalar().map(str::trim) else {
+            self.complain_kind("a single value");
+            return None;
+        };
+        // They would reach log lines, protocol lines and terminals.
+        if text.contains(char::is_control) {
+            self.complain("has a line end or another control character in it; leave that out");
+            return None;
         }
-        None
+        if text.is_empty() {
+            self.complain(EMPTY);
+            return None;
+        }
+        Some(text)
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
@@ -108,10 +115,10 @@ impl<'a> Field<'a> {
     }
 
     /// The members of a list.
-    pub(super) fn list(&self) -> Vec<Self> {
+    pub(crate) fn list(&self) -> Vec<Self> {
         let Value::Sequence(nodes) = &self.node.value else {
             let example = self.node.scalar().unwrap_or("one, two");
-            self.complain(format!("must be a list; write `[{example}]`"));
+            self.complain_kind(&format!("a list, like `[{example}]`"));
             return Vec::new();
         };
         let member = |(number, node): (usize, &'a Node)| Self {
@@ -131,7 +138,7 @@ impl<'a> Field<'a> {
     /// The entries of a mapping whose keys are free.
     pub(super) fn entries(&self) -> Vec<(&'a str, Self)> {
         let Value::Mapping(entries) = &self.node.value else {
-            self.complain("must be a mapping with keys of its own");
+            self.complain_kind("a mapping with keys of its own");
             return Vec::new();
         };
         entries
@@ -141,12 +148,21 @@ impl<'a> Field<'a> {
     }
 
     /// A mapping whose keys are known.
-    pub(super) fn section(&self) -> Option<Section<'a>> {
+    pub(crate) fn section(&self) -> Option<Section<'a>> {
         if matches!(self.node.value, Value::Mapping(_)) {
             return Some(Section { field: self.clone(), known: Vec::new() });
         }
-        self.complain("must be a mapping with keys of its own");
+        self.complain_kind("a mapping with keys of its own");
         None
+    }
+
+    fn complain_kind(&self, expected: &str) {
+        self.complain(match self.node.value {
+            Value::Nothing => EMPTY.to_owned(),
+            Value::Mapping(_) => format!("must be {expected}, not a mapping"),
+            Value::Scalar(_) => format!("must be {expected}, not a single value"),
+            Value::Sequence(_) => format!("must be {expected}, not a list"),
+        });
     }
 
     fn child(&self, key: &str, line: u64, node: &'a Node) -> Self {
@@ -157,14 +173,14 @@ impl<'a> Field<'a> {
 
 /// A mapping whose keys are known to the reader.
 #[derive(Debug)]
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     pub(super) field: Field<'a>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// The value of a key, if the file has it.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
         self.known.push(key);
         let Value::Mapping(entries) = &self.field.node.value else { return None };
         let entry = entries.iter().find(|entry| entry.key == key)?;
@@ -172,7 +188,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of a key that must be there; `example` says what to write.
-    pub(super) fn require(&mut self, key: &'static str, example: &str) -> Option<Field<'a>> {
+    pub(crate) fn require(&mut self, key: &'static str, example: &str) -> Option<Field<'a>> {
         let field = self.take(key);
         if field.is_none() {
             self.field.complain(format!("`{key}` is missing; write {example}"));
@@ -181,12 +197,22 @@ impl<'a> Section<'a> {
     }
 
     /// Complains about every key that was never asked for.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for (key, field) in self.field.entries() {
             if !self.known.contains(&key) {
                 field.complain(format!("no such key; {}", suggestion(key, self.known.iter().copied())));
             }
         }
+    }
+}
+
+/// What an optional key holds: `None` where the key is there and cannot be read.
+// The outer level is for `?`, the inner one is the key that need not be there.
+#[allow(clippy::option_option)]
+pub(super) fn readable<T>(written: Option<Option<T>>) -> Option<Option<T>> {
+    match written {
+        Some(value) => value.map(Some),
+        None => Some(None),
     }
 }
 

@@ -135,6 +135,16 @@ impl Tokens {
         self.refreshes.settled().await;
     }
 
+    /// A token of the application's own, in place of a stored one: what `gatepost connect` does at a provider with client
+    /// credentials. Elsewhere somebody must consent, and it fails with [`TokenError::NotConnected`].
+    pub async fn connect_application(
+        &self,
+        provider: &Arc<Provider>,
+        account: &Account,
+    ) -> Result<(), TokenError> {
+        self.refreshes.begin(&wanted(provider, account)).await.map(|_| ())
+    }
+
     async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {
         self.store.grant(&wanted.key).await.map_err(|error| wanted.whose.store(error))
     }

@@ -96,6 +96,15 @@ impl Refreshes {
 
     /// A token of another version than `stale`, which the caller found missing, ending or refused.
     pub(super) async fn refresh(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
+        let token = self.outcome(wanted, stale).await?;
+        if Some(token.version) != stale {
+            return Ok(token);
+        }
+        // We joined a refresh that began for an older version and only found ours. It is over now.
+        self.outcome(wanted, stale).await
+    }
+
+    async fn outcome(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
         let mut outcome = self.join_or_start(wanted, stale)?;
         let interrupted = || TokenError::Interrupted { whose: wanted.whose.owner.clone() };
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
@@ -177,9 +186,9 @@ impl Refreshes {
         }
     }
 
-    /// The first token of a grant that has no row. Two processes that both begin cost one request too many, and nothing
+    /// A token without an older one to begin with. Two processes that both begin cost one request too many, and nothing
     /// else: there is no refresh token that could be lost.
-    async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
+    pub(super) async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
         match wanted.provider.oauth.grant {
             GrantType::AuthorizationCode => {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
@@ -267,7 +276,7 @@ impl Refreshes {
 
 /// A token that was just committed, or read after another process committed it.
 #[derive(Debug)]
-struct Fresh {
+pub(super) struct Fresh {
     token: AccessToken,
     young_until: SystemTime,
 }

@@ -193,17 +193,18 @@ impl Store {
         holder: &str,
         duration: Duration,
     ) -> Result<bool, StoreError> {
-        // Everybody leases for the same time, so a lease that ends later than ours would is from before the clock was set
-        // back; waiting for it could take hours.
+        // Everybody leases for about the same time, so a lease that ends much later than ours would is from before the clock
+        // was set back; waiting for it could take hours. A little later is somebody who asked at the same moment.
         let done = sqlx::query(
             "UPDATE grants SET lease_holder = $3, lease_until = $4
-             WHERE owner = $1 AND version = $2 AND (lease_until IS NULL OR lease_until <= $5 OR lease_until > $4)",
+             WHERE owner = $1 AND version = $2 AND (lease_until IS NULL OR lease_until <= $5 OR lease_until > $6)",
         )
         .bind(key.to_string())
         .bind(read)
         .bind(holder)
         .bind(milliseconds(now + duration))
         .bind(milliseconds(now))
+        .bind(milliseconds(now + 2 * duration))
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

@@ -1,9 +1,18 @@
 //! What the integration tests share.
 
-// Each test program takes its own part of this, and none is a library that could export it.
+// Each test program takes its own part of this, and nobody outside sees any of it.
 #![allow(dead_code, unreachable_pub)]
-// What a test meets unexpectedly should stop it with its place.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test says what is wrong by panicking"
+)]
 
 pub mod rehearsal;
+pub mod stage;
+pub mod token_endpoint;
 pub mod transcript;
+pub mod wire;
+pub mod world;

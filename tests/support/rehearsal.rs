@@ -15,7 +15,7 @@ use super::transcript::{
 };
 
 /// What an account that nobody has connected tells the client.
-const NOT_CONNECTED: &str = "not connected yet; ask admin";
+const NOT_CONNECTED: &str = "account not connected; admin: gatepost connect";
 
 /// Both sides of one session.
 pub struct Rehearsal {

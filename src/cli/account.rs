@@ -1,0 +1,378 @@
+//! `gatepost account`: the mailboxes that Gatepost opens. They live in the store alone; the daemon sees every change at once.
+
+use std::fmt::Write as _;
+use std::io;
+
+use clap::{Args, Subcommand};
+
+use super::device_password::{self, Prepared};
+use super::table::print;
+use super::{Context, Exit, Failure, account_file, account_list, find};
+use crate::account::CredentialId;
+use crate::account::name::{wrong_address, wrong_user_name};
+use crate::config::provider::GrantType;
+use crate::config::{Config, Listener, suggestion};
+use crate::store::accounts::NewAccount;
+use crate::store::{Store, StoreError};
+
+/// `gatepost account …`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Add a mailbox, and a first password that a device logs in with
+    Add(Add),
+    /// Bring the accounts to what a YAML file says; applying it again changes nothing
+    Apply(account_file::Apply),
+    /// Switch an account off: whoever has the right password is told so, and sessions end
+    Disable(Named),
+    /// Switch an account on again
+    Enable(Named),
+    /// List the accounts
+    List(account_list::List),
+    /// Remove an account with its passwords and its grant
+    Remove(Named),
+}
+
+/// `gatepost account add`.
+#[derive(Args, Clone, Debug)]
+pub struct Add {
+    /// The mailbox
+    address: String,
+    /// Its provider in the configuration file
+    #[arg(long, value_name = "NAME")]
+    provider: String,
+    #[command(flatten)]
+    device: Device,
+    /// Add no password yet
+    #[arg(long, conflicts_with_all = ["user_name", "password_stdin", "label"])]
+    no_credential: bool,
+}
+
+/// What is said about a device's login.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Device {
+    /// What the device sends as user name [default: the address]
+    #[arg(long, value_name = "NAME")]
+    pub(super) user_name: Option<String>,
+    /// Which device it is, for `credential list`
+    #[arg(long, value_name = "TEXT")]
+    pub(super) label: Option<String>,
+    /// Read the password from standard input, to keep what the device has; else one is made and shown once
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
+/// An account that exists.
+#[derive(Args, Clone, Debug)]
+pub struct Named {
+    /// The mailbox
+    pub(super) address: String,
+    /// Its provider, where the address exists at several
+    #[arg(long, value_name = "NAME")]
+    pub(super) provider: Option<String>,
+}
+
+impl Command {
+    /// Does it, and prints what was done.
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let config = context.config()?;
+        let store = context.store(&config).await?;
+        print(&match self {
+            Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
+            Self::Apply(arguments) => arguments.run(&config, &store).await?,
+            Self::Disable(named) => named.set_disabled(&store, true).await?,
+            Self::Enable(named) => named.set_disabled(&store, false).await?,
+            Self::List(arguments) => arguments.run(&config, &store).await?,
+            Self::Remove(named) => named.remove(&store).await?,
+        })
+    }
+}
+
+impl Add {
+    pub(super) async fn run(
+        self,
+        config: &Config,
+        store: &Store,
+        input: impl io::Read,
+    ) -> Result<String, Failure> {
+        known_provider(config, &self.provider)?;
+        refuse("the address", &self.address, wrong_address)?;
+        let account = NewAccount {
+            address: self.address.clone(),
+            provider: self.provider.clone(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            disabled: false,
+        };
+        let mut said = format!("Added {} at {}.\n", account.address, account.provider);
+        if self.no_credential {
+            store.add_account(&account, None).await?;
+        } else {
+            let prepared = self.device.prepare(store, &account.address, &account.provider, input).await?;
+            let (_, credential) = store.add_account(&account, Some(&prepared.credential)).await?;
+            said += &settings(config, &account.provider, &prepared, credential);
+        }
+        let by_application = config
+            .providers
+            .get(&account.provider)
+            .is_some_and(|provider| provider.oauth.grant == GrantType::ClientCredentials);
+        let next = if by_application { "test" } else { "connect" };
+        let _ = writeln!(said, "\nNext: gatepost {next} {}", account.address);
+        Ok(said)
+    }
+}
+
+impl Device {
+    /// The credential for this device.
+    pub(super) async fn prepare(
+        self,
+        store: &Store,
+        address: &str,
+        provider: &str,
+        input: impl io::Read,
+    ) -> Result<Prepared, Failure> {
+        let user_name = self.user_name.unwrap_or_else(|| address.to_owned());
+        refuse("the user name", &user_name, wrong_user_name)?;
+        let password = if self.password_stdin { Some(device_password::read(input)?) } else { None };
+        if let Some(note) = password.as_ref().and_then(device_password::note) {
+            eprintln!("{note}");
+        }
+        device_password::prepare(store, provider, user_name, self.label, password).await
+    }
+}
+
+impl Named {
+    async fn set_disabled(self, store: &Store, disabled: bool) -> Result<String, Failure> {
+        let account = find::account(store, &self.address, self.provider.as_deref()).await?;
+        if !store.set_disabled(account.id, disabled).await? {
+            return Err(StoreError::AccountGone.into());
+        }
+        let done = if disabled { "Disabled" } else { "Enabled" };
+        Ok(format!("{done} {} at {}.\n", account.address, account.provider))
+    }
+
+    async fn remove(self, store: &Store) -> Result<String, Failure> {
+        let account = find::account(store, &self.address, self.provider.as_deref()).await?;
+        let credentials = store.credentials(Some(account.id)).await?.len();
+        if !store.remove_account(account.id).await? {
+            return Err(StoreError::AccountGone.into());
+        }
+        let passwords = if credentials == 1 { "password" } else { "passwords" };
+        Ok(format!(
+            "Removed {} at {}, with {credentials} {passwords} and what the provider granted.\n",
+            account.address, account.provider
+        ))
+    }
+}
+
+/// What is to be set on the device.
+pub(super) fn settings(
+    config: &Config,
+    provider: &str,
+    prepared: &Prepared,
+    credential: Option<CredentialId>,
+) -> String {
+    let mut said = String::from("\nOn the device:\n");
+    let _ = writeln!(said, "  User name  {}", prepared.credential.user_name);
+    let _ = match &prepared.shown_once {
+        Some(password) => writeln!(said, "  Password   {}   (not shown again)", password.expose()),
+        None => writeln!(said, "  Password   as given"),
+    };
+    for listener in config.listeners.iter().filter(|listener| serves(config, listener, provider)) {
+        let place = if listener.address.ip().is_unspecified() {
+            format!("this machine, port {}", listener.address.port())
+        } else {
+            format!("{}, port {}", listener.address.ip(), listener.address.port())
+        };
+        let protocol = listener.protocol.to_string();
+        let _ = writeln!(said, "  {protocol:<9}  {place}, TLS: {}", listener.tls.name());
+    }
+    if let Some(CredentialId(id)) = credential {
+        let _ = writeln!(said, "To revoke this password alone: gatepost credential revoke {id}");
+    }
+    said
+}
+
+fn serves(config: &Config, listener: &Listener, provider: &str) -> bool {
+    let offered =
+        config.providers.get(provider).is_some_and(|provider| provider.endpoint(listener.protocol).is_some());
+    offered && listener.provider.as_deref().is_none_or(|only| only == provider)
+}
+
+fn known_provider(config: &Config, name: &str) -> Result<(), Failure> {
+    if config.providers.contains_key(name) {
+        return Ok(());
+    }
+    let known = config.providers.keys().map(String::as_str);
+    let message =
+        format!("there is no provider `{name}` in {}; {}", config.path.display(), suggestion(name, known));
+    Err(Failure::new(Exit::Failed, message))
+}
+
+fn refuse(what: &str, text: &str, wrong: fn(&str) -> Option<&'static str>) -> Result<(), Failure> {
+    match wrong(text) {
+        Some(reason) => Err(Failure::new(Exit::Failed, format!("{what} {text:?} {reason}"))),
+        None => Ok(()),
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match error {
+            StoreError::AccountExists { .. }
+            | StoreError::AccountGone
+            | StoreError::TooManyCredentials { .. } => Exit::Failed,
+            _ => Exit::State,
+        };
+        Self::new(exit, error)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+
+    use gatepost_protocol::sasl::Credentials;
+    use gatepost_protocol::secret::Secret;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::account::Accounts;
+    use crate::store::tests::open;
+
+    const CONFIGURATION: &str = "
+providers:
+  contoso: { preset: microsoft365, client_id: 00000000-0000-0000-0000-000000000001 }
+  fabrikam: { preset: google, client_id: fabrikam, client_secret: { env: SECRET } }
+listeners:
+  - { protocol: smtp, address: '127.0.0.1:1587', tls: starttls, provider: contoso }
+  - { protocol: pop3, address: '127.0.0.1:1995', tls: implicit, provider: contoso }
+  - { protocol: pop3, address: '127.0.0.1:1110', tls: none, provider: fabrikam }
+";
+
+    /// A configuration and an empty store.
+    pub(in crate::cli) async fn desk() -> (TempDir, Config, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = |name: &str| (name == "SECRET").then(|| "tanstaaf".to_owned());
+        let config = Config::parse(Path::new("gatepost.yaml"), CONFIGURATION, &environment).unwrap();
+        let store = open(folder.path()).await.unwrap();
+        (folder, config, store)
+    }
+
+    pub(in crate::cli) fn add(address: &str, provider: &str, device: Device) -> Add {
+        Add { address: address.to_owned(), provider: provider.to_owned(), device, no_credential: false }
+    }
+
+    pub(in crate::cli) fn named(address: &str, provider: Option<&str>) -> Named {
+        Named { address: address.to_owned(), provider: provider.map(str::to_owned) }
+    }
+
+    async fn logs_in(store: &Store, provider: &str, user_name: &str, password: &str) -> bool {
+        let password = Secret::new(password.to_owned());
+        let credentials = Credentials { user_name: user_name.to_owned(), password };
+        Accounts::new(store.clone()).verify(&[provider], &credentials).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn the_password_that_was_shown_logs_in() {
+        let (_folder, config, store) = desk().await;
+        let new = add("ann@example.com", "contoso", Device::default());
+        let said = new.run(&config, &store, io::empty()).await.unwrap();
+        let password = said.lines().find_map(|line| line.trim().strip_prefix("Password")).unwrap();
+        let password = password.split_whitespace().next().unwrap();
+        assert_eq!(
+            said.replace(password, "PASSWORD"),
+            "Added ann@example.com at contoso.\n\
+             \n\
+             On the device:\n\
+             \x20 User name  ann@example.com\n\
+             \x20 Password   PASSWORD   (not shown again)\n\
+             \x20 SMTP       127.0.0.1, port 1587, TLS: starttls\n\
+             \x20 POP3       127.0.0.1, port 1995, TLS: implicit\n\
+             To revoke this password alone: gatepost credential revoke 1\n\
+             \n\
+             Next: gatepost connect ann@example.com\n"
+        );
+        assert!(logs_in(&store, "contoso", "ann@example.com", password).await);
+    }
+
+    #[tokio::test]
+    async fn a_device_keeps_the_password_that_it_has() {
+        let (_folder, config, store) = desk().await;
+        let device = Device {
+            user_name: Some("scanner".to_owned()),
+            password_stdin: true,
+            label: Some("2nd floor".to_owned()),
+        };
+        let said = add("ann@example.com", "contoso", device.clone())
+            .run(&config, &store, &b"tanstaaf\n"[..])
+            .await
+            .unwrap();
+        assert!(said.contains("Password   as given") && !said.contains("tanstaaf"), "{said}");
+        assert!(logs_in(&store, "contoso", "scanner", "tanstaaf").await);
+        // The same user name and password for another mailbox: which one would it open?
+        let refused = add("bob@example.com", "contoso", device)
+            .run(&config, &store, &b"tanstaaf"[..])
+            .await
+            .unwrap_err();
+        assert!(refused.message.starts_with("credential 1 has the same user name"), "{}", refused.message);
+        assert!(store.accounts_at("bob@example.com").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_added_is_refused_with_the_remedy() {
+        let (_folder, config, store) = desk().await;
+        add("ann@example.com", "contoso", Device::default()).run(&config, &store, io::empty()).await.unwrap();
+        let odd = |user_name: &str| Device { user_name: Some(user_name.to_owned()), ..Device::default() };
+        for (new, expected) in [
+            (
+                add("ann@example.com", "contosso", Device::default()),
+                "there is no provider `contosso` in gatepost.yaml; did you mean `contoso`?",
+            ),
+            (
+                add("ANN@example.com", "contoso", Device::default()),
+                "ANN@example.com is there already for provider contoso",
+            ),
+            (
+                add("ann", "contoso", Device::default()),
+                "the address \"ann\" is not an address like ann@example.com",
+            ),
+            (
+                add("bob@example.com", "contoso", odd("a\u{1}b")),
+                "the user name \"a\\u{1}b\" has a control character in it",
+            ),
+        ] {
+            let refused = new.run(&config, &store, io::empty()).await.unwrap_err();
+            assert_eq!((refused.exit, refused.message.as_str()), (Exit::Failed, expected));
+        }
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_switched_off_on_and_away() {
+        let (_folder, config, store) = desk().await;
+        for provider in ["contoso", "fabrikam"] {
+            let new = add("ann@example.com", provider, Device::default());
+            new.run(&config, &store, io::empty()).await.unwrap();
+        }
+        let refused = named("ann@example.com", None).remove(&store).await.unwrap_err();
+        assert!(refused.message.contains("--provider contoso or fabrikam"), "{}", refused.message);
+        let here = || named("Ann@example.com", Some("contoso"));
+        assert_eq!(
+            here().set_disabled(&store, true).await.unwrap(),
+            "Disabled ann@example.com at contoso.\n"
+        );
+        let disabled = async || {
+            store.accounts().await.unwrap().iter().map(|account| account.disabled).collect::<Vec<_>>()
+        };
+        assert_eq!(disabled().await, [true, false]);
+        here().set_disabled(&store, false).await.unwrap();
+        assert_eq!(disabled().await, [false, false]);
+        assert_eq!(
+            here().remove(&store).await.unwrap(),
+            "Removed ann@example.com at contoso, with 1 password and what the provider granted.\n"
+        );
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,343 @@
+//! `gatepost account apply FILE`: accounts for people who keep them in version control. A YAML list, read like the
+//! configuration: every mistake told at once with file, line and key, and nothing done while there is one.
+//!
+//! ```yaml
+//! - address: scanner@example.com
+//!   provider: contoso
+//!   smtp_user_name: office@example.com   # where the provider wants another one (a shared mailbox)
+//!   credentials:                         # left out: made by commands, and left alone here
+//!     - user_name: scanner               # the address where left out
+//!       label: Epson, 2nd floor
+//!       password_hash: $argon2id$…       # as `gatepost credential hash` prints it
+//! ```
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use gatepost_protocol::secret::Secret;
+
+use super::{Exit, Failure};
+use crate::account::name::{wrong_address, wrong_user_name};
+use crate::account::password::check_hash;
+use crate::config::complaint::Complaints;
+use crate::config::section::{Field, Section};
+use crate::config::{Config, ConfigError, file, suggestion};
+use crate::store::Store;
+use crate::store::accounts::NewAccount;
+use crate::store::apply::{Applied, Change, WantedAccount};
+use crate::store::credentials::NewCredential;
+
+/// `gatepost account apply`.
+#[derive(Args, Clone, Debug)]
+pub struct Apply {
+    /// A YAML list of accounts: address, provider, and optionally smtp_user_name, pop3_user_name, disabled and
+    /// credentials (user_name, label, password_hash)
+    file: PathBuf,
+    /// Remove accounts that are not in the file, and passwords that are not in an account's `credentials`
+    #[arg(long)]
+    prune: bool,
+}
+
+impl Apply {
+    pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
+        let wrong = |error: ConfigError| Failure::new(Exit::Failed, error);
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|source| wrong(ConfigError::Read { path: self.file.clone(), source }))?;
+        let wanted = read(&self.file, &text, config).map_err(wrong)?;
+        Ok(report(&store.apply(&wanted, self.prune).await?))
+    }
+}
+
+/// A line for everything that is not as before, and a sum.
+fn report(applied: &[Applied]) -> String {
+    let mut said = String::new();
+    for one in applied.iter().filter(|one| one.change != Change::Unchanged) {
+        let _ = write!(said, "{:<16} {} at {}", one.change, one.address, one.provider);
+        let _ = match &one.credential {
+            Some((user_name, Some(label))) => writeln!(said, ": user name {user_name} ({label})"),
+            Some((user_name, None)) => writeln!(said, ": user name {user_name}"),
+            None => writeln!(said),
+        };
+    }
+    let count = |change| applied.iter().filter(|one| one.change == change).count();
+    let _ = writeln!(
+        said,
+        "{} added, {} changed, {} removed, {} unchanged",
+        count(Change::Added),
+        count(Change::Changed),
+        count(Change::Removed),
+        count(Change::Unchanged)
+    );
+    let kept = count(Change::Kept);
+    if kept > 0 {
+        let _ = writeln!(said, "{kept} not in the file, left alone (--prune removes them)");
+    }
+    said
+}
+
+fn read(path: &Path, text: &str, config: &Config) -> Result<Vec<WantedAccount>, ConfigError> {
+    let root =
+        file::parse(path, text).map_err(|complaint| ConfigError::Wrong { complaints: vec![complaint] })?;
+    let complaints = Complaints::new(path);
+    let mut reader = Reader { config, addresses: HashSet::new(), hashes: HashSet::new() };
+    let wanted: Vec<_> =
+        Field::root(&root, &complaints).list().iter().filter_map(|field| reader.account(field)).collect();
+    let complaints = complaints.into_sorted();
+    if complaints.is_empty() { Ok(wanted) } else { Err(ConfigError::Wrong { complaints }) }
+}
+
+/// Remembers what may stand in the file only once.
+struct Reader<'a> {
+    config: &'a Config,
+    /// Provider, address.
+    addresses: HashSet<(String, String)>,
+    /// Provider, user name, hash.
+    hashes: HashSet<(String, String, String)>,
+}
+
+impl Reader<'_> {
+    /// `None` only after a complaint.
+    fn account(&mut self, field: &Field<'_>) -> Option<WantedAccount> {
+        let mut section = field.section()?;
+        let address = section.require("address", "the mailbox, like `ann@example.com`");
+        let address = address.and_then(|field| right(&field, wrong_address));
+        let provider = section.require("provider", "the name of a provider in the configuration");
+        let provider = provider.and_then(|field| self.provider(&field));
+        let smtp_user_name = optional(&mut section, "smtp_user_name", wrong_user_name);
+        let pop3_user_name = optional(&mut section, "pop3_user_name", wrong_user_name);
+        let disabled = section.take("disabled");
+        let disabled = disabled.and_then(|field| field.choice(&[("true", true), ("false", false)]));
+        let credentials = section.take("credentials");
+        section.finish();
+        let (address, provider) = (address?, provider?);
+        if !self.addresses.insert((provider.clone(), address.to_ascii_lowercase())) {
+            field.complain(format!("{address} at {provider} stands in the file twice"));
+        }
+        let credentials = credentials.map(|field| {
+            field.list().iter().filter_map(|field| self.credential(field, &address, &provider)).collect()
+        });
+        let disabled = disabled.unwrap_or(false);
+        let account = NewAccount { address, provider, smtp_user_name, pop3_user_name, disabled };
+        Some(WantedAccount { account, credentials })
+    }
+
+    fn provider(&self, field: &Field<'_>) -> Option<String> {
+        let name = field.text()?;
+        if self.config.providers.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        let known = self.config.providers.keys().map(String::as_str);
+        field.complain(format!("there is no provider `{name}`; {}", suggestion(name, known)));
+        None
+    }
+
+    fn credential(&mut self, field: &Field<'_>, address: &str, provider: &str) -> Option<NewCredential> {
+        let mut section = field.section()?;
+        let user_name = section.take("user_name");
+        let label = section.take("label").and_then(|field| field.text().map(str::to_owned));
+        let hash = section.require("password_hash", "what `gatepost credential hash` prints");
+        section.finish();
+        let user_name = match user_name {
+            Some(field) => right(&field, wrong_user_name)?,
+            None => address.to_owned(),
+        };
+        let hash = hash?;
+        let phc = hash.text()?;
+        if let Err(error) = check_hash(phc) {
+            // Between braces a comma ends the value.
+            let cut = if phc.ends_with("$m=19456") {
+                "; it ends at its comma, so put quotes around it"
+            } else {
+                ""
+            };
+            hash.complain(format!("{error}{cut}"));
+            return None;
+        }
+        let once = (provider.to_owned(), user_name.to_ascii_lowercase(), phc.to_owned());
+        if !self.hashes.insert(once) {
+            hash.complain(format!("user name {user_name} has this password twice"));
+        }
+        Some(NewCredential { user_name, password_hash: Secret::new(phc.to_owned()), label })
+    }
+}
+
+fn optional(
+    section: &mut Section<'_>,
+    key: &'static str,
+    wrong: fn(&str) -> Option<&'static str>,
+) -> Option<String> {
+    section.take(key).and_then(|field| right(&field, wrong))
+}
+
+fn right(field: &Field<'_>, wrong: fn(&str) -> Option<&'static str>) -> Option<String> {
+    let text = field.text()?;
+    match wrong(text) {
+        Some(reason) => field.complain(format!("{text:?} {reason}")),
+        None => return Some(text.to_owned()),
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::account::tests::desk;
+    use super::*;
+
+    const ONE: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$dGhpcnR5LXR3byBvY3RldHMgb2Ygbm90aGluZyBoZXI";
+    const TWO: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$b3RoZXJzYWx0b3RoZXI$dGhpcnR5LXR3byBvY3RldHMgb2Ygbm90aGluZyBoZXI";
+
+    async fn apply(config: &Config, store: &Store, text: &str, prune: bool) -> Result<String, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text.replace("ONE", ONE).replace("TWO", TWO)).unwrap();
+        let path = file.path().display().to_string();
+        let apply = Apply { file: file.path().to_owned(), prune };
+        let outcome = apply.run(config, store).await;
+        outcome.map_err(|failure| failure.message.replace(&path, "accounts.yaml"))
+    }
+
+    /// Each file is applied to what the one before left; what is said about it, and what is said the second time.
+    #[tokio::test]
+    async fn a_file_is_applied_once_and_again_without_change() {
+        let (_folder, config, store) = desk().await;
+        let steps = [
+            (
+                "- { address: ann@example.com, provider: contoso, pop3_user_name: office@example.com }\n\
+                 - address: bob@example.com\n  provider: contoso\n  credentials:\n\
+                 \x20   - { password_hash: 'ONE' }\n    - { user_name: scanner, label: Epson, password_hash: 'TWO' }\n",
+                false,
+                "added            ann@example.com at contoso\n\
+                 added            bob@example.com at contoso\n\
+                 added            bob@example.com at contoso: user name bob@example.com\n\
+                 added            bob@example.com at contoso: user name scanner (Epson)\n\
+                 4 added, 0 changed, 0 removed, 0 unchanged\n",
+                "0 added, 0 changed, 0 removed, 4 unchanged\n",
+            ),
+            (
+                "- { address: ann@example.com, provider: contoso, disabled: true }\n\
+                 - address: bob@example.com\n  provider: contoso\n  credentials:\n\
+                 \x20   - { user_name: scanner, label: Canon, password_hash: 'TWO' }\n",
+                false,
+                "changed          ann@example.com at contoso\n\
+                 not in the file  bob@example.com at contoso: user name bob@example.com\n\
+                 changed          bob@example.com at contoso: user name scanner (Canon)\n\
+                 0 added, 2 changed, 0 removed, 1 unchanged\n\
+                 1 not in the file, left alone (--prune removes them)\n",
+                "not in the file  bob@example.com at contoso: user name bob@example.com\n\
+                 0 added, 0 changed, 0 removed, 3 unchanged\n\
+                 1 not in the file, left alone (--prune removes them)\n",
+            ),
+            (
+                "- { address: BOB@example.com, provider: contoso, credentials: [{ user_name: scanner, password_hash: 'TWO' }] }\n",
+                true,
+                "removed          ann@example.com at contoso\n\
+                 changed          BOB@example.com at contoso\n\
+                 removed          BOB@example.com at contoso: user name bob@example.com\n\
+                 changed          BOB@example.com at contoso: user name scanner\n\
+                 0 added, 2 changed, 2 removed, 0 unchanged\n",
+                "0 added, 0 changed, 0 removed, 2 unchanged\n",
+            ),
+            // Nothing is said about passwords, so none is pruned.
+            (
+                "- { address: BOB@example.com, provider: contoso }\n",
+                true,
+                "0 added, 0 changed, 0 removed, 1 unchanged\n",
+                "0 added, 0 changed, 0 removed, 1 unchanged\n",
+            ),
+        ];
+        for (text, prune, first, again) in steps {
+            assert_eq!(apply(&config, &store, text, prune).await.unwrap(), first);
+            assert_eq!(apply(&config, &store, text, prune).await.unwrap(), again);
+        }
+        let left: Vec<_> = store
+            .credentials(None)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.user_name, one.label))
+            .collect();
+        assert_eq!(left, [("scanner".to_owned(), None)]);
+    }
+
+    #[tokio::test]
+    async fn every_mistake_is_told_with_its_line_and_nothing_is_done() {
+        let (_folder, config, store) = desk().await;
+        let text = "\
+- address: ann@example.com
+  provider: contosso
+  disable: true
+- address: ann
+  provider: contoso
+- provider: contoso
+- address: bob@example.com
+  provider: contoso
+  disabled: perhaps
+  credentials:
+    - password: secret
+    - password_hash: $2y$10$abcdefghijklmnopqrstuv
+    - { user_name: scanner, password_hash: 'ONE' }
+    - { user_name: Scanner, password_hash: 'ONE' }
+- address: Bob@example.com
+  provider: contoso
+- carl@example.com
+";
+        let expected = "\
+accounts.yaml:2: [0].provider: there is no provider `contosso`; did you mean `contoso`?
+accounts.yaml:3: [0].disable: no such key; did you mean `disabled`?
+accounts.yaml:4: [1].address: \"ann\" is not an address like ann@example.com
+accounts.yaml:6: [2]: `address` is missing; write the mailbox, like `ann@example.com`
+accounts.yaml:9: [3].disabled: `perhaps` is not known here; there are `true`, `false`
+accounts.yaml:11: [3].credentials[0]: `password_hash` is missing; write what `gatepost credential hash` prints
+accounts.yaml:11: [3].credentials[0].password: no such key; there are `user_name`, `label`, `password_hash`
+accounts.yaml:12: [3].credentials[1].password_hash: not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)
+accounts.yaml:14: [3].credentials[3].password_hash: user name Scanner has this password twice
+accounts.yaml:15: [4]: Bob@example.com at contoso stands in the file twice
+accounts.yaml:17: [5]: must be a mapping with keys of its own, not a single value";
+        assert_eq!(apply(&config, &store, text, true).await.unwrap_err(), expected);
+        let unquoted = "- { address: a@b, provider: contoso, credentials: [{ password_hash: ONE }] }\n";
+        let refused = apply(&config, &store, unquoted, true).await.unwrap_err();
+        assert!(refused.contains("put quotes around it"), "{refused}");
+        let repeated = "- address: a@b\n  address: c@d\n  provider: contoso\n";
+        let refused = apply(&config, &store, repeated, true).await.unwrap_err();
+        assert!(refused.starts_with("accounts.yaml:2:") && refused.contains("address"), "{refused}");
+        assert!(store.accounts().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_in_the_middle_leaves_everything_as_it_was() {
+        let (_folder, config, store) = desk().await;
+        apply(&config, &store, "- { address: ann@example.com, provider: contoso }\n", false).await.unwrap();
+        let mut text = String::new();
+        for number in 0..9 {
+            let hash = ONE.replace("c29tZX", &format!("c29tZ{number}"));
+            let _ = writeln!(
+                text,
+                "- {{ address: {number}@example.com, provider: contoso, credentials: [{{ user_name: shared, \
+                 password_hash: '{hash}' }}] }}"
+            );
+        }
+        let refused = apply(&config, &store, &text, true).await.unwrap_err();
+        assert!(refused.starts_with("user name shared has 8 passwords at provider contoso"), "{refused}");
+        let left: Vec<_> = store.accounts().await.unwrap().into_iter().map(|one| one.address).collect();
+        assert_eq!(left, ["ann@example.com"]);
+    }
+
+    #[tokio::test]
+    async fn the_file_described_above_is_understood() {
+        let (_folder, config, _store) = desk().await;
+        let above = include_str!("account_file.rs")
+            .lines()
+            .skip_while(|line| !line.starts_with("//! ```yaml"))
+            .skip(1)
+            .take_while(|line| !line.starts_with("//! ```"))
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect::<String>()
+            .replace("$argon2id$…", ONE);
+        assert_eq!(read(Path::new("accounts.yaml"), &above, &config).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,228 @@
+//! `gatepost credential`: the passwords that devices log in with, one for each device, each revocable by itself.
+
+use std::io;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+use super::account::{self, Device, Named};
+use super::device_password;
+use super::table::{json, print, table};
+use super::{Context, Exit, Failure, find};
+use crate::account::password::Hasher;
+use crate::account::{Account, Credential, CredentialId};
+use crate::config::Config;
+use crate::store::Store;
+
+/// `gatepost credential …`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Add a password for another device
+    Add(Add),
+    /// Hash the password on standard input, for a file that `account apply` reads
+    Hash,
+    /// List the passwords' user names, devices and last uses
+    List(List),
+    /// Revoke a password; sessions that were opened with it end
+    Revoke(Revoke),
+}
+
+/// `gatepost credential add`.
+#[derive(Args, Clone, Debug)]
+pub struct Add {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    device: Device,
+}
+
+/// `gatepost credential list`.
+#[derive(Args, Clone, Debug)]
+pub struct List {
+    /// Only those of this mailbox
+    address: Option<String>,
+    /// Its provider, where the address exists at several
+    #[arg(long, value_name = "NAME", requires = "address")]
+    provider: Option<String>,
+    /// Print a JSON array instead: [{"id", "user_name", "address", "provider", "label", "created_at", "last_used_at"}],
+    /// times as in RFC 3339
+    #[arg(long)]
+    json: bool,
+}
+
+/// `gatepost credential revoke`.
+#[derive(Args, Clone, Debug)]
+pub struct Revoke {
+    /// Its number in `gatepost credential list`
+    id: i64,
+}
+
+impl Command {
+    /// Does it, and prints what was done.
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if matches!(self, Self::Hash) {
+            return print(&hash(io::stdin()).await?);
+        }
+        let config = context.config()?;
+        let store = context.store(&config).await?;
+        let said = match self {
+            Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
+            Self::Hash => String::new(),
+            Self::List(arguments) => arguments.run(&store).await?,
+            Self::Revoke(arguments) => arguments.run(&store).await?,
+        };
+        print(&said)
+    }
+}
+
+impl Add {
+    async fn run(self, config: &Config, store: &Store, input: impl io::Read) -> Result<String, Failure> {
+        let account = find::account(store, &self.named.address, self.named.provider.as_deref()).await?;
+        let prepared = self.device.prepare(store, &account.address, &account.provider, input).await?;
+        let id = store.add_credential(account.id, &prepared.credential).await?;
+        let settings = account::settings(config, &account.provider, &prepared, Some(id));
+        Ok(format!("Added a password for {} at {}.\n{settings}", account.address, account.provider))
+    }
+}
+
+impl List {
+    async fn run(self, store: &Store) -> Result<String, Failure> {
+        let only = match &self.address {
+            Some(address) => Some(find::account(store, address, self.provider.as_deref()).await?.id),
+            None => None,
+        };
+        let accounts = store.accounts().await?;
+        let credentials = store.credentials(only).await?;
+        let rows: Vec<(&Credential, &Account)> = credentials
+            .iter()
+            .filter_map(|one| Some((one, accounts.iter().find(|account| account.id == one.account)?)))
+            .collect();
+        if self.json {
+            let rows = rows.into_iter().map(|(credential, account)| {
+                json!({
+                    "id": credential.id.0,
+                    "user_name": credential.user_name,
+                    "address": account.address,
+                    "provider": account.provider,
+                    "label": credential.label,
+                    "created_at": rfc_3339(credential.created_at),
+                    "last_used_at": credential.last_used_at.map(rfc_3339),
+                })
+            });
+            return Ok(json(&rows.collect()));
+        }
+        if rows.is_empty() {
+            return Ok("There are no passwords yet: gatepost credential add ADDRESS\n".to_owned());
+        }
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|(credential, account)| {
+                [
+                    credential.id.0.to_string(),
+                    credential.user_name.clone(),
+                    format!("{} ({})", account.address, account.provider),
+                    credential.label.clone().unwrap_or_default(),
+                    to_the_minute(credential.created_at),
+                    credential.last_used_at.map_or_else(|| "never".to_owned(), to_the_minute),
+                ]
+            })
+            .collect();
+        Ok(table(["ID", "User name", "Mailbox", "Label", "Created (UTC)", "Last use (UTC)"], &rows))
+    }
+}
+
+impl Revoke {
+    async fn run(self, store: &Store) -> Result<String, Failure> {
+        if store.revoke_credential(CredentialId(self.id)).await? {
+            return Ok(format!("Revoked credential {}.\n", self.id));
+        }
+        let message = format!("there is no credential {}; see: gatepost credential list", self.id);
+        Err(Failure::new(Exit::Failed, message))
+    }
+}
+
+async fn hash(input: impl io::Read) -> Result<String, Failure> {
+    let password = device_password::read(input)?;
+    let hash = Hasher::new().hash(&password).await.map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(format!("{}\n", hash.expose()))
+}
+
+fn to_the_minute(time: SystemTime) -> String {
+    // Only a year beyond 9999 has no such form.
+    OffsetDateTime::from(time)
+        .format(format_description!("[year]-[month]-[day] [hour]:[minute]"))
+        .unwrap_or_default()
+}
+
+fn rfc_3339(time: SystemTime) -> String {
+    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::account::tests::{add, desk, named};
+    use super::*;
+    use crate::account::password::check_hash;
+
+    #[tokio::test]
+    async fn each_device_is_listed_and_revoked_by_itself() {
+        let (_folder, config, store) = desk().await;
+        let all = || List { address: None, provider: None, json: false };
+        assert!(all().run(&store).await.unwrap().starts_with("There are no passwords yet"));
+        let first = Device { user_name: Some("scanner".to_owned()), ..Device::default() };
+        add("ann@example.com", "contoso", first).run(&config, &store, io::empty()).await.unwrap();
+        let device = Device { label: Some("Epson".to_owned()), ..Device::default() };
+        let second = Add { named: named("ann@example.com", None), device };
+        let said = second.run(&config, &store, io::empty()).await.unwrap();
+        assert!(said.contains("gatepost credential revoke 2"), "{said}");
+        let noon = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        store.note_use(CredentialId(2), noon).await.unwrap();
+
+        let listed = all().run(&store).await.unwrap();
+        let columns: Vec<Vec<&str>> = listed
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        let created = to_the_minute(store.credentials(None).await.unwrap().first().unwrap().created_at);
+        assert_eq!(
+            columns,
+            [
+                vec!["ID", "User name", "Mailbox", "Label", "Created (UTC)", "Last use (UTC)"],
+                vec!["1", "scanner", "ann@example.com (contoso)", &created, "never"],
+                vec![
+                    "2",
+                    "ann@example.com",
+                    "ann@example.com (contoso)",
+                    "Epson",
+                    &created,
+                    "2023-11-14 22:13"
+                ],
+            ]
+        );
+        let one = List { address: Some("ann@example.com".to_owned()), provider: None, json: true };
+        let listed: serde_json::Value = serde_json::from_str(&one.run(&store).await.unwrap()).unwrap();
+        let last_uses: Vec<_> =
+            listed.as_array().unwrap().iter().map(|row| row.get("last_used_at").unwrap().as_str()).collect();
+        assert_eq!(last_uses, [None, Some("2023-11-14T22:13:00Z")]);
+
+        assert_eq!(Revoke { id: 1 }.run(&store).await.unwrap(), "Revoked credential 1.\n");
+        assert!(Revoke { id: 1 }.run(&store).await.unwrap_err().message.contains("no credential 1"));
+        let left: Vec<_> = store.credentials(None).await.unwrap().iter().map(|one| one.id).collect();
+        assert_eq!(left, [CredentialId(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_printed_hash_is_one_that_a_file_may_have() {
+        let printed = hash(&b"tanstaaf\n"[..]).await.unwrap();
+        check_hash(printed.trim_end()).unwrap();
+        assert!(!printed.contains("tanstaaf"));
+    }
+}

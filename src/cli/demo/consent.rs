@@ -1,0 +1,39 @@
+//! The consent of the demo: the real authorization code exchange with PKCE, in which a small HTTP client plays the
+//! person's browser. The sandbox consents by itself and sends it on to Gatepost's page on the loopback address.
+
+use thiserror::Error;
+
+use crate::account::Account;
+use crate::config::Provider;
+use crate::oauth::authorization_code::{Authorization, ConsentError};
+use crate::oauth::grant_key;
+use crate::oauth::redirect::Loopback;
+use crate::store::Store;
+
+/// The demo's account could not be connected.
+#[derive(Debug, Error)]
+pub(super) enum DemoConsentError {
+    #[error("the demo's browser failed: {0}")]
+    Browser(#[from] reqwest::Error),
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+}
+
+/// Connects the account.
+pub(super) async fn connect(
+    provider: &Provider,
+    account: &Account,
+    store: &Store,
+) -> Result<(), DemoConsentError> {
+    let loopback = Loopback::bind(provider).await?;
+    let authorization = Authorization::begin(provider, &account.address, loopback.redirect_uri())?;
+    let key = grant_key(provider, account);
+    let browser = async {
+        let tls = provider.trust.client_config().as_ref().clone();
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build()?;
+        client.get(authorization.url().clone()).send().await?.error_for_status()?;
+        Ok(())
+    };
+    let receive = async { Ok(loopback.receive(&authorization, store, &key).await?) };
+    tokio::try_join!(receive, browser).map(drop)
+}

@@ -1,0 +1,180 @@
+//! [`Personality`]: how the sandbox behaves, as data. The servers look here at a few named points, so a new fault is a new
+//! value and not a new path through them.
+
+use std::time::Duration;
+
+use gatepost_protocol::Protocol;
+
+/// How the sandbox behaves from now on. The default is a provider on a good day.
+#[derive(Clone, Debug)]
+pub struct Personality {
+    /// `expires_in` of new access tokens.
+    pub token_lifetime: Duration,
+    /// The length of new access tokens; Microsoft's have about two thousand characters.
+    pub token_length: usize,
+    /// Whether a consent brings a refresh token. Google gives none without `access_type=offline`.
+    pub refresh_tokens: bool,
+    /// Whether a refresh brings a new refresh token and ends the old one, as Microsoft does and Google does not.
+    pub rotation: bool,
+    /// The OAuth error with which every consent is refused, for example `access_denied`.
+    pub consent_refused: Option<String>,
+    /// What the token endpoint does instead of its work.
+    pub token_endpoint: Option<TokenFault>,
+    /// What the mail servers do instead of their work.
+    pub mail: Vec<MailFault>,
+}
+
+impl Default for Personality {
+    fn default() -> Self {
+        Self {
+            token_lifetime: Duration::from_hours(1),
+            token_length: 512,
+            refresh_tokens: true,
+            rotation: true,
+            consent_refused: None,
+            token_endpoint: None,
+            mail: Vec::new(),
+        }
+    }
+}
+
+/// What a token endpoint does on a bad day.
+#[derive(Clone, Debug)]
+pub enum TokenFault {
+    /// Answers this, whatever is asked.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// Besides those of HTTP itself.
+        headers: Vec<(&'static str, String)>,
+        /// As it is.
+        body: String,
+    },
+    /// Does its work (a refresh token may rotate), then closes the connection in place of an answer.
+    LoseAnswer,
+    /// Reads the request and never answers.
+    Stall,
+}
+
+impl TokenFault {
+    /// 500 with a page made for people, as load balancers send it.
+    pub fn internal_error() -> Self {
+        Self::html(500)
+    }
+
+    /// 429 with `Retry-After`.
+    pub fn too_many_requests(retry_after: Duration) -> Self {
+        Self::Answer {
+            status: 429,
+            headers: vec![("retry-after", retry_after.as_secs().to_string())],
+            body: r#"{"error":"temporarily_unavailable"}"#.to_owned(),
+        }
+    }
+
+    /// A page made for people where JSON belongs: a captive portal, with status 200.
+    pub fn html(status: u16) -> Self {
+        Self::Answer {
+            status,
+            headers: vec![("content-type", "text/html".to_owned())],
+            body: "<html><body><h1>Sandbox</h1></body></html>".to_owned(),
+        }
+    }
+
+    /// A redirect, which must not be followed with a secret in hand.
+    pub fn redirect(to: &str) -> Self {
+        Self::Answer { status: 307, headers: vec![("location", to.to_owned())], body: String::new() }
+    }
+
+    /// 400 with an error of RFC 6749 section 5.2, for example `invalid_grant`.
+    pub fn error(error: &str, description: &str) -> Self {
+        Self::Answer {
+            status: 400,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: serde_json::json!({ "error": error, "error_description": description }).to_string(),
+        }
+    }
+}
+
+/// One thing that a mail server does at one moment.
+#[derive(Clone, Debug)]
+pub struct MailFault {
+    /// Of which server.
+    pub protocol: Protocol,
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub action: Action,
+}
+
+/// A point in a dialogue, named by the reply that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The first line.
+    Greeting,
+    /// To EHLO or CAPA before TLS.
+    Hello,
+    /// To STARTTLS or STLS.
+    StartTls,
+    /// In place of our part of the TLS handshake.
+    Handshake,
+    /// To EHLO or CAPA inside TLS.
+    HelloInTls,
+    /// To `AUTH XOAUTH2`.
+    Auth,
+    /// To the token.
+    Verdict,
+    /// To any command after login.
+    Command,
+    /// Once this many bytes of a message have come (SMTP) or gone out (POP3), in whole lines.
+    Body(usize),
+}
+
+/// What happens in place of the reply that is due.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// The connection ends.
+    Close,
+    /// Only at [`Moment::Verdict`]: the token is refused although it is good.
+    Refuse {
+        /// Whether the failure challenge comes first (Gmail) or not (Exchange).
+        challenge: bool,
+        /// The final reply, with its line ends.
+        reply: String,
+    },
+    /// These bytes go out, and the dialogue goes on: garbage, or another reply.
+    Say(Vec<u8>),
+    /// These bytes go out, then the connection ends.
+    SayAndClose(Vec<u8>),
+    /// Nothing, ever. The connection stays open.
+    Stall,
+}
+
+impl MailFault {
+    /// `535 5.7.3`, without a challenge: Exchange's word for most things that are wrong with a token.
+    pub fn exchange_refusal() -> Self {
+        Self::refusal(Protocol::Smtp, false, "535 5.7.3 Authentication unsuccessful [SANDBOX 0]\r\n")
+    }
+
+    /// `535 5.7.139`: Exchange's admin has switched SMTP AUTH off.
+    pub fn exchange_smtp_auth_disabled() -> Self {
+        Self::refusal(
+            Protocol::Smtp,
+            false,
+            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.\r\n",
+        )
+    }
+
+    /// The failure challenge, then a reply of two lines: Gmail.
+    pub fn gmail_refusal() -> Self {
+        Self::refusal(
+            Protocol::Smtp,
+            true,
+            "535-5.7.8 Username and Password not accepted.\r\n535 5.7.8  https://localhost/ sandbox\r\n",
+        )
+    }
+
+    /// The login fails in these words.
+    pub fn refusal(protocol: Protocol, challenge: bool, reply: &str) -> Self {
+        Self { protocol, at: Moment::Verdict, action: Action::Refuse { challenge, reply: reply.to_owned() } }
+    }
+}

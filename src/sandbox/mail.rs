@@ -1,0 +1,316 @@
+//! What both mail servers share: buffered lines over plain TCP or TLS, the upgrade, the login, and the one place where
+//! a fault takes the place of a reply.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gatepost_protocol::Protocol;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter,
+};
+use tokio::net::TcpStream;
+
+use super::faults::{Action, Moment};
+use super::record::{Speaker, shortened};
+use super::{Shared, pop3, smtp};
+use crate::config::provider::UpstreamTls;
+
+/// How far the connection is when a dialogue begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No TLS yet; there is no login here.
+    Plain,
+    /// After STARTTLS or STLS: no greeting is said again.
+    Upgraded,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+/// How a dialogue ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing follows.
+    Close,
+    /// The TLS handshake follows.
+    StartTls,
+}
+
+/// One connection, in clear or inside TLS.
+pub(super) struct Connection<S> {
+    /// Reads and writes are whole buffers, so that a message of 20 MB is few calls.
+    stream: BufReader<BufWriter<S>>,
+    peer: Peer,
+}
+
+/// Whose connection it is.
+struct Peer {
+    shared: Arc<Shared>,
+    protocol: Protocol,
+    record: u64,
+}
+
+/// What a protocol says during `AUTH XOAUTH2`.
+pub(super) struct LoginWords {
+    pub(super) go_on: &'static str,
+    pub(super) accepted: &'static str,
+    pub(super) refused: &'static str,
+    pub(super) malformed: &'static str,
+    pub(super) cancelled: &'static str,
+}
+
+/// The longest line that is read; a token of 8 KiB fits in.
+const LINE: u64 = 12_288;
+
+/// Gmail's failure challenge, RFC 7628 section 3.2.2 in its first form.
+const CHALLENGE: &str = r#"{"status":"400","schemes":"Bearer","scope":"https://mail.example.com/"}"#;
+
+/// Serves one connection until its end, however it ends: a client that goes away is not the sandbox's trouble.
+pub(super) async fn serve(shared: Arc<Shared>, protocol: Protocol, tls: UpstreamTls, socket: TcpStream) {
+    let record = {
+        let mut world = shared.world();
+        match protocol {
+            Protocol::Smtp => world.counters.smtp_connections += 1,
+            Protocol::Pop3 => world.counters.pop3_connections += 1,
+        }
+        world.records.begin(protocol)
+    };
+    drop(converse(Peer { shared, protocol, record }, tls, socket).await);
+}
+
+async fn converse(peer: Peer, tls: UpstreamTls, socket: TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let mut plain = Connection::new(socket, peer);
+    let stage = match tls {
+        UpstreamTls::Implicit => Stage::Implicit,
+        UpstreamTls::StartTls => {
+            if plain.dialogue(Stage::Plain).await? == Next::Close {
+                return plain.stream.shutdown().await;
+            }
+            Stage::Upgraded
+        }
+    };
+    if !plain.reply(Moment::Handshake, "").await? || !plain.stream.buffer().is_empty() {
+        // Bytes behind STARTTLS were not protected, and what follows garbage is no handshake.
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    let Connection { stream, peer } = plain;
+    let stream = peer.shared.acceptor.accept(stream.into_inner().into_inner()).await?;
+    peer.note(Speaker::Client, "(TLS begins)");
+    let mut encrypted = Connection::new(stream, peer);
+    encrypted.dialogue(stage).await?;
+    encrypted.stream.shutdown().await
+}
+
+impl Peer {
+    fn note(&self, speaker: Speaker, text: &str) {
+        self.shared.world().records.push(self.record, speaker, text);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(stream: S, peer: Peer) -> Self {
+        const BUFFER: usize = 64 * 1024;
+        let stream = BufReader::with_capacity(BUFFER, BufWriter::with_capacity(BUFFER, stream));
+        Self { stream, peer }
+    }
+
+    async fn dialogue(&mut self, stage: Stage) -> io::Result<Next> {
+        let next = match self.peer.protocol {
+            Protocol::Smtp => smtp::dialogue(self, stage).await,
+            Protocol::Pop3 => pop3::dialogue(self, stage).await,
+        }?;
+        self.stream.flush().await?;
+        Ok(next)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.peer.shared
+    }
+
+    /// The next line as text without its end.
+    pub(super) async fn line(&mut self) -> io::Result<String> {
+        let line = self.unrecorded_line().await?;
+        self.note(Speaker::Client, &line);
+        Ok(line)
+    }
+
+    pub(super) fn note(&self, speaker: Speaker, text: &str) {
+        self.peer.note(speaker, text);
+    }
+
+    /// Says `reply`, which is due at this moment, or does what the personality wants instead; then it is false.
+    pub(super) async fn reply(&mut self, moment: Moment, reply: &str) -> io::Result<bool> {
+        match self.fault(moment) {
+            None | Some(Action::Refuse { .. }) => self.say(reply).await.map(|()| true),
+            Some(Action::Close) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Action::Say(bytes)) => self.stream.write_all(&bytes).await.map(|()| false),
+            Some(Action::SayAndClose(bytes)) => {
+                self.stream.write_all(&bytes).await?;
+                self.stream.shutdown().await?;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+            Some(Action::Stall) => {
+                self.stream.flush().await?;
+                match std::future::pending::<Infallible>().await {}
+            }
+        }
+    }
+
+    /// `AUTH XOAUTH2` from the server's go-ahead on; gives the mailbox, or `None` when the login failed.
+    pub(super) async fn authenticate(&mut self, words: &LoginWords) -> io::Result<Option<String>> {
+        self.reply(Moment::Auth, &format!("{}\r\n", words.go_on)).await?;
+        let line = self.unrecorded_line().await?;
+        if line == "*" {
+            self.note(Speaker::Client, "*");
+            return self.say(words.cancelled).await.map(|()| None);
+        }
+        let Some((user, token)) = xoauth2(&line) else {
+            self.note(Speaker::Client, "(something that is not XOAUTH2)");
+            return self.say(words.malformed).await.map(|()| None);
+        };
+        self.note(Speaker::Client, &format!("user={user} auth=Bearer {}", shortened(&token)));
+        let refusal = match self.fault(Moment::Verdict) {
+            Some(Action::Refuse { challenge, reply }) => Some((challenge, reply)),
+            _ if self.peer.shared.world().grants.authorizes(&token, &user) => None,
+            _ => Some((true, words.refused.to_owned())),
+        };
+        self.count_login(refusal.is_none());
+        if let Some((challenge, reply)) = refusal {
+            if challenge {
+                self.say(&format!("{}{}\r\n", words.go_on, STANDARD.encode(CHALLENGE))).await?;
+                self.line().await?;
+            }
+            self.reply(Moment::Verdict, &reply).await?;
+            return Ok(None);
+        }
+        let accepted = self.reply(Moment::Verdict, words.accepted).await?;
+        Ok(accepted.then_some(user))
+    }
+
+    /// A message up to the lone dot, without the dots that were stuffed (RFC 5321 section 4.5.2). `None` when it is
+    /// longer than `limit`; the rest of it has been read then too.
+    pub(super) async fn message(&mut self, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        self.flush_before_waiting().await?;
+        let mut message = Vec::new();
+        let mut too_long = false;
+        let mut fault_at = self.body_fault();
+        loop {
+            let start = message.len();
+            if self.stream.read_until(b'\n', &mut message).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let after_line_end =
+                start == 0 || message.get(..start).is_some_and(|read| read.ends_with(b"\r\n"));
+            match message.get(start..) {
+                Some(b".\r\n") if after_line_end => {
+                    message.truncate(start);
+                    self.note(Speaker::Client, &format!("(the message, {} bytes)", message.len()));
+                    return Ok((!too_long).then_some(message));
+                }
+                Some([b'.', ..]) if after_line_end => {
+                    message.remove(start);
+                }
+                _ => {}
+            }
+            if let Some(at) = fault_at.take_if(|at| message.len() >= *at) {
+                self.reply(Moment::Body(at), "").await?;
+            }
+            if message.len() > limit {
+                too_long = true;
+                message.drain(..message.len() - 2);
+            }
+        }
+    }
+
+    /// Sends a message with dots stuffed and the lone dot behind it. `lines` limits what comes after the header.
+    pub(super) async fn send_message(&mut self, message: &[u8], lines: Option<usize>) -> io::Result<()> {
+        let mut fault_at = self.body_fault();
+        let mut sent = 0;
+        let mut body_lines = None;
+        let mut after_line_end = true;
+        for line in message.split_inclusive(|byte| *byte == b'\n') {
+            if body_lines.is_some() && body_lines == lines {
+                break;
+            }
+            // A bare LF ends no line, here as in DATA.
+            if after_line_end && line.starts_with(b".") {
+                self.stream.write_all(b".").await?;
+            }
+            self.stream.write_all(line).await?;
+            after_line_end = line.ends_with(b"\r\n");
+            sent += line.len();
+            if let Some(at) = fault_at.take_if(|at| sent >= *at) {
+                self.stream.flush().await?;
+                self.reply(Moment::Body(at), "").await?;
+            }
+            body_lines = match body_lines {
+                Some(count) => Some(count + 1),
+                None => (line == b"\r\n").then_some(0),
+            };
+        }
+        if sent > 0 && !message.ends_with(b"\r\n") && lines.is_none() {
+            self.stream.write_all(b"\r\n").await?;
+        }
+        self.note(Speaker::Server, &format!("(the message, {sent} bytes)"));
+        self.say(".\r\n").await
+    }
+
+    async fn say(&mut self, reply: &str) -> io::Result<()> {
+        self.note(Speaker::Server, reply);
+        self.stream.write_all(reply.as_bytes()).await
+    }
+
+    async fn unrecorded_line(&mut self) -> io::Result<String> {
+        self.flush_before_waiting().await?;
+        let mut line = Vec::new();
+        (&mut self.stream).take(LINE).read_until(b'\n', &mut line).await?;
+        if line.pop() != Some(b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Replies to a pipelined group leave together.
+    async fn flush_before_waiting(&mut self) -> io::Result<()> {
+        if self.stream.buffer().is_empty() { self.stream.flush().await } else { Ok(()) }
+    }
+
+    /// After how many bytes of a message something happens.
+    fn body_fault(&self) -> Option<usize> {
+        self.peer.shared.world().personality.mail.iter().find_map(|fault| match fault.at {
+            Moment::Body(at) if fault.protocol == self.peer.protocol => Some(at),
+            _ => None,
+        })
+    }
+
+    fn fault(&self, moment: Moment) -> Option<Action> {
+        let world = self.peer.shared.world();
+        let mut faults = world.personality.mail.iter();
+        faults
+            .find(|fault| fault.protocol == self.peer.protocol && fault.at == moment)
+            .map(|fault| fault.action.clone())
+    }
+
+    fn count_login(&self, success: bool) {
+        let counters = &mut self.peer.shared.world().counters;
+        match (success, self.peer.protocol) {
+            (false, _) => counters.refused_logins += 1,
+            (true, Protocol::Smtp) => counters.smtp_logins += 1,
+            (true, Protocol::Pop3) => counters.pop3_logins += 1,
+        }
+    }
+}
+
+/// `base64("user=" user 0x01 "auth=Bearer " token 0x01 0x01)`.
+fn xoauth2(line: &str) -> Option<(String, String)> {
+    let decoded = String::from_utf8(STANDARD.decode(line).ok()?).ok()?;
+    let (user, rest) = decoded.strip_prefix("user=")?.split_once('\x01')?;
+    let token = rest.strip_prefix("auth=Bearer ")?.strip_suffix("\x01\x01")?;
+    (!token.contains('\x01')).then(|| (user.to_owned(), token.to_owned()))
+}

@@ -1,0 +1,220 @@
+//! The authorization server over https: `/authorize`, which consents by itself for the mailbox that `login_hint` names,
+//! and `/token`. It has one client, confidential, and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpStream;
+use url::{Url, form_urlencoded};
+
+use super::faults::TokenFault;
+use super::grants::{Consent, Issued};
+use super::{CLIENT_ID, CLIENT_SECRET, Shared};
+
+/// Serves one connection until its end, however it ends: a client that goes away is not the sandbox's trouble.
+pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream) {
+    let Ok(stream) = shared.acceptor.accept(socket).await else { return };
+    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // An answer that is lost on purpose ends here as an error too.
+    drop(connection.await);
+}
+
+/// Fields of a query or of a form. RFC 6749 section 3.1 allows each only once; a repeated one counts as its last.
+type Fields = HashMap<String, String>;
+
+/// No answer: the connection closes.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is lost on purpose")]
+struct AnswerLost;
+
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, AnswerLost> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/authorize") => Ok(authorize(&shared, request.uri().query().unwrap_or_default())),
+        (&Method::POST, "/token") => {
+            let (head, body) = request.into_parts();
+            let Ok(body) = Limited::new(body, 64 * 1024).collect().await else {
+                return Ok(page(StatusCode::BAD_REQUEST, "The request is too long."));
+            };
+            token_endpoint(&shared, &head.headers, &body.to_bytes()).await
+        }
+        _ => Ok(page(StatusCode::NOT_FOUND, "There is /authorize and /token here.")),
+    }
+}
+
+/// RFC 6749 section 4.1.1. What is wrong with the client or its redirect is told to the person; the rest is told to the
+/// client through the redirect.
+fn authorize(shared: &Shared, query: &str) -> Response<Full<Bytes>> {
+    let fields = fields(query.as_bytes());
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let mut world = shared.world();
+    world.counters.authorizations += 1;
+    if field("client_id") != CLIENT_ID {
+        return page(StatusCode::BAD_REQUEST, "This client_id is not registered.");
+    }
+    let Some(mut redirect) = loopback(field("redirect_uri")) else {
+        return page(StatusCode::BAD_REQUEST, "The redirect_uri must be http on a loopback host.");
+    };
+    let error = if field("response_type") != "code" {
+        Some("unsupported_response_type")
+    } else if field("code_challenge_method") != "S256" || field("code_challenge").len() != 43 {
+        Some("invalid_request")
+    } else if !field("login_hint").contains('@') {
+        Some("login_required")
+    } else {
+        world.personality.consent_refused.as_deref()
+    };
+    let (name, value) = if let Some(error) = error {
+        ("error", error.to_owned())
+    } else {
+        let consent = Consent {
+            mailbox: field("login_hint").to_owned(),
+            redirect_uri: field("redirect_uri").to_owned(),
+            code_challenge: field("code_challenge").to_owned(),
+            scope: field("scope").to_owned(),
+        };
+        ("code", world.grants.consented(consent))
+    };
+    redirect.query_pairs_mut().append_pair(name, &value);
+    if let Some(state) = fields.get("state") {
+        redirect.query_pairs_mut().append_pair("state", state);
+    }
+    let mut response = page(StatusCode::FOUND, "");
+    insert(response.headers_mut(), "location", redirect.as_str());
+    response
+}
+
+/// RFC 8252 section 7.3: any port of a loopback address. `localhost` too, as Microsoft and Google allow.
+fn loopback(redirect_uri: &str) -> Option<Url> {
+    let url = Url::parse(redirect_uri).ok()?;
+    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    (url.scheme() == "http" && loopback).then_some(url)
+}
+
+async fn token_endpoint(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response<Full<Bytes>>, AnswerLost> {
+    let fields = fields(body);
+    let fault = {
+        let mut world = shared.world();
+        let count = match fields.get("grant_type").map(String::as_str) {
+            Some("authorization_code") => &mut world.counters.code_requests,
+            Some("client_credentials") => &mut world.counters.client_credentials_requests,
+            Some("refresh_token") => &mut world.counters.refresh_requests,
+            _ => &mut world.counters.other_token_requests,
+        };
+        *count += 1;
+        world.personality.token_endpoint.clone()
+    };
+    match fault {
+        None => Ok(token(shared, headers, &fields)),
+        Some(TokenFault::Answer { status, headers, body }) => {
+            let mut response = Response::new(Full::new(Bytes::from(body)));
+            *response.status_mut() =
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            for (name, value) in headers {
+                insert(response.headers_mut(), name, &value);
+            }
+            Ok(response)
+        }
+        Some(TokenFault::LoseAnswer) => {
+            token(shared, headers, &fields);
+            Err(AnswerLost)
+        }
+        Some(TokenFault::Stall) => match std::future::pending::<Infallible>().await {},
+    }
+}
+
+fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full<Bytes>> {
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let client =
+        basic(headers).unwrap_or_else(|| (field("client_id").to_owned(), field("client_secret").to_owned()));
+    if client != (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()) {
+        return error(StatusCode::UNAUTHORIZED, "invalid_client", "client_id or client_secret is wrong");
+    }
+    let mut world = shared.world();
+    let personality = world.personality.clone();
+    let issued = match field("grant_type") {
+        "authorization_code" => {
+            let (code, redirect_uri) = (field("code"), field("redirect_uri"));
+            world.grants.redeem(code, redirect_uri, field("code_verifier"), &personality)
+        }
+        "client_credentials" => Ok(world.grants.client_credentials(field("scope").to_owned(), &personality)),
+        "refresh_token" => world.grants.refresh(field("refresh_token"), &personality),
+        _ => return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "three grants are known here"),
+    };
+    match issued {
+        Ok(issued) => success(&issued),
+        Err(refused) => error(StatusCode::BAD_REQUEST, "invalid_grant", refused.0),
+    }
+}
+
+/// The client's name and secret from `Authorization: Basic`, each form-encoded first (RFC 6749 section 2.3.1).
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let plain =
+        |text: &str| form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned());
+    Some((plain(id)?, plain(secret)?))
+}
+
+fn success(issued: &Issued) -> Response<Full<Bytes>> {
+    let mut answer = json!({
+        "token_type": "Bearer",
+        "access_token": issued.access_token,
+        "expires_in": issued.expires_in,
+        "scope": issued.scope,
+    });
+    if let (Some(refresh_token), Some(object)) = (&issued.refresh_token, answer.as_object_mut()) {
+        object.insert("refresh_token".to_owned(), refresh_token.as_str().into());
+    }
+    json_response(StatusCode::OK, &answer)
+}
+
+fn error(status: StatusCode, error: &str, description: &str) -> Response<Full<Bytes>> {
+    json_response(status, &json!({ "error": error, "error_description": description }))
+}
+
+fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
+    *response.status_mut() = status;
+    insert(response.headers_mut(), "content-type", "application/json");
+    insert(response.headers_mut(), "cache-control", "no-store");
+    response
+}
+
+fn page(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text.to_owned())));
+    *response.status_mut() = status;
+    insert(response.headers_mut(), "content-type", "text/plain; charset=utf-8");
+    response
+}
+
+fn fields(encoded: &[u8]) -> Fields {
+    form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+/// A value that HTTP cannot carry is left out: only a test's own text could be one.
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = value.parse() {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,108 @@
+// The OAuth 2.0 server that the tests run Gatepost against: the npm package oidc-provider over https on a free port.
+//
+//   node server.mjs CERTIFICATE.pem KEY.pem      (then: one line "issuer https://localhost:PORT" on stdout)
+//
+// It keeps everything in memory. Anybody may log in under any address with any password, in the forms that the
+// package brings along.
+
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import Provider from 'oidc-provider';
+
+const [, , certificate, key] = process.argv;
+const seconds = (name, otherwise) => Number(process.env[name] ?? otherwise);
+
+const personal = 'openid offline_access mail.smtp mail.pop';
+// Every mailbox at once, for an application alone. Dovecot lets a token with this scope into any mailbox.
+const everyMailbox = 'mail.every';
+
+// Compared to the last character, except for the port (RFC 8252 section 7.3).
+const loopback = ['http://localhost', 'http://localhost/', 'http://127.0.0.1', 'http://127.0.0.1/'];
+
+const configuration = {
+  clients: [
+    {
+      // Gatepost as an installed application (RFC 8252): no secret, PKCE, and any port of the loopback redirect.
+      client_id: 'gatepost-native',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: loopback,
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      scope: personal,
+    },
+    {
+      // The same with a secret.
+      client_id: 'gatepost-confidential',
+      client_secret: 'confidential-secret-of-the-tests',
+      application_type: 'native',
+      token_endpoint_auth_method: 'client_secret_post',
+      redirect_uris: loopback,
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      scope: personal,
+    },
+    {
+      // Gatepost as an application that the admin trusts with every mailbox.
+      client_id: 'gatepost-service',
+      client_secret: 'service-secret-of-the-tests',
+      token_endpoint_auth_method: 'client_secret_post',
+      redirect_uris: [],
+      grant_types: ['client_credentials'],
+      response_types: [],
+      scope: everyMailbox,
+    },
+    {
+      // Dovecot, which asks about every token that it is shown.
+      client_id: 'dovecot',
+      client_secret: 'dovecot-secret-of-the-tests',
+      redirect_uris: [],
+      grant_types: [],
+      response_types: [],
+    },
+  ],
+  scopes: [...personal.split(' '), everyMailbox],
+  claims: { openid: ['sub', 'email', 'preferred_username'] },
+  findAccount: (_context, id) => ({
+    accountId: id,
+    claims: () => ({ sub: id, email: id, preferred_username: id }),
+  }),
+
+  // What Dovecot reads in the answer to its introspection. A token that an application got for itself has no address;
+  // Dovecot would take a missing name for a fault of ours, and ask to try again later.
+  extraTokenClaims: (_context, token) => ({ username: token.accountId ?? token.clientId }),
+
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: (_context, client) => client.clientId === 'dovecot' },
+    revocation: { enabled: true },
+  },
+  pkce: { required: () => true },
+
+  // Every refresh token works once. The second use of one revokes the whole grant.
+  rotateRefreshToken: true,
+  issueRefreshToken: async (_context, client) => client.grantTypeAllowed('refresh_token'),
+
+  ttl: {
+    AccessToken: seconds('ACCESS_TOKEN_SECONDS', 3600),
+    AuthorizationCode: 60,
+    ClientCredentials: seconds('ACCESS_TOKEN_SECONDS', 3600),
+    Grant: 86_400,
+    IdToken: 3600,
+    Interaction: 3600,
+    RefreshToken: seconds('REFRESH_TOKEN_SECONDS', 86_400),
+    Session: 86_400,
+  },
+  cookies: { keys: ['not a secret: nothing here outlives the test'] },
+};
+
+const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) });
+server.listen(0, '127.0.0.1', () => {
+  const issuer = `https://localhost:${server.address().port}`;
+  const provider = new Provider(issuer, configuration);
+  provider.on('server_error', (_context, error) => console.error(error));
+  provider.on('grant.error', (_context, error) => console.error(`token endpoint: ${error.error_detail ?? error}`));
+  server.on('request', provider.callback());
+  console.log(`issuer ${issuer}`);
+});

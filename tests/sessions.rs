@@ -1,0 +1,77 @@
+//! Whole sessions: a client, a Gatepost as `run` starts it, and the sandbox as its provider.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+
+mod support;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use gatepost::config::ListenerTls;
+use gatepost::config::provider::UpstreamTls;
+use gatepost_protocol::Protocol;
+
+use support::wire::Wire;
+use support::world::{ADDRESS, PASSWORD, World};
+
+fn plain() -> String {
+    BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"))
+}
+
+/// A client at any kind of listener, greeted and ready to log in.
+async fn greeted(world: &World, protocol: Protocol, tls: ListenerTls) -> Wire {
+    let mut wire = Wire::connect(world.address(protocol, tls)).await;
+    if tls == ListenerTls::Implicit {
+        wire.start_tls(&world.state_dir()).await;
+    }
+    wire.line().await;
+    if tls == ListenerTls::StartTls {
+        let verb = if protocol == Protocol::Smtp { "STARTTLS" } else { "STLS" };
+        wire.ask(verb).await;
+        wire.start_tls(&world.state_dir()).await;
+    }
+    wire
+}
+
+#[tokio::test]
+async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has() {
+    for upstream in [UpstreamTls::Implicit, UpstreamTls::StartTls] {
+        let world = World::with(upstream, |_| {}).await;
+        for tls in [ListenerTls::Implicit, ListenerTls::None, ListenerTls::StartTls] {
+            let message = format!("Subject: {tls:?}\r\n\r\n..two dots\r\n.\r\nend\r\n");
+            let mut smtp = greeted(&world, Protocol::Smtp, tls).await;
+            smtp.say("EHLO scanner\r\n").await;
+            assert!(smtp.reply().await.iter().any(|line| line.contains("AUTH PLAIN LOGIN")));
+            assert_eq!(
+                smtp.ask(&format!("AUTH PLAIN {}", plain())).await,
+                "235 2.7.0 Authentication succeeded"
+            );
+            assert!(smtp.ask(&format!("MAIL FROM:<{ADDRESS}>")).await.starts_with("250"));
+            assert!(smtp.ask(&format!("RCPT TO:<{ADDRESS}>")).await.starts_with("250"));
+            assert!(smtp.ask("DATA").await.starts_with("354"));
+            let stuffed = message.replace("\r\n.", "\r\n..");
+            assert!(smtp.ask(&format!("{stuffed}.")).await.starts_with("250"));
+            assert!(smtp.ask("QUIT").await.starts_with("221"));
+            assert!(smtp.rest().await.is_empty());
+
+            let mut pop3 = greeted(&world, Protocol::Pop3, tls).await;
+            assert!(pop3.ask(&format!("USER {ADDRESS}")).await.starts_with("+OK"));
+            assert_eq!(pop3.ask(&format!("PASS {PASSWORD}")).await, "+OK Logged in");
+            assert!(pop3.ask("RETR 1").await.starts_with("+OK"));
+            let mut fetched = String::new();
+            loop {
+                let line = pop3.line().await;
+                if line == "." {
+                    break;
+                }
+                fetched.push_str(line.strip_prefix('.').unwrap_or(&line));
+                fetched.push_str("\r\n");
+            }
+            assert_eq!(fetched, message, "{upstream:?} {tls:?}");
+            assert!(pop3.ask("DELE 1").await.starts_with("+OK"));
+            assert!(pop3.ask("QUIT").await.starts_with("+OK"));
+        }
+        let counters = world.sandbox.counters();
+        assert_eq!((counters.smtp_logins, counters.pop3_logins), (3, 3));
+        world.daemon.stop().await;
+    }
+}

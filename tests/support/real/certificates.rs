@@ -1,0 +1,56 @@
+//! A certificate authority for one test, and one certificate for `localhost` that all servers show.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::{ClientConfig, RootCertStore};
+
+/// The files, and what trusts them.
+pub(crate) struct Certificates {
+    pub(crate) ca_file: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) ca_pem: String,
+    /// Trusts this authority and no other.
+    pub(crate) client: Arc<ClientConfig>,
+}
+
+impl Certificates {
+    pub(crate) fn make(folder: &Path) -> Self {
+        let ca_key = KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::new(Vec::new()).unwrap();
+        ca.distinguished_name.push(DnType::CommonName, "Authority of the Gatepost tests");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca_certificate = ca.self_signed(&ca_key).unwrap();
+        let issuer = Issuer::new(ca, ca_key);
+
+        let key = KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots.add(ca_certificate.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+
+        let write = |name: &str, pem: &str| {
+            let path = folder.join(name);
+            fs::write(&path, pem).unwrap();
+            path
+        };
+        Self {
+            ca_file: write("ca.pem", &ca_certificate.pem()),
+            certificate: write("server.pem", &leaf.pem()),
+            key: write("server.key", &key.serialize_pem()),
+            ca_pem: ca_certificate.pem(),
+            client: Arc::new(client),
+        }
+    }
+}

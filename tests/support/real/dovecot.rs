@@ -1,0 +1,163 @@
+//! Dovecot 2.3: POP3 that accepts nothing but OAuth tokens, the SASL server behind Postfix, and the delivery.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::certificates::Certificates;
+use super::oidc::{DOVECOT, EVERY_MAILBOX, Oidc};
+use super::process::{Server, find, free_ports, missing};
+
+/// The user `nobody`, who owns all mail.
+const NOBODY: u32 = 65534;
+
+pub(crate) fn is_installed() -> bool {
+    let version = find("dovecot").and_then(|dovecot| Command::new(dovecot).arg("--version").output().ok());
+    // 2.4 reads another configuration language.
+    version.is_some_and(|version| version.stdout.starts_with(b"2.3.")) || missing("Dovecot 2.3")
+}
+
+/// Dovecot, running.
+pub(crate) struct Dovecot {
+    /// The port for POP3 that begins with TLS.
+    pub(crate) implicit: u16,
+    /// The port for POP3 with STLS.
+    pub(crate) starttls: u16,
+    /// Where Postfix asks about logins.
+    pub(crate) sasl_socket: PathBuf,
+    /// Where Postfix delivers.
+    pub(crate) lmtp_socket: PathBuf,
+    pub(crate) server: Server,
+    mail: PathBuf,
+}
+
+impl Dovecot {
+    pub(crate) fn start(folder: &Path, certificates: &Certificates, oidc: &Oidc) -> Self {
+        let home = folder.join("dovecot");
+        let mail = home.join("mail");
+        for subfolder in ["run", "state", "mail"] {
+            fs::create_dir_all(home.join(subfolder)).unwrap();
+        }
+        chown(&mail, Some(NOBODY), Some(NOBODY)).unwrap();
+        let [implicit, starttls] = free_ports();
+        let sasl_socket = home.join("sasl");
+        let lmtp_socket = home.join("lmtp");
+        let log = home.join("dovecot.log");
+        write_passdbs(&home, certificates, oidc);
+        let configuration = home.join("dovecot.conf");
+        fs::write(
+            &configuration,
+            format!(
+                "\
+base_dir = {home}/run
+state_dir = {home}/state
+log_path = {log}
+protocols = pop3 lmtp
+listen = 127.0.0.1
+
+ssl = required
+ssl_cert = <{certificate}
+ssl_key = <{key}
+
+auth_mechanisms = xoauth2 oauthbearer
+disable_plaintext_auth = yes
+auth_failure_delay = 0
+auth_verbose = yes
+mail_max_userip_connections = 0
+
+first_valid_uid = 1
+mail_location = maildir:{mail}/%u
+
+# A person's token, then an application's. Each passdb looks at the token by itself.
+passdb {{
+  driver = oauth2
+  args = {home}/person.conf
+}}
+passdb {{
+  driver = oauth2
+  args = {home}/service.conf
+}}
+# Without allow_all_users a delivery would ask the passdbs whether the mailbox exists, which they cannot tell.
+userdb {{
+  driver = static
+  args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
+}}
+
+# Each wrong token from an address would make the next login from there wait longer, up to 15 s.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {starttls}
+  }}
+  inet_listener pop3s {{
+    port = {implicit}
+  }}
+}}
+service lmtp {{
+  unix_listener {lmtp} {{
+    mode = 0666
+  }}
+}}
+service auth {{
+  unix_listener {sasl} {{
+    mode = 0666
+  }}
+}}
+",
+                home = home.display(),
+                log = log.display(),
+                mail = mail.display(),
+                certificate = certificates.certificate.display(),
+                key = certificates.key.display(),
+                sasl = sasl_socket.display(),
+                lmtp = lmtp_socket.display(),
+            ),
+        )
+        .unwrap();
+        let program = find("dovecot").unwrap();
+        let arguments = ["-F".as_ref(), "-c".as_ref(), configuration.as_os_str()];
+        let mut server = Server::start("Dovecot", &log, &program, arguments);
+        server.reachable_at(implicit);
+        Self { implicit, starttls, sasl_socket, lmtp_socket, server, mail }
+    }
+
+    /// How many messages a user has.
+    pub(crate) fn messages(&self, user: &str) -> usize {
+        // A message moves from `new` to `cur` when somebody has seen it.
+        ["new", "cur"]
+            .map(|part| fs::read_dir(self.mail.join(user).join(part)).map_or(0, Iterator::count))
+            .iter()
+            .sum()
+    }
+}
+
+/// How Dovecot decides whether a token opens a mailbox. It asks oidc-provider about the token, and compares one
+/// attribute of the answer with the `user=` of the login, after putting both through `username_format`.
+///
+/// A person's token opens the mailbox of its `username`. A token that an application got for itself names no person:
+/// its attribute is the client id, which no mailbox is called. A format without variables makes both sides equal, so
+/// such a token opens any mailbox; the scope keeps persons' tokens from doing so.
+fn write_passdbs(home: &Path, certificates: &Certificates, oidc: &Oidc) {
+    let (id, secret) = DOVECOT;
+    let host = oidc.issuer.trim_start_matches("https://");
+    let common = format!(
+        "\
+introspection_mode = post
+introspection_url = https://{id}:{secret}@{host}/token/introspection
+tls_ca_cert_file = {ca}
+active_attribute = active
+active_value = true
+",
+        ca = certificates.ca_file.display()
+    );
+    fs::write(home.join("person.conf"), format!("{common}username_attribute = username\n")).unwrap();
+    let service = format!(
+        "{common}username_attribute = client_id\nusername_format = any mailbox\nscope = {EVERY_MAILBOX}\n"
+    );
+    fs::write(home.join("service.conf"), service).unwrap();
+}

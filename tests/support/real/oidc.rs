@@ -1,0 +1,243 @@
+//! oidc-provider over https, and the person in front of the browser: logs in, consents, and lands on the loopback.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect;
+use serde_json::Value;
+use url::{Url, form_urlencoded};
+
+use super::certificates::Certificates;
+use super::process::{Server, missing, servers};
+
+/// Dovecot's own client id and secret, as in server.mjs.
+pub(crate) const DOVECOT: (&str, &str) = ("dovecot", "dovecot-secret-of-the-tests");
+
+/// The scope of an application that may open every mailbox.
+pub(crate) const EVERY_MAILBOX: &str = "mail.every";
+
+/// What Gatepost may be to the server, as in server.mjs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// Authorization code and PKCE, without a secret.
+    Native,
+    /// The same with a secret.
+    Confidential,
+    /// Client credentials.
+    Service,
+}
+
+impl Client {
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Native => "gatepost-native",
+            Self::Confidential => "gatepost-confidential",
+            Self::Service => "gatepost-service",
+        }
+    }
+
+    pub(crate) fn secret(self) -> Option<&'static str> {
+        match self {
+            Self::Native => None,
+            Self::Confidential => Some("confidential-secret-of-the-tests"),
+            Self::Service => Some("service-secret-of-the-tests"),
+        }
+    }
+
+    pub(crate) fn scope(self) -> &'static str {
+        match self {
+            Self::Native | Self::Confidential => "openid offline_access mail.smtp mail.pop",
+            Self::Service => EVERY_MAILBOX,
+        }
+    }
+
+    /// As Gatepost's configuration spells it.
+    pub(crate) fn grant(self) -> &'static str {
+        match self {
+            Self::Native | Self::Confidential => "authorization_code",
+            Self::Service => "client_credentials",
+        }
+    }
+}
+
+/// `tests/servers/node_modules` is there, with the Node.js that belongs to it.
+pub(crate) fn is_installed() -> bool {
+    let modules = servers().join("node_modules");
+    (modules.join(".bin/node").is_file() && modules.join("oidc-provider").is_dir())
+        || missing("the npm packages of tests/servers")
+}
+
+/// The OAuth server, running.
+pub(crate) struct Oidc {
+    /// `https://localhost:PORT`
+    pub(crate) issuer: String,
+    pub(crate) server: Server,
+    browser: reqwest::Client,
+}
+
+impl Oidc {
+    pub(crate) async fn start(certificates: &Certificates) -> Self {
+        let log = certificates.ca_file.with_file_name("oidc.log");
+        let program = servers().join("node_modules/.bin/node");
+        let arguments = [
+            servers().join("server.mjs").into_os_string(),
+            certificates.certificate.clone().into_os_string(),
+            certificates.key.clone().into_os_string(),
+        ];
+        let (server, stdout) = Server::start_listening("oidc-provider", &log, &program, arguments);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let Some(issuer) = line.trim().strip_prefix("issuer ") else { server.fail("did not start") };
+        let browser = reqwest::Client::builder()
+            .tls_backend_preconfigured((*certificates.client).clone())
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            // Node.js hangs up on an idle connection after 5 s, and a new request could meet that end.
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap();
+        let oidc = Self { issuer: issuer.to_owned(), server, browser };
+        oidc.document().await;
+        oidc
+    }
+
+    /// What the server says about itself.
+    pub(crate) async fn document(&self) -> Value {
+        let url = format!("{}/.well-known/openid-configuration", self.issuer);
+        json(self.browser.get(url).send().await.unwrap()).await
+    }
+
+    /// A person opens the authorization URL, logs in as `login` and consents. Gives the address on the loopback
+    /// that the browser would open at last; nobody opens it.
+    pub(crate) async fn consent(&self, authorization_url: &str, login: &str) -> Url {
+        let mut cookies = BTreeMap::new();
+        let mut url = Url::parse(authorization_url).unwrap();
+        let mut form = None;
+        for _ in 0..20 {
+            if url.scheme() == "http" {
+                return url;
+            }
+            let request = match form.take() {
+                Some(body) => self
+                    .browser
+                    .post(url.clone())
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(body),
+                None => self.browser.get(url.clone()),
+            };
+            let response = request.header(COOKIE, cookie_header(&cookies)).send().await.unwrap();
+            keep_cookies(&mut cookies, &response);
+            if let Some(location) = response.headers().get(LOCATION) {
+                url = url.join(location.to_str().unwrap()).unwrap();
+                continue;
+            }
+            let status = response.status();
+            let page = response.text().await.unwrap();
+            let Some(action) = between(&page, "action=\"", "\"").filter(|_| status.is_success()) else {
+                self.server.fail(&format!("shows {status} instead of a form:\n{page}\n"));
+            };
+            url = url.join(action).unwrap();
+            form = Some(if page.contains("name=\"login\"") {
+                encode(&[("prompt", "login"), ("login", login), ("password", "any")])
+            } else {
+                encode(&[("prompt", "consent")])
+            });
+        }
+        self.server.fail("sends the browser round in circles");
+    }
+
+    /// The browser opens a page and shows what it says.
+    pub(crate) async fn browse(&self, url: Url) -> String {
+        self.browser.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// A person's tokens, got as an installed application would: code, PKCE, consent. The answer of the token endpoint.
+    pub(crate) async fn tokens(&self, client: Client, login: &str) -> Value {
+        let verifier = "a-code-verifier-of-the-tests-that-is-long-enough-for-rfc-7636";
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
+        let challenge = URL_SAFE_NO_PAD.encode(digest);
+        let redirect_uri = "http://localhost:43210/";
+        let query = encode(&[
+            ("client_id", client.id()),
+            ("response_type", "code"),
+            ("redirect_uri", redirect_uri),
+            ("scope", client.scope()),
+            ("prompt", "consent"),
+            ("state", "of-the-tests"),
+            ("login_hint", login),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ]);
+        let landed = self.consent(&format!("{}/auth?{query}", self.issuer), login).await;
+        let answer: BTreeMap<_, _> = landed.query_pairs().collect();
+        assert_eq!(answer.get("state").unwrap(), "of-the-tests");
+        let code = answer.get("code").unwrap_or_else(|| panic!("no code in {landed}"));
+        self.token_request(
+            client,
+            &[
+                ("grant_type", "authorization_code"),
+                ("code", code),
+                ("redirect_uri", redirect_uri),
+                ("code_verifier", verifier),
+            ],
+        )
+        .await
+    }
+
+    /// An application's own token.
+    pub(crate) async fn application_token(&self) -> String {
+        let grant = [("grant_type", "client_credentials"), ("scope", Client::Service.scope())];
+        text(&self.token_request(Client::Service, &grant).await, "access_token")
+    }
+
+    /// Asks the token endpoint. An error comes back as its JSON too.
+    pub(crate) async fn token_request(&self, client: Client, parameters: &[(&str, &str)]) -> Value {
+        let mut parameters = parameters.to_vec();
+        parameters.push(("client_id", client.id()));
+        parameters.extend(client.secret().map(|secret| ("client_secret", secret)));
+        let request = self
+            .browser
+            .post(format!("{}/token", self.issuer))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(encode(&parameters));
+        json(request.send().await.unwrap()).await
+    }
+}
+
+/// A string out of an answer.
+pub(crate) fn text(answer: &Value, key: &str) -> String {
+    answer[key].as_str().unwrap_or_else(|| panic!("no {key} in {answer}")).to_owned()
+}
+
+async fn json(response: reqwest::Response) -> Value {
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+fn encode(parameters: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
+}
+
+fn cookie_header(cookies: &BTreeMap<String, String>) -> String {
+    cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+}
+
+/// A server takes a cookie away by setting it to nothing.
+fn keep_cookies(cookies: &mut BTreeMap<String, String>, response: &reqwest::Response) {
+    for cookie in response.headers().get_all(SET_COOKIE) {
+        let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+        let (name, value) = pair.split_once('=').unwrap();
+        if value.is_empty() {
+            cookies.remove(name);
+        } else {
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split_once(end).map(|(found, _)| found)
+}
