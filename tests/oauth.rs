@@ -147,6 +147,7 @@ async fn a_live_token_needs_no_request() {
 #[tokio::test]
 async fn fifty_logins_with_an_expired_token_make_one_refresh() {
     let world = World::with_token(0).await;
+    world.endpoint.replies(Reply::Rotating);
     world.endpoint.hold();
     let mut logins = JoinSet::new();
     for _ in 0..50 {
@@ -194,6 +195,7 @@ async fn fifty_logins_share_one_failure() {
 #[tokio::test]
 async fn a_client_that_hangs_up_cancels_nothing() {
     let world = World::with_token(0).await;
+    world.endpoint.replies(Reply::Rotating);
     world.endpoint.hold();
     let mut logins = JoinSet::new();
     world.spawn_login(&mut logins);
@@ -232,6 +234,7 @@ async fn a_process_that_died_with_the_lease_is_not_waited_for_for_ever() {
 #[tokio::test]
 async fn a_rotated_refresh_token_is_stored_before_its_access_token_is_used() {
     let world = World::with_token(0).await;
+    world.endpoint.replies(Reply::Rotating);
     for round in 1..=3 {
         let token = world.login().await.unwrap();
         let stored = world.stored().await;
@@ -332,6 +335,7 @@ async fn every_failure_of_the_endpoint_is_told_and_erases_nothing() {
 #[tokio::test]
 async fn an_endpoint_that_stalls_is_given_ten_seconds() {
     let world = World::with_token(0).await;
+    world.endpoint.replies(Reply::Rotating);
     world.endpoint.hold();
     let mut logins = JoinSet::new();
     world.spawn_login(&mut logins);

@@ -7,6 +7,8 @@
 
 pub mod dialogue;
 pub mod failure;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod line;
 pub mod pop3;
 pub mod sasl;

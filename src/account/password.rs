@@ -190,16 +190,16 @@ mod tests {
     #[tokio::test]
     async fn a_password_matches_its_own_hash_alone() {
         let hasher = Hasher::new();
-        let hashes =
+        let stored =
             vec![hasher.hash(&secret("one")).await.unwrap(), hasher.hash(&secret("two")).await.unwrap()];
         for (password, expected) in
             [("one", Some(0)), ("two", Some(1)), ("One", None), ("", None), ("one\0", None), ("onetwo", None)]
         {
-            let found = hasher.matching(&secret(password), hashes.clone()).await.unwrap();
+            let found = hasher.matching(&secret(password), stored.clone()).await.unwrap();
             assert_eq!(found, expected, "{password:?}");
         }
         let again = hasher.hash(&secret("one")).await.unwrap();
-        assert_ne!(again.expose(), hashes.first().unwrap().expose(), "a salt of its own");
+        assert_ne!(again.expose(), stored.first().unwrap().expose(), "a salt of its own");
         assert!(again.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
 

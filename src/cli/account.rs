@@ -4,17 +4,15 @@ use std::fmt::Write as _;
 use std::io;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::device_password::{self, Prepared};
-use super::table::{json, print, table};
-use super::{Context, Exit, Failure, account_file, find};
+use super::table::print;
+use super::{Context, Exit, Failure, account_file, account_list, find};
+use crate::account::CredentialId;
 use crate::account::name::{wrong_address, wrong_user_name};
-use crate::account::{Account, CredentialId};
 use crate::config::provider::GrantType;
 use crate::config::{Config, Listener, suggestion};
 use crate::store::accounts::NewAccount;
-use crate::store::grants::GrantKey;
 use crate::store::{Store, StoreError};
 
 /// `gatepost account …`.
@@ -29,7 +27,7 @@ pub enum Command {
     /// Switch an account on again
     Enable(Named),
     /// List the accounts
-    List(List),
+    List(account_list::List),
     /// Remove an account with its passwords and its grant
     Remove(Named),
 }
@@ -73,34 +71,29 @@ pub struct Named {
     pub(super) provider: Option<String>,
 }
 
-/// `gatepost account list`.
-#[derive(Args, Clone, Debug)]
-pub struct List {
-    /// Print a JSON array instead: [{"id", "address", "provider", "provider_known", "disabled", "smtp_user_name",
-    /// "pop3_user_name", "grant": "connected" | "none" | "refused" | "application", "refused", "credentials"}]
-    #[arg(long)]
-    json: bool,
-}
-
 impl Command {
     /// Does it, and prints what was done.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let said = match self {
+        print(&match self {
             Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
             Self::Apply(arguments) => arguments.run(&config, &store).await?,
             Self::Disable(named) => named.set_disabled(&store, true).await?,
             Self::Enable(named) => named.set_disabled(&store, false).await?,
             Self::List(arguments) => arguments.run(&config, &store).await?,
             Self::Remove(named) => named.remove(&store).await?,
-        };
-        print(&said)
+        })
     }
 }
 
 impl Add {
-    async fn run(self, config: &Config, store: &Store, input: impl io::Read) -> Result<String, Failure> {
+    pub(super) async fn run(
+        self,
+        config: &Config,
+        store: &Store,
+        input: impl io::Read,
+    ) -> Result<String, Failure> {
         known_provider(config, &self.provider)?;
         refuse("the address", &self.address, wrong_address)?;
         let account = NewAccount {
@@ -171,91 +164,6 @@ impl Named {
     }
 }
 
-impl List {
-    async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
-        let accounts = store.accounts().await?;
-        let refusals = store.refusals().await?;
-        let credentials = store.credentials(None).await?;
-        let count = |account: &Account| credentials.iter().filter(|one| one.account == account.id).count();
-        let grants: Vec<GrantWord> =
-            accounts.iter().map(|account| GrantWord::of(config, account, &refusals)).collect();
-        if self.json {
-            let rows = accounts.iter().zip(&grants).map(|(account, grant)| {
-                json!({
-                    "id": account.id.0,
-                    "address": account.address,
-                    "provider": account.provider,
-                    "provider_known": config.providers.contains_key(&account.provider),
-                    "disabled": account.disabled,
-                    "smtp_user_name": account.smtp_user_name,
-                    "pop3_user_name": account.pop3_user_name,
-                    "grant": grant.name,
-                    "refused": grant.refused,
-                    "credentials": count(account),
-                })
-            });
-            return Ok(json(&rows.collect()));
-        }
-        if accounts.is_empty() {
-            return Ok("There are no accounts yet: gatepost account add ADDRESS --provider NAME\n".to_owned());
-        }
-        let rows: Vec<_> = accounts
-            .iter()
-            .zip(&grants)
-            .map(|(account, grant)| {
-                let state = state(config, account, grant);
-                [account.address.clone(), account.provider.clone(), count(account).to_string(), state]
-            })
-            .collect();
-        Ok(table(["Address", "Provider", "Passwords", "State"], &rows))
-    }
-}
-
-/// What the provider gave for an account, in a word that scripts can rely on.
-struct GrantWord {
-    name: &'static str,
-    refused: Option<String>,
-}
-
-impl GrantWord {
-    fn of(
-        config: &Config,
-        account: &Account,
-        refusals: &std::collections::BTreeMap<GrantKey, Option<String>>,
-    ) -> Self {
-        let provider = config.providers.get(&account.provider);
-        let by_application =
-            provider.is_some_and(|provider| provider.oauth.grant == GrantType::ClientCredentials);
-        let key = if by_application {
-            GrantKey::Provider(account.provider.clone())
-        } else {
-            GrantKey::Account(account.id)
-        };
-        match refusals.get(&key) {
-            Some(Some(reason)) => Self { name: "refused", refused: Some(reason.clone()) },
-            _ if by_application => Self { name: "application", refused: None },
-            Some(None) => Self { name: "connected", refused: None },
-            None => Self { name: "none", refused: None },
-        }
-    }
-}
-
-/// What stands most in the way of a login.
-fn state(config: &Config, account: &Account, grant: &GrantWord) -> String {
-    if !config.providers.contains_key(&account.provider) {
-        return "provider is not in the configuration".to_owned();
-    }
-    if account.disabled {
-        return "disabled".to_owned();
-    }
-    match (grant.name, &grant.refused) {
-        (_, Some(reason)) => format!("refused: {reason}"),
-        ("none", None) => "not connected".to_owned(),
-        ("application", None) => "by the application's token".to_owned(),
-        (name, None) => name.to_owned(),
-    }
-}
-
 /// What is to be set on the device.
 pub(super) fn settings(
     config: &Config,
@@ -316,5 +224,155 @@ impl From<StoreError> for Failure {
             _ => Exit::State,
         };
         Self::new(exit, error)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+
+    use gatepost_protocol::sasl::Credentials;
+    use gatepost_protocol::secret::Secret;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::account::Accounts;
+    use crate::store::tests::open;
+
+    const CONFIGURATION: &str = "
+providers:
+  contoso: { preset: microsoft365, client_id: 00000000-0000-0000-0000-000000000001 }
+  fabrikam: { preset: google, client_id: fabrikam, client_secret: { env: SECRET } }
+listeners:
+  - { protocol: smtp, address: '127.0.0.1:1587', tls: starttls, provider: contoso }
+  - { protocol: pop3, address: '127.0.0.1:1995', tls: implicit, provider: contoso }
+  - { protocol: pop3, address: '127.0.0.1:1110', tls: none, provider: fabrikam }
+";
+
+    /// A configuration and an empty store.
+    pub(in crate::cli) async fn desk() -> (TempDir, Config, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = |name: &str| (name == "SECRET").then(|| "tanstaaf".to_owned());
+        let config = Config::parse(Path::new("gatepost.yaml"), CONFIGURATION, &environment).unwrap();
+        let store = open(folder.path()).await.unwrap();
+        (folder, config, store)
+    }
+
+    pub(in crate::cli) fn add(address: &str, provider: &str, device: Device) -> Add {
+        Add { address: address.to_owned(), provider: provider.to_owned(), device, no_credential: false }
+    }
+
+    pub(in crate::cli) fn named(address: &str, provider: Option<&str>) -> Named {
+        Named { address: address.to_owned(), provider: provider.map(str::to_owned) }
+    }
+
+    async fn logs_in(store: &Store, provider: &str, user_name: &str, password: &str) -> bool {
+        let password = Secret::new(password.to_owned());
+        let credentials = Credentials { user_name: user_name.to_owned(), password };
+        Accounts::new(store.clone()).verify(&[provider], &credentials).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn the_password_that_was_shown_logs_in() {
+        let (_folder, config, store) = desk().await;
+        let new = add("ann@example.com", "contoso", Device::default());
+        let said = new.run(&config, &store, io::empty()).await.unwrap();
+        let password = said.lines().find_map(|line| line.trim().strip_prefix("Password")).unwrap();
+        let password = password.split_whitespace().next().unwrap();
+        assert_eq!(
+            said.replace(password, "PASSWORD"),
+            "Added ann@example.com at contoso.\n\
+             \n\
+             On the device:\n\
+             \x20 User name  ann@example.com\n\
+             \x20 Password   PASSWORD   (not shown again)\n\
+             \x20 SMTP       127.0.0.1, port 1587, TLS: starttls\n\
+             \x20 POP3       127.0.0.1, port 1995, TLS: implicit\n\
+             To revoke this password alone: gatepost credential revoke 1\n\
+             \n\
+             Next: gatepost connect ann@example.com\n"
+        );
+        assert!(logs_in(&store, "contoso", "ann@example.com", password).await);
+    }
+
+    #[tokio::test]
+    async fn a_device_keeps_the_password_that_it_has() {
+        let (_folder, config, store) = desk().await;
+        let device = Device {
+            user_name: Some("scanner".to_owned()),
+            password_stdin: true,
+            label: Some("2nd floor".to_owned()),
+        };
+        let said = add("ann@example.com", "contoso", device.clone())
+            .run(&config, &store, &b"tanstaaf\n"[..])
+            .await
+            .unwrap();
+        assert!(said.contains("Password   as given") && !said.contains("tanstaaf"), "{said}");
+        assert!(logs_in(&store, "contoso", "scanner", "tanstaaf").await);
+        // The same user name and password for another mailbox: which one would it open?
+        let refused = add("bob@example.com", "contoso", device)
+            .run(&config, &store, &b"tanstaaf"[..])
+            .await
+            .unwrap_err();
+        assert!(refused.message.starts_with("credential 1 has the same user name"), "{}", refused.message);
+        assert!(store.accounts_at("bob@example.com").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_added_is_refused_with_the_remedy() {
+        let (_folder, config, store) = desk().await;
+        add("ann@example.com", "contoso", Device::default()).run(&config, &store, io::empty()).await.unwrap();
+        let odd = |user_name: &str| Device { user_name: Some(user_name.to_owned()), ..Device::default() };
+        for (new, expected) in [
+            (
+                add("ann@example.com", "contosso", Device::default()),
+                "there is no provider `contosso` in gatepost.yaml; did you mean `contoso`?",
+            ),
+            (
+                add("ANN@example.com", "contoso", Device::default()),
+                "ANN@example.com is there already for provider contoso",
+            ),
+            (
+                add("ann", "contoso", Device::default()),
+                "the address \"ann\" is not an address like ann@example.com",
+            ),
+            (
+                add("bob@example.com", "contoso", odd("a\u{1}b")),
+                "the user name \"a\\u{1}b\" has a control character in it",
+            ),
+        ] {
+            let refused = new.run(&config, &store, io::empty()).await.unwrap_err();
+            assert_eq!((refused.exit, refused.message.as_str()), (Exit::Failed, expected));
+        }
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_switched_off_on_and_away() {
+        let (_folder, config, store) = desk().await;
+        for provider in ["contoso", "fabrikam"] {
+            let new = add("ann@example.com", provider, Device::default());
+            new.run(&config, &store, io::empty()).await.unwrap();
+        }
+        let refused = named("ann@example.com", None).remove(&store).await.unwrap_err();
+        assert!(refused.message.contains("--provider contoso or fabrikam"), "{}", refused.message);
+        let here = || named("Ann@example.com", Some("contoso"));
+        assert_eq!(
+            here().set_disabled(&store, true).await.unwrap(),
+            "Disabled ann@example.com at contoso.\n"
+        );
+        let disabled = async || {
+            store.accounts().await.unwrap().iter().map(|account| account.disabled).collect::<Vec<_>>()
+        };
+        assert_eq!(disabled().await, [true, false]);
+        here().set_disabled(&store, false).await.unwrap();
+        assert_eq!(disabled().await, [false, false]);
+        assert_eq!(
+            here().remove(&store).await.unwrap(),
+            "Removed ann@example.com at contoso, with 1 password and what the provider granted.\n"
+        );
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
     }
 }

@@ -146,7 +146,13 @@ impl Reader<'_> {
         let hash = hash?;
         let phc = hash.text()?;
         if let Err(error) = check_hash(phc) {
-            hash.complain(error.to_string());
+            // Between braces a comma ends the value.
+            let cut = if phc.ends_with("$m=19456") {
+                "; it ends at its comma, so put quotes around it"
+            } else {
+                ""
+            };
+            hash.complain(format!("{error}{cut}"));
             return None;
         }
         let once = (provider.to_owned(), user_name.to_ascii_lowercase(), phc.to_owned());
@@ -172,4 +178,166 @@ fn right(field: &Field<'_>, wrong: fn(&str) -> Option<&'static str>) -> Option<S
         None => return Some(text.to_owned()),
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::account::tests::desk;
+    use super::*;
+
+    const ONE: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$dGhpcnR5LXR3byBvY3RldHMgb2Ygbm90aGluZyBoZXI";
+    const TWO: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$b3RoZXJzYWx0b3RoZXI$dGhpcnR5LXR3byBvY3RldHMgb2Ygbm90aGluZyBoZXI";
+
+    async fn apply(config: &Config, store: &Store, text: &str, prune: bool) -> Result<String, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text.replace("ONE", ONE).replace("TWO", TWO)).unwrap();
+        let path = file.path().display().to_string();
+        let apply = Apply { file: file.path().to_owned(), prune };
+        let outcome = apply.run(config, store).await;
+        outcome.map_err(|failure| failure.message.replace(&path, "accounts.yaml"))
+    }
+
+    /// Each file is applied to what the one before left; what is said about it, and what is said the second time.
+    #[tokio::test]
+    async fn a_file_is_applied_once_and_again_without_change() {
+        let (_folder, config, store) = desk().await;
+        let steps = [
+            (
+                "- { address: ann@example.com, provider: contoso, pop3_user_name: office@example.com }\n\
+                 - address: bob@example.com\n  provider: contoso\n  credentials:\n\
+                 \x20   - { password_hash: 'ONE' }\n    - { user_name: scanner, label: Epson, password_hash: 'TWO' }\n",
+                false,
+                "added            ann@example.com at contoso\n\
+                 added            bob@example.com at contoso\n\
+                 added            bob@example.com at contoso: user name bob@example.com\n\
+                 added            bob@example.com at contoso: user name scanner (Epson)\n\
+                 4 added, 0 changed, 0 removed, 0 unchanged\n",
+                "0 added, 0 changed, 0 removed, 4 unchanged\n",
+            ),
+            (
+                "- { address: ann@example.com, provider: contoso, disabled: true }\n\
+                 - address: bob@example.com\n  provider: contoso\n  credentials:\n\
+                 \x20   - { user_name: scanner, label: Canon, password_hash: 'TWO' }\n",
+                false,
+                "changed          ann@example.com at contoso\n\
+                 not in the file  bob@example.com at contoso: user name bob@example.com\n\
+                 changed          bob@example.com at contoso: user name scanner (Canon)\n\
+                 0 added, 2 changed, 0 removed, 1 unchanged\n\
+                 1 not in the file, left alone (--prune removes them)\n",
+                "not in the file  bob@example.com at contoso: user name bob@example.com\n\
+                 0 added, 0 changed, 0 removed, 3 unchanged\n\
+                 1 not in the file, left alone (--prune removes them)\n",
+            ),
+            (
+                "- { address: BOB@example.com, provider: contoso, credentials: [{ user_name: scanner, password_hash: 'TWO' }] }\n",
+                true,
+                "removed          ann@example.com at contoso\n\
+                 changed          BOB@example.com at contoso\n\
+                 removed          BOB@example.com at contoso: user name bob@example.com\n\
+                 changed          BOB@example.com at contoso: user name scanner\n\
+                 0 added, 2 changed, 2 removed, 0 unchanged\n",
+                "0 added, 0 changed, 0 removed, 2 unchanged\n",
+            ),
+            // Nothing is said about passwords, so none is pruned.
+            (
+                "- { address: BOB@example.com, provider: contoso }\n",
+                true,
+                "0 added, 0 changed, 0 removed, 1 unchanged\n",
+                "0 added, 0 changed, 0 removed, 1 unchanged\n",
+            ),
+        ];
+        for (text, prune, first, again) in steps {
+            assert_eq!(apply(&config, &store, text, prune).await.unwrap(), first);
+            assert_eq!(apply(&config, &store, text, prune).await.unwrap(), again);
+        }
+        let left: Vec<_> = store
+            .credentials(None)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.user_name, one.label))
+            .collect();
+        assert_eq!(left, [("scanner".to_owned(), None)]);
+    }
+
+    #[tokio::test]
+    async fn every_mistake_is_told_with_its_line_and_nothing_is_done() {
+        let (_folder, config, store) = desk().await;
+        let text = "\
+- address: ann@example.com
+  provider: contosso
+  disable: true
+- address: ann
+  provider: contoso
+- provider: contoso
+- address: bob@example.com
+  provider: contoso
+  disabled: perhaps
+  credentials:
+    - password: secret
+    - password_hash: $2y$10$abcdefghijklmnopqrstuv
+    - { user_name: scanner, password_hash: 'ONE' }
+    - { user_name: Scanner, password_hash: 'ONE' }
+- address: Bob@example.com
+  provider: contoso
+- carl@example.com
+";
+        let expected = "\
+accounts.yaml:2: [0].provider: there is no provider `contosso`; did you mean `contoso`?
+accounts.yaml:3: [0].disable: no such key; did you mean `disabled`?
+accounts.yaml:4: [1].address: \"ann\" is not an address like ann@example.com
+accounts.yaml:6: [2]: `address` is missing; write the mailbox, like `ann@example.com`
+accounts.yaml:9: [3].disabled: `perhaps` is not known here; there are `true`, `false`
+accounts.yaml:11: [3].credentials[0]: `password_hash` is missing; write what `gatepost credential hash` prints
+accounts.yaml:11: [3].credentials[0].password: no such key; there are `user_name`, `label`, `password_hash`
+accounts.yaml:12: [3].credentials[1].password_hash: not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)
+accounts.yaml:14: [3].credentials[3].password_hash: user name Scanner has this password twice
+accounts.yaml:15: [4]: Bob@example.com at contoso stands in the file twice
+accounts.yaml:17: [5]: must be a mapping with keys of its own, not a single value";
+        assert_eq!(apply(&config, &store, text, true).await.unwrap_err(), expected);
+        let unquoted = "- { address: a@b, provider: contoso, credentials: [{ password_hash: ONE }] }\n";
+        let refused = apply(&config, &store, unquoted, true).await.unwrap_err();
+        assert!(refused.contains("put quotes around it"), "{refused}");
+        let repeated = "- address: a@b\n  address: c@d\n  provider: contoso\n";
+        let refused = apply(&config, &store, repeated, true).await.unwrap_err();
+        assert!(refused.starts_with("accounts.yaml:2:") && refused.contains("address"), "{refused}");
+        assert!(store.accounts().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_in_the_middle_leaves_everything_as_it_was() {
+        let (_folder, config, store) = desk().await;
+        apply(&config, &store, "- { address: ann@example.com, provider: contoso }\n", false).await.unwrap();
+        let mut text = String::new();
+        for number in 0..9 {
+            let hash = ONE.replace("c29tZX", &format!("c29tZ{number}"));
+            let _ = writeln!(
+                text,
+                "- {{ address: {number}@example.com, provider: contoso, credentials: [{{ user_name: shared, \
+                 password_hash: '{hash}' }}] }}"
+            );
+        }
+        let refused = apply(&config, &store, &text, true).await.unwrap_err();
+        assert!(refused.starts_with("user name shared has 8 passwords at provider contoso"), "{refused}");
+        let left: Vec<_> = store.accounts().await.unwrap().into_iter().map(|one| one.address).collect();
+        assert_eq!(left, ["ann@example.com"]);
+    }
+
+    #[tokio::test]
+    async fn the_file_described_above_is_understood() {
+        let (_folder, config, _store) = desk().await;
+        let above = include_str!("account_file.rs")
+            .lines()
+            .skip_while(|line| !line.starts_with("//! ```yaml"))
+            .skip(1)
+            .take_while(|line| !line.starts_with("//! ```"))
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect::<String>()
+            .replace("$argon2id$…", ONE);
+        assert_eq!(read(Path::new("accounts.yaml"), &above, &config).unwrap().len(), 1);
+    }
 }

@@ -161,3 +161,68 @@ fn to_the_minute(time: SystemTime) -> String {
 fn rfc_3339(time: SystemTime) -> String {
     OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::account::tests::{add, desk, named};
+    use super::*;
+    use crate::account::password::check_hash;
+
+    #[tokio::test]
+    async fn each_device_is_listed_and_revoked_by_itself() {
+        let (_folder, config, store) = desk().await;
+        let all = || List { address: None, provider: None, json: false };
+        assert!(all().run(&store).await.unwrap().starts_with("There are no passwords yet"));
+        let first = Device { user_name: Some("scanner".to_owned()), ..Device::default() };
+        add("ann@example.com", "contoso", first).run(&config, &store, io::empty()).await.unwrap();
+        let device = Device { label: Some("Epson".to_owned()), ..Device::default() };
+        let second = Add { named: named("ann@example.com", None), device };
+        let said = second.run(&config, &store, io::empty()).await.unwrap();
+        assert!(said.contains("gatepost credential revoke 2"), "{said}");
+        let noon = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        store.note_use(CredentialId(2), noon).await.unwrap();
+
+        let listed = all().run(&store).await.unwrap();
+        let columns: Vec<Vec<&str>> = listed
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        let created = to_the_minute(store.credentials(None).await.unwrap().first().unwrap().created_at);
+        assert_eq!(
+            columns,
+            [
+                vec!["ID", "User name", "Mailbox", "Label", "Created (UTC)", "Last use (UTC)"],
+                vec!["1", "scanner", "ann@example.com (contoso)", &created, "never"],
+                vec![
+                    "2",
+                    "ann@example.com",
+                    "ann@example.com (contoso)",
+                    "Epson",
+                    &created,
+                    "2023-11-14 22:13"
+                ],
+            ]
+        );
+        let one = List { address: Some("ann@example.com".to_owned()), provider: None, json: true };
+        let listed: serde_json::Value = serde_json::from_str(&one.run(&store).await.unwrap()).unwrap();
+        let last_uses: Vec<_> =
+            listed.as_array().unwrap().iter().map(|row| row.get("last_used_at").unwrap().as_str()).collect();
+        assert_eq!(last_uses, [None, Some("2023-11-14T22:13:00Z")]);
+
+        assert_eq!(Revoke { id: 1 }.run(&store).await.unwrap(), "Revoked credential 1.\n");
+        assert!(Revoke { id: 1 }.run(&store).await.unwrap_err().message.contains("no credential 1"));
+        let left: Vec<_> = store.credentials(None).await.unwrap().iter().map(|one| one.id).collect();
+        assert_eq!(left, [CredentialId(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_printed_hash_is_one_that_a_file_may_have() {
+        let printed = hash(&b"tanstaaf\n"[..]).await.unwrap();
+        check_hash(printed.trim_end()).unwrap();
+        assert!(!printed.contains("tanstaaf"));
+    }
+}

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod account_file;
+pub mod account_list;
 pub mod certificate;
 pub mod check;
 pub mod connect;

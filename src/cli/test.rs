@@ -44,7 +44,10 @@ impl Arguments {
             );
             Failure::new(Exit::Configuration, message)
         })?;
-        let steps = try_all(provider, &account, &Tokens::new(store), config.limits.login).await;
+        let tokens = Tokens::new(store);
+        let steps = try_all(provider, &account, &tokens, config.limits.login).await;
+        // A refresh that was too slow for us may be about to bring a rotated refresh token.
+        tokens.settled().await;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
             print_json(&account, ok, &steps);

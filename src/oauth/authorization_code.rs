@@ -2,6 +2,7 @@
 //! the code that comes back by redirect is redeemed. A code counts only beside the `state` that we made, and a consent
 //! without a refresh token is not kept: it would be dead within the hour.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use gatepost_protocol::secret::Secret;
@@ -85,7 +86,7 @@ impl<'a> Authorization<'a> {
         let client = oauth2(provider).set_auth_uri(AuthUrl::from_url(endpoint));
         let mut request = client
             .authorize_url(CsrfToken::new_random)
-            .set_redirect_uri(std::borrow::Cow::Borrowed(&redirect))
+            .set_redirect_uri(Cow::Borrowed(&redirect))
             .set_pkce_challenge(challenge)
             .add_scopes(scopes(provider))
             // Not a standard, but Microsoft, Google and OpenID Connect know it: it offers the right account.
@@ -134,7 +135,7 @@ impl<'a> Authorization<'a> {
         let asked_at = SystemTime::now();
         let answer = oauth2(self.provider)
             .exchange_code(AuthorizationCode::new(code.expose().clone()))
-            .set_redirect_uri(std::borrow::Cow::Borrowed(&self.redirect))
+            .set_redirect_uri(Cow::Borrowed(&self.redirect))
             .set_pkce_verifier(PkceCodeVerifier::new(self.verifier.expose().clone()))
             .request_async(&endpoint)
             .await;

@@ -94,11 +94,6 @@ impl TokenError {
     pub(super) fn leaves_token_usable(&self) -> bool {
         !matches!(self, Self::GrantRefused { .. } | Self::NotConnected { .. })
     }
-
-    /// Whether it passes without anybody doing anything.
-    pub fn is_temporary(&self) -> bool {
-        matches!(self.into(), AuthFailure::Temporary(_))
-    }
 }
 
 impl From<&TokenError> for AuthFailure {

@@ -96,6 +96,15 @@ impl Refreshes {
 
     /// A token of another version than `stale`, which the caller found missing, ending or refused.
     pub(super) async fn refresh(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
+        let token = self.outcome(wanted, stale).await?;
+        if Some(token.version) != stale {
+            return Ok(token);
+        }
+        // We joined a refresh that began for an older version and only found ours. It is over now.
+        self.outcome(wanted, stale).await
+    }
+
+    async fn outcome(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
         let mut outcome = self.join_or_start(wanted, stale)?;
         let interrupted = || TokenError::Interrupted { whose: wanted.whose.owner.clone() };
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| interrupted())?;

@@ -230,7 +230,7 @@ mod tests {
             r#"{"access_token":"planted\u0001","token_type":"bearer"}"#,
             r#"{"access_token":"","token_type":"bearer"}"#,
             r#"{"token_type":"bearer","refresh_token":"planted"}"#,
-            "[\"planted\"]",
+            "\"planted\"",
         ] {
             let error = tokens(body).unwrap_err();
             assert!(matches!(error, EndpointError::NotUnderstood(_)), "{body}");

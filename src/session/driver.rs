@@ -125,12 +125,11 @@ impl Connection {
 
     /// Invariant 1: no byte that came in clear survives into TLS.
     async fn start_tls(&mut self, upgrade: &Upgrade) -> Result<(), Ended> {
+        self.send().await?;
         if !self.received.rest().is_empty() {
             self.received.clear();
             return Err(Ended::EarlyPlaintext);
         }
-        self.send().await?;
-        self.received.clear();
         self.stream.upgrade(upgrade).await.map_err(Ended::Tls)
     }
 }

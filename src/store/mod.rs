@@ -8,12 +8,12 @@ pub mod apply;
 pub mod credentials;
 pub mod grants;
 
+mod error;
 mod folder;
 mod key;
 mod seal;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,9 +22,9 @@ use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use thiserror::Error;
 use tokio::sync::Mutex;
 
+pub use error::StoreError;
 use key::KeySource;
 use seal::{Record, Sealer};
 
@@ -40,142 +40,6 @@ pub struct Store {
     sealer: Arc<Sealer>,
     /// Asked for `data_version` alone: the number only means something on one and the same connection.
     watcher: Arc<Mutex<SqliteConnection>>,
-}
-
-/// The store cannot be used, or could not do what was asked.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The address is taken.
-    #[error("{address} is there already for provider {provider}")]
-    AccountExists {
-        /// The mailbox.
-        address: String,
-        /// From the configuration file.
-        provider: String,
-    },
-    /// It was removed meanwhile.
-    #[error("the account was removed meanwhile")]
-    AccountGone,
-    /// SQLite failed.
-    #[error("the store does not answer: {0}")]
-    Database(#[from] sqlx::Error),
-    /// Others can read the key.
-    #[error(
-        "others can read the master key {} (mode {mode:04o}); if nobody has, run: chmod 600 {}",
-        key.display(), key.display()
-    )]
-    ExposedKey {
-        /// The file.
-        key: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A file or folder of the store is not accessible.
-    #[error("{what} {}: {source}", path.display())]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A sealed value does not open although the key is right.
-    #[error(
-        "a record of the store was changed or moved from outside ({record}); restore the store from a backup"
-    )]
-    Forged {
-        /// Table, key and column.
-        record: String,
-    },
-    /// Not a key.
-    #[error("{} is not a master key: 32 octets in base64 are expected, as in what `openssl rand -base64 32` prints",
-        key.display())]
-    MalformedKey {
-        /// The file.
-        key: PathBuf,
-    },
-    /// There is data, and no key.
-    #[error(
-        "{} is there, but not its master key {}; without it nothing in there opens. Put the key back from the \
-         backup, or name it by GATEPOST_KEY_FILE. To begin anew (every account is connected again), move {} away",
-        database.display(), key.display(), database.display()
-    )]
-    MissingKey {
-        /// The file that is missing.
-        key: PathBuf,
-        /// The store.
-        database: PathBuf,
-    },
-    /// The tables are not as expected.
-    #[error("{} cannot be brought up to date: {source}", database.display())]
-    Migration {
-        /// The store.
-        database: PathBuf,
-        /// What went wrong.
-        source: MigrateError,
-    },
-    /// A newer program has been here.
-    #[error("{} was made by a newer Gatepost; use that one, or restore the backup made before the update",
-        database.display())]
-    Newer {
-        /// The store.
-        database: PathBuf,
-    },
-    /// The key was named, and is not there.
-    #[error("the master key {} is not there; Gatepost makes none where GATEPOST_KEY_FILE or systemd names one. \
-         For a new store, make it: (umask 077; openssl rand -base64 32 > {})", key.display(), key.display())]
-    NoKeyFile {
-        /// The file that was named.
-        key: PathBuf,
-    },
-    /// Run as somebody else than the daemon.
-    #[error(
-        "the state folder {} belongs to {owner}, and this runs as {user}; run it as that user: sudo -u {owner} gatepost …",
-        folder.display()
-    )]
-    OtherUser {
-        /// The state folder.
-        folder: PathBuf,
-        /// Whose it is.
-        owner: String,
-        /// Who we are.
-        user: String,
-    },
-    /// A user name has as many passwords as it may.
-    #[error(
-        "user name {user_name} has {} passwords at provider {provider} already; revoke one first, or choose another user name",
-        credentials::MAX_PER_USER_NAME
-    )]
-    TooManyCredentials {
-        /// What devices type.
-        user_name: String,
-        /// From the configuration file.
-        provider: String,
-    },
-    /// Others can write into the state folder.
-    #[error("others can write into the state folder {}; run: chmod go-w {}", folder.display(), folder.display())]
-    WritableFolder {
-        /// The state folder.
-        folder: PathBuf,
-    },
-    /// The key belongs to another store.
-    #[error(
-        "the master key {} is not the one that {} was made with; put the right key there, or name it by GATEPOST_KEY_FILE",
-        key.display(), database.display()
-    )]
-    WrongKey {
-        /// Where the key was read.
-        key: PathBuf,
-        /// The store.
-        database: PathBuf,
-    },
-}
-
-impl StoreError {
-    fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::File { what, path: path.to_owned(), source }
-    }
 }
 
 impl Store {

@@ -16,6 +16,9 @@ const personal = 'openid offline_access mail.smtp mail.pop';
 // Every mailbox at once, for an application alone. Dovecot lets a token with this scope into any mailbox.
 const everyMailbox = 'mail.every';
 
+// Compared to the last character, except for the port (RFC 8252 section 7.3).
+const loopback = ['http://localhost', 'http://localhost/', 'http://127.0.0.1', 'http://127.0.0.1/'];
+
 const configuration = {
   clients: [
     {
@@ -23,7 +26,7 @@ const configuration = {
       client_id: 'gatepost-native',
       application_type: 'native',
       token_endpoint_auth_method: 'none',
-      redirect_uris: ['http://localhost/', 'http://127.0.0.1/'],
+      redirect_uris: loopback,
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       scope: personal,
@@ -34,7 +37,7 @@ const configuration = {
       client_secret: 'confidential-secret-of-the-tests',
       application_type: 'native',
       token_endpoint_auth_method: 'client_secret_post',
-      redirect_uris: ['http://localhost/', 'http://127.0.0.1/'],
+      redirect_uris: loopback,
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       scope: personal,

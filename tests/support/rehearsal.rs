@@ -15,7 +15,7 @@ use super::transcript::{
 };
 
 /// What an account that nobody has connected tells the client.
-const NOT_CONNECTED: &str = "not connected yet; ask admin";
+const NOT_CONNECTED: &str = "account not connected; admin: gatepost connect";
 
 /// Both sides of one session.
 pub struct Rehearsal {
@@ -68,6 +68,9 @@ impl Rehearsal {
 
     /// Bytes from the mail client.
     pub fn hear_client(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         match self.stage {
             Stage::Spliced => push(&mut self.done, Speaker::Proxy, Deed::Say(bytes.to_vec())),
             Stage::Closed => {}
@@ -87,6 +90,9 @@ impl Rehearsal {
 
     /// Bytes from the provider.
     pub fn hear_upstream(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         match self.stage {
             Stage::Spliced => push(&mut self.done, Speaker::Server, Deed::Say(bytes.to_vec())),
             Stage::UpstreamHandshake => self.upstream_broke_off(),
@@ -209,8 +215,8 @@ impl Rehearsal {
                 self.tell(&Ok(()));
                 self.stage = Stage::Spliced;
                 self.hear_upstream(&behind_the_verdict);
-                self.hear_client(&self.client.received.rest().to_vec());
-                self.done.retain(|turn| turn.deed != Deed::Say(Vec::new()));
+                let behind_the_password = self.client.received.rest().to_vec();
+                self.hear_client(&behind_the_password);
             }
         }
     }

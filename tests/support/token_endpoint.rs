@@ -1,6 +1,9 @@
 //! A token endpoint over TLS in this process, under a CA of its own. It rotates refresh tokens, counts what it is asked, can
 //! be told to misbehave, and can be held so that a test decides when it answers.
 
+// Each test program takes its own part of this.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +30,8 @@ use url::form_urlencoded;
 pub(crate) enum Reply {
     /// Status, headers, body. `{refresh_token}` in the body becomes what the request sent.
     Raw(u16, Vec<(&'static str, String)>, String),
+    /// New tokens for the newest refresh token; `invalid_grant` for a spent one, as a provider with reuse detection does.
+    Rotating,
     /// New tokens, `access-N` and `refresh-N` for request N, which live for so many seconds.
     Tokens { expires_in: u64, refresh_token: bool },
 }
@@ -38,6 +43,7 @@ pub(crate) type Form = BTreeMap<String, String>;
 pub(crate) struct TokenEndpoint {
     address: SocketAddr,
     ca: TempDir,
+    tls: Arc<ServerConfig>,
     shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
 }
@@ -52,7 +58,8 @@ impl TokenEndpoint {
     /// Starts on a free port, answering with tokens of one hour.
     pub(crate) async fn start() -> Self {
         let ca = tempfile::tempdir().unwrap();
-        let tls = TlsAcceptor::from(Arc::new(certified(ca.path())));
+        let tls = Arc::new(certified(ca.path()));
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -63,10 +70,10 @@ impl TokenEndpoint {
         let serving = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tls, shared) = (tls.clone(), Arc::clone(&serving));
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&serving));
                 tokio::spawn(async move {
                     // A handshake that the client refuses is what some tests are about.
-                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
                     let answer = service_fn(|request| answer(request, Arc::clone(&shared)));
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), answer)
@@ -74,7 +81,7 @@ impl TokenEndpoint {
                 });
             }
         });
-        Self { address, ca, shared, _task: AbortOnDropHandle::new(task) }
+        Self { address, ca, tls, shared, _task: AbortOnDropHandle::new(task) }
     }
 
     pub(crate) fn url(&self) -> url::Url {
@@ -83,6 +90,11 @@ impl TokenEndpoint {
 
     pub(crate) fn ca_file(&self) -> std::path::PathBuf {
         self.ca.path().join("ca.pem")
+    }
+
+    /// Its certificate, for a mail server that belongs to it.
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.tls)
     }
 
     pub(crate) fn replies(&self, reply: Reply) {
@@ -124,13 +136,20 @@ async fn answer(
         number = forms.len();
     });
     shared.gate.acquire().await.unwrap().forget();
-    let reply = shared.reply.lock().unwrap().clone();
+    let reply = match shared.reply.lock().unwrap().clone() {
+        Reply::Rotating if form.get("refresh_token") != Some(&format!("planted-refresh-{}", number - 1)) => {
+            Reply::Raw(400, Vec::new(), r#"{"error":"invalid_grant","error_description":"spent"}"#.to_owned())
+        }
+        Reply::Rotating => Reply::Tokens { expires_in: 3600, refresh_token: true },
+        reply => reply,
+    };
     let (status, headers, body) = match reply {
         Reply::Raw(status, headers, body) => (
             status,
             headers,
             body.replace("{refresh_token}", form.get("refresh_token").map_or("", |token| token)),
         ),
+        Reply::Rotating => unreachable!("it became one of the others"),
         Reply::Tokens { expires_in, refresh_token } => {
             let refresh_token = if refresh_token {
                 format!(r#","refresh_token":"planted-refresh-{number}""#)

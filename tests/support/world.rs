@@ -96,7 +96,7 @@ impl World {
         change(&mut config.limits);
         let store = Store::open(&config.state_dir).await.unwrap();
         let provider = Arc::clone(&config.providers["sandbox"]);
-        let account = add_account(&store).await;
+        let account = add_account(&store, "sandbox", ADDRESS, PASSWORD).await;
         let daemon = Daemon::start(config, store.clone()).await.unwrap();
         let idle_tasks = daemon.tasks();
         let world = Self { sandbox, daemon, store, provider, account, idle_tasks, yaml, folder };
@@ -170,17 +170,18 @@ fn parse(folder: &TempDir, yaml: &str) -> Config {
     Config::parse(&folder.path().join("gatepost.yaml"), yaml, &environment).unwrap()
 }
 
-async fn add_account(store: &Store) -> AccountId {
-    let password = Secret::new(PASSWORD.to_owned());
+/// Adds an account with one credential of the same name.
+pub async fn add_account(store: &Store, provider: &str, address: &str, password: &str) -> AccountId {
+    let password = Secret::new(password.to_owned());
     let password_hash =
-        Accounts::new(store.clone()).hash_new_password("sandbox", ADDRESS, &password).await.unwrap();
+        Accounts::new(store.clone()).hash_new_password(provider, address, &password).await.unwrap();
     let account = NewAccount {
-        address: ADDRESS.to_owned(),
-        provider: "sandbox".to_owned(),
+        address: address.to_owned(),
+        provider: provider.to_owned(),
         smtp_user_name: None,
         pop3_user_name: None,
         disabled: false,
     };
-    let credential = NewCredential { user_name: ADDRESS.to_owned(), password_hash, label: None };
+    let credential = NewCredential { user_name: address.to_owned(), password_hash, label: None };
     store.add_account(&account, Some(&credential)).await.unwrap().0
 }

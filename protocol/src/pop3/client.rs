@@ -164,3 +164,88 @@ fn kind(state: &ClientState, response: &Response<'_>) -> RefusalKind {
         _ => RefusalKind::Rejected,
     }
 }
+
+#[cfg(test)]
+// A test that meets the unexpected should stop there.
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::Client;
+    use crate::dialogue::{Dialogue, Output, Step};
+    use crate::failure::{Refusal, RefusalKind};
+    use crate::sasl::Xoauth2;
+    use crate::secret::Secret;
+
+    fn client(token: &str) -> Client {
+        let xoauth2 = Xoauth2::new("tim@example.com".to_owned(), Secret::new(token.to_owned())).unwrap();
+        Client::new(false, xoauth2)
+    }
+
+    /// Feeds the lines; the last one must end the dialogue with a refusal.
+    fn refusal(lines: &[&[u8]]) -> Refusal {
+        let mut client = client("ya29.test");
+        let mut output = Output::default();
+        let mut step = Step::NeedLine;
+        for line in lines {
+            step = client.line(line, &mut output);
+        }
+        match step {
+            Step::Yield(Err(refusal)) => refusal,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    const UP_TO_THE_TOKEN: [&[u8]; 2] = [b"+OK ready", b"+ "];
+
+    #[test]
+    fn a_response_is_taken_for_what_it_is_where_it_comes() {
+        let table: [(usize, &[u8], RefusalKind); 10] = [
+            (0, b"-ERR [SYS/TEMP] later", RefusalKind::Temporary),
+            (0, b"-ERR no", RefusalKind::Temporary),
+            (0, b"+ what", RefusalKind::NotUnderstood),
+            (1, b"-ERR Protocol error. Connection is closed. 10", RefusalKind::Rejected),
+            (2, b"-ERR Authentication failure: unknown user name or bad password.", RefusalKind::Rejected),
+            (2, b"-ERR [AUTH] no", RefusalKind::Rejected),
+            (2, b"-ERR [SYS/PERM] no", RefusalKind::Rejected),
+            (2, b"-ERR [sys/temp] later", RefusalKind::Temporary),
+            (2, b"-ERR [IN-USE] locked", RefusalKind::Busy),
+            (2, b"-ERR [LOGIN-DELAY] slowly", RefusalKind::Busy),
+        ];
+        for (before, line, kind) in table {
+            let lines: Vec<&[u8]> = UP_TO_THE_TOKEN.into_iter().take(before).chain([line]).collect();
+            assert_eq!(refusal(&lines).kind, kind, "{:?}", line.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn the_refusal_tells_the_state_the_text_and_what_the_challenge_meant() {
+        let refusal = refusal(&[b"+OK", b"+", b"+ eyJzdGF0dXMiOiI0MDAifQ==", b"-ERR [AUTH] no ya29.test"]);
+        assert_eq!(refusal.state, "awaiting the response after the challenge");
+        assert_eq!(refusal.text, "[AUTH] no [token]");
+        assert_eq!(refusal.challenge.as_deref(), Some("status 400"));
+    }
+
+    #[test]
+    fn a_second_challenge_is_not_answered() {
+        assert_eq!(refusal(&[b"+OK", b"+", b"+ e30=", b"+ e30="]).kind, RefusalKind::NotUnderstood);
+    }
+
+    #[test]
+    fn a_token_of_8_kib_is_one_line_and_leaves_after_the_plus_only() {
+        let mut client = client(&"t".repeat(8192));
+        let mut output = Output::default();
+        client.line(b"+OK ready", &mut output);
+        assert_eq!(output.as_bytes(), b"AUTH XOAUTH2\r\n");
+        output.wipe();
+        client.line(b"+", &mut output);
+        assert!(output.as_bytes().len() > 8192 * 4 / 3 && output.as_bytes().ends_with(b"\r\n"));
+        assert!(matches!(client.line(b"+OK", &mut output), Step::Yield(Ok(()))));
+    }
+
+    #[test]
+    fn lines_without_end_are_not_understood() {
+        let step = client("ya29.test").line_too_long(&mut Output::default());
+        assert!(matches!(step, Step::Yield(Err(Refusal { kind: RefusalKind::NotUnderstood, .. }))));
+        let long = [&b"+OK "[..], &[b'x'; 2048]].concat();
+        assert_eq!(refusal(&[&long]).text.len(), Refusal::MAX_TEXT_LEN);
+    }
+}

@@ -280,3 +280,102 @@ fn write_list(first: &str, lines: &[&str], output: &mut Output) {
     }
     output.line(".");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Server, goodbye};
+    use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
+    use crate::failure::AuthFailure;
+    use crate::sasl;
+
+    /// What is said to one line on a new connection, and whether the connection goes on.
+    fn answer(line: &[u8]) -> (String, bool) {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Unavailable, 3);
+        let mut output = Output::default();
+        let step = server.line(line, &mut output);
+        (output.as_bytes().escape_ascii().to_string(), !matches!(step, Step::Close))
+    }
+
+    #[test]
+    fn only_auth_may_be_as_long_as_a_sasl_line() {
+        let padded = |keyword: &[u8], length: usize| [keyword, &vec![b'a'; length - keyword.len()]].concat();
+        let table = [
+            (padded(b"USER ", 1022), "+OK ", true),
+            (padded(b"USER ", 1024), "-ERR Line too long", false),
+            (padded(b"", 1024), "-ERR Line too long", false),
+            (padded(b"AUTH PLAIN ", sasl::LINE_LIMIT - 2), "-ERR Cannot read", true),
+        ];
+        for (line, start, goes_on) in table {
+            let (said, went_on) = answer(&line);
+            assert!(said.starts_with(start) && went_on == goes_on, "{} octets: {said}", line.len());
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_closed() {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+        let mut output = Output::default();
+        assert!(matches!(server.line_too_long(&mut output), Step::Close));
+        assert_eq!(output.as_bytes(), b"-ERR Line too long\r\n");
+    }
+
+    #[test]
+    fn the_greeting_does_not_invite_apop() {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+        let mut output = Output::default();
+        server.open(&mut output);
+        assert!(output.as_bytes().starts_with(b"+OK ") && !output.as_bytes().contains(&b'<'));
+    }
+
+    #[test]
+    fn the_log_is_told_what_the_client_was() {
+        for (line, violation) in [
+            (&b"GET / HTTP/1.1"[..], Some(Violation::HttpRequest)),
+            (b"\x16\x03\x01", Some(Violation::TlsClientHello)),
+            (b"NOOP", None),
+        ] {
+            let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Optional, 3);
+            let mut output = Output::default();
+            server.line(line, &mut output);
+            assert_eq!(server.violation(), violation);
+            assert_eq!(output.is_empty(), violation.is_some(), "nothing is said to what is no mail program");
+        }
+    }
+
+    #[test]
+    fn ten_unknown_commands_end_the_connection() {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+        let mut output = Output::default();
+        for count in 1..=10 {
+            let step = server.line(b"XTND", &mut output);
+            assert_eq!(matches!(step, Step::Close), count == 10);
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_nobody_waits_for_closes() {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+        let mut output = Output::default();
+        assert!(matches!(server.verdict(&Ok(()), &mut output), Step::Close));
+        assert!(matches!(server.verdict(&Err(AuthFailure::Disabled), &mut output), Step::Close));
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn every_goodbye_is_an_err() {
+        for reason in [
+            Goodbye::Busy,
+            Goodbye::NotAllowed,
+            Goodbye::ShuttingDown,
+            Goodbye::TimedOut,
+            Goodbye::TooManyFailures,
+        ] {
+            let mut output = Output::default();
+            goodbye(reason, &mut output);
+            assert!(output.as_bytes().starts_with(b"-ERR "), "{reason:?}");
+        }
+        let mut output = Output::default();
+        goodbye(Goodbye::Violation, &mut output);
+        assert!(output.is_empty());
+    }
+}

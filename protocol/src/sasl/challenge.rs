@@ -4,8 +4,8 @@
 use std::str;
 
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while1};
-use nom::character::complete::{anychar, multispace0, none_of};
+use nom::bytes::complete::{tag, take, take_while1};
+use nom::character::complete::multispace0;
 use nom::combinator::recognize;
 use nom::multi::{many0_count, separated_list0};
 use nom::sequence::{delimited, preceded, separated_pair};
@@ -46,7 +46,9 @@ fn member(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
 
 /// `string = quotation-mark *char quotation-mark`, escapes as they are.
 fn string(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    let text = recognize(many0_count(alt((preceded(tag("\\"), anychar), none_of("\\\"")))));
+    // By bytes, not characters: nom's character parsers count a byte above 0x7F as two, and panic at the end of the input.
+    let plain = take_while1(|byte: u8| !matches!(byte, b'"' | b'\\'));
+    let text = recognize(many0_count(alt((preceded(tag("\\"), take(1_usize)), plain))));
     delimited(tag("\""), text, tag("\"")).parse(input)
 }
 
@@ -88,5 +90,14 @@ mod tests {
         let long = format!(r#"{{"scope":"{}"}}"#, "x".repeat(81));
         assert_eq!(meaning(&base64::encode(long.as_bytes())), None);
         assert_eq!(meaning(b"not base64!"), None);
+    }
+
+    #[test]
+    fn a_challenge_that_ends_in_the_middle_of_a_character_is_no_challenge() {
+        for json in
+            [&b"{\"status\":\"\xff"[..], b"{\"\xff", b"{\"status\":\"\\\xff", b"{\"status\":\xff", b"\xff"]
+        {
+            assert_eq!(meaning(&base64::encode(json)), None, "{json:?}");
+        }
     }
 }

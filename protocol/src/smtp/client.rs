@@ -195,3 +195,111 @@ fn refuse(
     let refusal = Refusal { kind, state: state.name(), text, challenge };
     (ClientState::Over, Step::Yield(Err(refusal)))
 }
+
+#[cfg(test)]
+// A test that meets the unexpected should stop there.
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::Client;
+    use crate::dialogue::{Dialogue, Output, Step};
+    use crate::failure::{Refusal, RefusalKind};
+    use crate::sasl::Xoauth2;
+    use crate::secret::Secret;
+
+    fn client(token: &str) -> Client {
+        let xoauth2 = Xoauth2::new("tim@example.com".to_owned(), Secret::new(token.to_owned())).unwrap();
+        Client::new("gatepost.test".to_owned(), false, xoauth2)
+    }
+
+    /// Feeds the lines; the last one must end the dialogue with a refusal.
+    fn refusal(lines: &[&[u8]]) -> Refusal {
+        let mut client = client("ya29.test");
+        let mut output = Output::default();
+        let mut step = Step::NeedLine;
+        for line in lines {
+            step = client.line(line, &mut output);
+        }
+        match step {
+            Step::Yield(Err(refusal)) => refusal,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    const UP_TO_THE_TOKEN: [&[u8]; 3] = [b"220 ready", b"250 ready", b"334 "];
+
+    #[test]
+    fn a_reply_is_taken_for_what_it_is_where_it_comes() {
+        let table: [(usize, &[u8], RefusalKind); 13] = [
+            (0, b"421 4.3.2 too many", RefusalKind::Busy),
+            (0, b"421 4.7.0 later", RefusalKind::Temporary),
+            (0, b"554 5.7.1 no", RefusalKind::Temporary),
+            (0, b"250 what", RefusalKind::NotUnderstood),
+            (1, b"550 5.7.1 no", RefusalKind::Temporary),
+            (1, b"450 4.3.2 busy", RefusalKind::Busy),
+            (2, b"504 5.5.4 what is XOAUTH2", RefusalKind::Rejected),
+            (2, b"502 5.5.1 no AUTH", RefusalKind::Rejected),
+            (3, b"535 5.7.3 Authentication unsuccessful", RefusalKind::Rejected),
+            (3, b"432 4.3.2 Concurrent connections limit exceeded", RefusalKind::Busy),
+            (3, b"454 4.7.0 Too many login attempts", RefusalKind::Temporary),
+            (3, b"250 2.0.0 what", RefusalKind::NotUnderstood),
+            (3, b"5355 5.7.3 what", RefusalKind::NotUnderstood),
+        ];
+        for (before, line, kind) in table {
+            let lines: Vec<&[u8]> = UP_TO_THE_TOKEN.into_iter().take(before).chain([line]).collect();
+            assert_eq!(refusal(&lines).kind, kind, "{:?}", line.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn the_refusal_tells_the_state_the_text_and_what_the_challenge_meant() {
+        let challenge = b"334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==";
+        let [greeting, ehlo, go_on] = UP_TO_THE_TOKEN;
+        let refusal = refusal(&[
+            greeting,
+            ehlo,
+            go_on,
+            challenge,
+            b"535-5.7.8 not accepted",
+            b"535 5.7.8 ya29.test gsmtp",
+        ]);
+        assert_eq!(refusal.state, "awaiting the reply after the challenge");
+        assert_eq!(refusal.text, "535 5.7.8 not accepted 5.7.8 [token] gsmtp");
+        assert_eq!(
+            refusal.challenge.as_deref(),
+            Some("status 400, schemes Bearer, scope https://mail.google.com/")
+        );
+    }
+
+    #[test]
+    fn a_second_challenge_is_not_answered() {
+        let [greeting, ehlo, go_on] = UP_TO_THE_TOKEN;
+        assert_eq!(
+            refusal(&[greeting, ehlo, go_on, b"334 e30=", b"334 e30="]).kind,
+            RefusalKind::NotUnderstood
+        );
+    }
+
+    #[test]
+    fn a_token_of_8_kib_is_one_line_and_leaves_after_the_334_only() {
+        let mut client = client(&"t".repeat(8192));
+        let mut output = Output::default();
+        for line in [&b"220 ready"[..], b"250 ready"] {
+            client.line(line, &mut output);
+        }
+        assert_eq!(output.as_bytes(), b"EHLO gatepost.test\r\nAUTH XOAUTH2\r\n");
+        output.wipe();
+        client.line(b"334", &mut output);
+        assert!(output.as_bytes().len() > 8192 * 4 / 3 && output.as_bytes().ends_with(b"\r\n"));
+        assert!(matches!(client.line(b"235 2.7.0 Accepted", &mut output), Step::Yield(Ok(()))));
+    }
+
+    #[test]
+    fn lines_without_end_and_replies_without_end_are_not_understood() {
+        let mut endless = client("ya29.test");
+        let step = endless.line_too_long(&mut Output::default());
+        assert!(matches!(step, Step::Yield(Err(Refusal { kind: RefusalKind::NotUnderstood, .. }))));
+        assert_eq!(refusal(&[&b"220-a"[..]; 129]).kind, RefusalKind::NotUnderstood);
+        let long = [&b"220 "[..], &[b'x'; 2048]].concat();
+        assert_eq!(refusal(&[&long]).text.len(), Refusal::MAX_TEXT_LEN);
+    }
+}

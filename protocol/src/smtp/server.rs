@@ -166,6 +166,10 @@ impl Session {
                 if in_clear {
                     return self.refuse(AuthFailure::EncryptionRequired, output);
                 }
+                if mechanism.is_empty() {
+                    output.line("501 5.5.4 AUTH needs a mechanism");
+                    return (ServerState::AwaitCommand, Step::NeedLine);
+                }
                 let Some(mechanism) = Mechanism::parse(mechanism) else {
                     // .NET and others try the next mechanism after a 504, and give up after anything else.
                     output.line("504 5.5.4 Use AUTH PLAIN or AUTH LOGIN");
@@ -259,6 +263,87 @@ impl Session {
         let last = lines.len() - 1;
         for (index, line) in lines.into_iter().enumerate() {
             output.line(&format!("250{}{line}", if index == last { ' ' } else { '-' }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Server, goodbye};
+    use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
+    use crate::failure::AuthFailure;
+    use crate::sasl;
+
+    /// What is said to one line on a new connection, and whether the connection goes on.
+    fn answer(line: &[u8]) -> (String, bool) {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Unavailable, 3);
+        let mut output = Output::default();
+        let step = server.line(line, &mut output);
+        (output.as_bytes().escape_ascii().to_string(), !matches!(step, Step::Close))
+    }
+
+    #[test]
+    fn only_auth_may_be_as_long_as_a_sasl_line() {
+        let padded = |verb: &[u8], length: usize| [verb, &vec![b'a'; length - verb.len()]].concat();
+        let table = [
+            (padded(b"NOOP ", 2046), "250 ", true),
+            (padded(b"NOOP ", 2048), "500 5.5.2 ", false),
+            (padded(b"MAIL FROM:<", 2048), "500 5.5.2 ", false),
+            (padded(b"", 2048), "500 5.5.2 ", false),
+            (padded(b"AUTH PLAIN ", sasl::LINE_LIMIT - 2), "501 5.5.2 ", true),
+        ];
+        for (line, start, goes_on) in table {
+            let (said, went_on) = answer(&line);
+            assert!(said.starts_with(start) && went_on == goes_on, "{} octets: {said}", line.len());
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_5_5_6_and_closed() {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+        let mut output = Output::default();
+        assert!(matches!(server.line_too_long(&mut output), Step::Close));
+        assert_eq!(output.as_bytes(), b"500 5.5.6 Line too long\r\n");
+    }
+
+    #[test]
+    fn the_log_is_told_what_the_client_was() {
+        for (line, violation) in [
+            (&b"GET / HTTP/1.1"[..], Some(Violation::HttpRequest)),
+            (b"\x16\x03\x01", Some(Violation::TlsClientHello)),
+            (b"NOOP", None),
+        ] {
+            let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Optional, 3);
+            let mut output = Output::default();
+            server.line(line, &mut output);
+            assert_eq!(server.violation(), violation);
+            assert_eq!(output.is_empty(), violation.is_some(), "nothing is said to what is no mail program");
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_nobody_waits_for_closes() {
+        let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+        let mut output = Output::default();
+        assert!(matches!(server.verdict(&Ok(()), &mut output), Step::Close));
+        assert!(matches!(server.verdict(&Err(AuthFailure::Disabled), &mut output), Step::Close));
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn every_goodbye_has_its_code() {
+        for (reason, start) in [
+            (Goodbye::Busy, "421 4.3.2 gatepost.test "),
+            (Goodbye::NotAllowed, "554 5.7.1 gatepost.test "),
+            (Goodbye::ShuttingDown, "421 4.3.2 gatepost.test "),
+            (Goodbye::TimedOut, "421 4.4.2 gatepost.test "),
+            (Goodbye::TooManyFailures, "421 4.7.0 gatepost.test "),
+            (Goodbye::Violation, ""),
+        ] {
+            let mut output = Output::default();
+            goodbye("gatepost.test", reason, &mut output);
+            assert!(output.as_bytes().starts_with(start.as_bytes()), "{reason:?}");
+            assert_eq!(output.is_empty(), start.is_empty(), "{reason:?}");
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Shows the whole way of a message, then stays up to be tried.
-    // Every subcommand is called in the same way; this one brings its own configuration.
+    /// It brings its own configuration, so the context counts for nothing.
     pub async fn run(self, _context: &Context) -> Result<(), Failure> {
         let demo = Demo::start().await?;
         let identical = demo.show().await?;
@@ -129,8 +129,8 @@ Subject: Between you, me and the gatepost
 Hello from curl.
 END
 
-Fetch it with curl:
-curl pop3://{pop3}/2 --user '{user}:{password}'
+Fetch with curl (1 is the old program's message, the next are yours):
+curl pop3://{pop3}/1 --user '{user}:{password}'
 
 Ctrl-C ends the demo.
 "
@@ -223,12 +223,33 @@ fn server(listener: &Listener, address: SocketAddr) -> String {
     format!("  {}  host {}  port {}  {tls}\n", listener.protocol, address.ip(), address.port())
 }
 
-/// The transcript's width: the terminal's, where it tells.
+/// The transcript's width: the terminal's, or 100 where there is none.
 fn width() -> usize {
-    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    told.unwrap_or(100).clamp(60, 160)
+    #[cfg(unix)]
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    #[cfg(not(unix))]
+    let columns = None;
+    columns.filter(|columns| *columns > 0).unwrap_or(100).clamp(60, 160)
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Failed, error)
+}
+
+#[cfg(test)]
+mod tests {
+    // A test says what went wrong by panicking.
+    #![allow(clippy::unwrap_used)]
+
+    use super::Demo;
+
+    #[tokio::test]
+    async fn the_message_comes_back_identical() {
+        let demo = Demo::start().await.unwrap();
+        assert!(demo.show().await.unwrap());
+        let counters = demo.sandbox.counters();
+        assert_eq!((counters.smtp_logins, counters.pop3_logins, counters.refused_logins), (1, 1, 0));
+        assert_eq!((counters.code_requests, counters.refresh_requests), (1, 0));
+        demo.stop().await;
+    }
 }

@@ -45,14 +45,19 @@ enum Side {
     Upstream,
 }
 
-/// Pieces of at most `width` characters; what could move a terminal's cursor becomes `?`.
+/// Pieces of at most `width` characters, cut at spaces where there are any; what could move a terminal's cursor becomes `?`.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let printable = |character: char| if character.is_control() { '?' } else { character };
-    let characters: Vec<char> = text.chars().map(printable).collect();
-    if characters.is_empty() {
-        return vec![String::new()];
+    let mut rest: Vec<char> = text.chars().map(printable).collect();
+    let mut pieces = Vec::new();
+    while rest.len() > width {
+        let space = rest.iter().take(width + 1).rposition(|character| *character == ' ');
+        let behind = rest.split_off(space.filter(|at| *at > 0).unwrap_or(width));
+        pieces.push(rest.into_iter().collect());
+        rest = behind.into_iter().skip_while(|character| *character == ' ').collect();
     }
-    characters.chunks(width).map(|piece| piece.iter().collect()).collect()
+    pieces.push(rest.into_iter().collect());
+    pieces
 }
 
 #[cfg(test)]
@@ -68,12 +73,15 @@ mod tests {
         );
         client.push(Speaker::Client, "AUTH LOGIN");
         upstream.push(Speaker::Server, "220 a greeting that is long");
+        upstream.push(Speaker::Client, "dXNlcj1hZGFAZXhhbXBsZS5jb20B");
         upstream.push(Speaker::Client, "QUIT");
         client.push(Speaker::Server, "235 in");
         let expected = "\
 C: AUTH LOGIN      |
-                   | U: 220 a greeting t
-                   |    hat is long
+                   | U: 220 a greeting
+                   |    that is long
+                   | P: dXNlcj1hZGFAZXh
+                   |    hbXBsZS5jb20B
                    | P: QUIT
 S: 235 in          |
 ";

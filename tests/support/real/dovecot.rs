@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::certificates::Certificates;
 use super::oidc::{DOVECOT, EVERY_MAILBOX, Oidc};
-use super::process::{Server, find, free_port, missing};
+use super::process::{Server, find, free_ports, missing};
 
 /// The user `nobody`, who owns all mail.
 const NOBODY: u32 = 65534;
@@ -29,6 +29,7 @@ pub(crate) struct Dovecot {
     /// Where Postfix delivers.
     pub(crate) lmtp_socket: PathBuf,
     pub(crate) server: Server,
+    mail: PathBuf,
 }
 
 impl Dovecot {
@@ -39,7 +40,7 @@ impl Dovecot {
             fs::create_dir_all(home.join(subfolder)).unwrap();
         }
         chown(&mail, Some(NOBODY), Some(NOBODY)).unwrap();
-        let (implicit, starttls) = (free_port(), free_port());
+        let [implicit, starttls] = free_ports();
         let sasl_socket = home.join("sasl");
         let lmtp_socket = home.join("lmtp");
         let log = home.join("dovecot.log");
@@ -83,6 +84,12 @@ userdb {{
   args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
 }}
 
+# Each wrong token from an address would make the next login from there wait longer, up to 15 s.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service pop3-login {{
   inet_listener pop3 {{
     port = {starttls}
@@ -116,7 +123,16 @@ service auth {{
         let arguments = ["-F".as_ref(), "-c".as_ref(), configuration.as_os_str()];
         let mut server = Server::start("Dovecot", &log, &program, arguments);
         server.reachable_at(implicit);
-        Self { implicit, starttls, sasl_socket, lmtp_socket, server }
+        Self { implicit, starttls, sasl_socket, lmtp_socket, server, mail }
+    }
+
+    /// How many messages a user has.
+    pub(crate) fn messages(&self, user: &str) -> usize {
+        // A message moves from `new` to `cur` when somebody has seen it.
+        ["new", "cur"]
+            .map(|part| fs::read_dir(self.mail.join(user).join(part)).map_or(0, Iterator::count))
+            .iter()
+            .sum()
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod dovecot;
+pub(crate) mod gatepost;
 pub(crate) mod mail;
 pub(crate) mod oidc;
 pub(crate) mod postfix;
@@ -46,19 +47,18 @@ pub(crate) struct MailProvider {
     pub(crate) dovecot: Dovecot,
     pub(crate) oidc: Oidc,
     pub(crate) certificates: Certificates,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl MailProvider {
     /// Starts all three, or says that the test is skipped.
     pub(crate) async fn start() -> Option<Self> {
-        let present = [
-            process::needs_root("Postfix and Dovecot"),
-            dovecot::is_installed(),
-            postfix::is_installed(),
-            oidc::is_installed(),
-        ];
-        if present.contains(&false) {
+        // The first that is missing is told, so that a skipped test is one line.
+        let installed = process::needs_root("Postfix and Dovecot")
+            && dovecot::is_installed()
+            && postfix::is_installed()
+            && oidc::is_installed();
+        if !installed {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
@@ -116,6 +116,13 @@ impl MailProvider {
             ca_file = self.ca_file().display(),
             tls = tls.word(),
         )
+    }
+
+    /// Waits until Dovecot has this many messages for a user.
+    pub(crate) fn await_delivery(&self, user: &str, messages: usize) {
+        if !process::eventually(|| self.dovecot.messages(user) >= messages) {
+            self.postfix.server.fail(&format!("did not deliver message {messages} to {user}"));
+        }
     }
 
     fn secret_file(&self, secret: &str) -> PathBuf {

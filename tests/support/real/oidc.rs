@@ -95,6 +95,8 @@ impl Oidc {
             .tls_backend_preconfigured((*certificates.client).clone())
             .redirect(redirect::Policy::none())
             .no_proxy()
+            // Node.js hangs up on an idle connection after 5 s, and a new request could meet that end.
+            .pool_max_idle_per_host(0)
             .build()
             .unwrap();
         let oidc = Self { issuer: issuer.to_owned(), server, browser };
@@ -145,6 +147,11 @@ impl Oidc {
             });
         }
         self.server.fail("sends the browser round in circles");
+    }
+
+    /// The browser opens a page and shows what it says.
+    pub(crate) async fn browse(&self, url: Url) -> String {
+        self.browser.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// A person's tokens, got as an installed application would: code, PKCE, consent. The answer of the token endpoint.

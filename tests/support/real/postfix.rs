@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::certificates::Certificates;
 use super::dovecot::Dovecot;
-use super::process::{Server, find, free_port, needs};
+use super::process::{Server, find, free_ports, needs};
 
 pub(crate) fn is_installed() -> bool {
     needs("postfix")
@@ -31,7 +31,7 @@ impl Postfix {
             fs::create_dir_all(home.join(subfolder)).unwrap();
         }
         chown(home.join("data"), Some(uid_of("postfix")), None).unwrap();
-        let (implicit, starttls) = (free_port(), free_port());
+        let [implicit, starttls] = free_ports();
         let log = home.join("postfix.log");
         fs::write(configuration.join("main.cf"), main_cf(&home, &log, certificates, dovecot)).unwrap();
         fs::write(configuration.join("master.cf"), master_cf(implicit, starttls)).unwrap();
@@ -68,7 +68,7 @@ myhostname = localhost
 mydestination =
 alias_maps =
 alias_database =
-virtual_mailbox_domains = example.test
+virtual_mailbox_domains = example.test, contoso.example
 virtual_transport = lmtp:unix:{lmtp}
 default_transport = error:nothing leaves this machine
 relay_transport = error:nothing leaves this machine
@@ -76,6 +76,7 @@ local_transport = error:there are no local accounts
 message_size_limit = 60000000
 mailbox_size_limit = 0
 
+smtpd_error_sleep_time = 0
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_recipient_restrictions = permit_sasl_authenticated, reject
 smtpd_tls_cert_file = {certificate}

@@ -11,8 +11,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take until it can be reached, on a machine that is busy with other tests.
-const START: Duration = Duration::from_secs(30);
+/// How long a server may take for anything that it is asked, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where `tests/servers` is.
 pub(crate) fn servers() -> PathBuf {
@@ -46,7 +46,8 @@ pub(crate) fn missing(what: &str) -> bool {
         format!("SKIP: {test} needs {what}. scripts/install-test-dependencies installs what the tests need.");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
     // Not eprintln!, which the test runner keeps to itself when a test passes.
-    writeln!(std::io::stderr(), "{message}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{message}").unwrap();
     if let Some(file) = env::var_os("GATEPOST_SKIPS") {
         let mut skips = OpenOptions::new().append(true).create(true).open(file).unwrap();
         writeln!(skips, "{message}").unwrap();
@@ -54,9 +55,22 @@ pub(crate) fn missing(what: &str) -> bool {
     false
 }
 
-/// A port of 127.0.0.1 that nobody listens on. For servers that cannot choose one themselves.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports of 127.0.0.1 that nobody listens on, each another one. For servers that cannot choose one themselves.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Other programs don't say when they are ready: looks again until it is so, or gives up.
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 /// A program that runs until this is dropped.
@@ -112,15 +126,16 @@ impl Server {
 
     /// Waits until the port takes connections. Fails with the log where it never does.
     pub(crate) fn reachable_at(&mut self, port: u16) {
-        let deadline = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = self.guard.try_wait().unwrap() {
-                self.fail(&format!("ended by itself ({status})"));
-            }
-            if Instant::now() > deadline {
-                self.fail(&format!("does not listen on port {port}"));
-            }
-            thread::sleep(Duration::from_millis(20));
+        let mut ended = None;
+        let reached = eventually(|| {
+            ended = self.guard.try_wait().unwrap();
+            ended.is_some() || TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        if let Some(status) = ended {
+            self.fail(&format!("ended by itself ({status})"));
+        }
+        if !reached {
+            self.fail(&format!("does not listen on port {port}"));
         }
     }
 
@@ -137,12 +152,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if thread::panicking() {
+            // Postfix writes its log through a process of its own, which would be stopped with the last lines unwritten.
+            thread::sleep(Duration::from_millis(500));
+        }
         // The end of the guard's stdin is its sign to stop the server, and it ends when the server has ended.
         drop(self.guard.stdin.take());
-        let deadline = Instant::now() + START;
-        while matches!(self.guard.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
+        eventually(|| !matches!(self.guard.try_wait(), Ok(None)));
         if thread::panicking() {
             let _ = writeln!(std::io::stderr(), "--- log of {} ---\n{}", self.name, self.log());
         }

@@ -1,0 +1,263 @@
+//! What the targets in `fuzz/` run. It lives beside the code that it stresses, and says what must hold whatever comes: nothing
+//! panics, every cut of the stream gives the same answer, all memory is bounded, and no token comes back out of a reply.
+
+use std::fmt::Write as _;
+
+use crate::dialogue::{Dialogue, Encryption, Output, ServerDialogue, Step};
+use crate::failure::{AuthFailure, Cause, Refusal};
+use crate::line::LineBuffer;
+use crate::sasl::{Credentials, Exchange, Mechanism, Progress, Xoauth2};
+use crate::secret::{Secret, SecretBytes};
+use crate::{pop3, smtp};
+
+/// Long enough that no input contains it by chance.
+const TOKEN: &str = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg";
+
+/// More than any one line makes us say: the token's line is the longest.
+const MAX_ANSWER: usize = 4096;
+
+/// Lines are the same however the bytes arrive, and none is longer than its limit.
+pub fn line_buffer(data: &[u8]) {
+    let Some((&piece, data)) = data.split_first() else { return };
+    let limit = 100;
+    let lines = |piece: usize| {
+        let mut buffer = LineBuffer::new();
+        let mut lines = Vec::new();
+        let too_long = !feed(&mut buffer, data, piece, |buffer| {
+            loop {
+                match buffer.next_line(limit) {
+                    Ok(Some(line)) => lines.push(line.to_vec()),
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
+            }
+        });
+        (lines, too_long)
+    };
+    let (at_once, too_long) = lines(LineBuffer::CAPACITY);
+    assert!(at_once.iter().all(|line| line.len() < limit && !line.contains(&b'\n')));
+    assert_eq!((at_once, too_long), lines(usize::from(piece).max(1)));
+}
+
+/// Blanks at either end change no command.
+pub fn smtp_command(data: &[u8]) {
+    let padded = [b" \t", data, b"\t "].concat();
+    assert_eq!(smtp::command::Command::parse(data), smtp::command::Command::parse(&padded));
+}
+
+/// A reply put together from lines stays bounded, printable and without our token.
+pub fn smtp_reply(data: &[u8]) {
+    let xoauth2 = xoauth2();
+    let mut reply = None;
+    for line in data.split(|&byte| byte == b'\n') {
+        let Some(line) = smtp::reply::ReplyLine::parse(line) else { return };
+        assert!((200..=559).contains(&line.code));
+        let Some(added) = smtp::reply::Reply::add(reply.take(), &line, &xoauth2) else { return };
+        assert_is_loggable(&added.text);
+        reply = Some(added);
+    }
+}
+
+/// Blanks before a command change nothing, and a response's code is bounded by its line.
+pub fn pop3(data: &[u8]) {
+    let padded = [b" \t", data].concat();
+    assert_eq!(pop3::command::Command::parse(data), pop3::command::Command::parse(&padded));
+    if let Some(code) = pop3::response::Response::parse(data).and_then(|response| response.code()) {
+        assert!(code.is_ascii() && code.len() <= 4 * data.len());
+    }
+}
+
+/// Whatever an exchange takes for credentials is fit for a database, a log and an XOAUTH2 message.
+pub fn sasl(data: &[u8]) {
+    let Some((&options, data)) = data.split_first() else { return };
+    let mut lines = data.split(|&byte| byte == b'\n');
+    let mechanism = if options & 1 == 0 { Mechanism::Plain } else { Mechanism::Login };
+    let initial_response = if options & 2 == 0 { None } else { lines.next().map(SecretBytes::new) };
+    let mut progress = Exchange::begin(mechanism, initial_response);
+    for challenges in 1.. {
+        match progress {
+            Progress::Challenge(exchange) => {
+                assert!(challenges <= 2, "LOGIN asks twice, PLAIN once");
+                let Some(line) = lines.next() else { return };
+                progress = exchange.respond(line);
+            }
+            Progress::Finished(Ok(Credentials { user_name, password })) => {
+                assert!((1..=255).contains(&user_name.len()) && !user_name.chars().any(char::is_control));
+                assert!(!password.expose().is_empty() && !password.expose().contains('\0'));
+                return;
+            }
+            Progress::Finished(Err(_)) => return,
+        }
+    }
+}
+
+/// We toward a mail client.
+pub fn smtp_server(data: &[u8]) {
+    server(data, |encryption| {
+        smtp::Server::new("gatepost.test".to_owned(), vec!["SIZE 1".to_owned()], encryption, 3)
+    });
+}
+
+/// We toward a mail client.
+pub fn pop3_server(data: &[u8]) {
+    server(data, |encryption| {
+        pop3::Server::new("gatepost.test".to_owned(), vec!["TOP".to_owned()], encryption, 3)
+    });
+}
+
+/// We toward a provider.
+pub fn smtp_client(data: &[u8]) {
+    client(data, |start_tls| smtp::Client::new("gatepost.test".to_owned(), start_tls, xoauth2()));
+}
+
+/// We toward a provider.
+pub fn pop3_client(data: &[u8]) {
+    client(data, |start_tls| pop3::Client::new(start_tls, xoauth2()));
+}
+
+fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
+    let [options, piece, data @ ..] = data else { return };
+    let encryption = match options % 4 {
+        0 => Encryption::Active,
+        1 => Encryption::Optional,
+        2 => Encryption::Required,
+        _ => Encryption::Unavailable,
+    };
+    let judge = |dialogue: &mut D, credentials: Credentials, output: &mut Output| {
+        assert_ne!(encryption, Encryption::Required, "a password was taken in clear");
+        let verdict = match credentials.user_name.len() % 3 {
+            0 => Err(AuthFailure::WrongCredentials),
+            1 => Err(AuthFailure::Temporary(Cause::new("later"))),
+            _ => Ok(()),
+        };
+        dialogue.verdict(&verdict, output)
+    };
+    let at_once = converse(begin(encryption), data, LineBuffer::CAPACITY, judge);
+    assert_eq!(at_once, converse(begin(encryption), data, usize::from(*piece).max(1), judge));
+}
+
+fn client<D: Dialogue<Yield = Result<(), Refusal>>>(data: &[u8], begin: impl Fn(bool) -> D) {
+    let [options, piece, data @ ..] = data else { return };
+    let start_tls = options % 2 == 1;
+    let judge = |_: &mut D, verdict: Result<(), Refusal>, output: &mut Output| {
+        assert!(verdict.is_err() || !start_tls, "a login without TLS");
+        if let Err(Refusal { text, challenge, .. }) = &verdict {
+            assert_is_loggable(text);
+            assert!(
+                challenge
+                    .as_ref()
+                    .is_none_or(|challenge| challenge.len() <= 300 && !challenge.contains(TOKEN))
+            );
+        }
+        output.line(&format!("{verdict:?}"));
+        Step::Close
+    };
+    let at_once = converse(begin(start_tls), data, LineBuffer::CAPACITY, judge);
+    assert!(!(start_tls && at_once.contains("AUTH XOAUTH2\\r\\ndXNl")), "the token left without TLS");
+    assert_eq!(at_once, converse(begin(start_tls), data, usize::from(*piece).max(1), judge));
+}
+
+/// Feeds a dialogue until it closes, wants TLS, or the data ends; gives all that it sent, and how it ended.
+fn converse<D: Dialogue>(
+    mut dialogue: D,
+    data: &[u8],
+    piece: usize,
+    judge: impl Fn(&mut D, D::Yield, &mut Output) -> Step<D::Yield>,
+) -> String {
+    let mut output = Output::default();
+    let mut sent = String::new();
+    dialogue.open(&mut output);
+    feed(&mut LineBuffer::new(), data, piece, |buffer| {
+        loop {
+            let limit = dialogue.line_limit();
+            assert!(limit < LineBuffer::CAPACITY && !dialogue.state_name().is_empty());
+            let mut step = match buffer.next_line(limit) {
+                Ok(Some(line)) => dialogue.line(line, &mut output),
+                Ok(None) => return true,
+                Err(_) => dialogue.line_too_long(&mut output),
+            };
+            if let Step::Yield(value) = step {
+                step = judge(&mut dialogue, value, &mut output);
+            }
+            let goes_on = matches!(step, Step::NeedLine);
+            if matches!(step, Step::StartTls) {
+                let _more_steps_are_another_run = dialogue.tls_started(&mut output);
+            }
+            assert!(output.as_bytes().len() <= MAX_ANSWER);
+            let _a_string_takes_everything = write!(sent, "{}", output.as_bytes().escape_ascii());
+            output.wipe();
+            if !goes_on {
+                return false;
+            }
+        }
+    });
+    sent
+}
+
+/// Fills the buffer piece by piece and has it read after each. `false` as soon as the reader has had enough.
+fn feed(
+    buffer: &mut LineBuffer,
+    mut data: &[u8],
+    piece: usize,
+    mut read: impl FnMut(&mut LineBuffer) -> bool,
+) -> bool {
+    while !data.is_empty() {
+        let spare = buffer.spare();
+        let count = spare.len().min(piece).min(data.len());
+        let (now, later) = data.split_at(count);
+        for (room, byte) in spare.iter_mut().zip(now) {
+            *room = *byte;
+        }
+        buffer.filled(count);
+        data = later;
+        if !read(buffer) {
+            return false;
+        }
+    }
+    true
+}
+
+fn assert_is_loggable(text: &str) {
+    assert!(text.len() <= Refusal::MAX_TEXT_LEN && text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+    assert!(!text.contains(TOKEN));
+}
+
+fn xoauth2() -> Xoauth2 {
+    match Xoauth2::new("someuser@example.com".to_owned(), Secret::new(TOKEN.to_owned())) {
+        Ok(xoauth2) => xoauth2,
+        Err(_) => unreachable!("both are printable"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_fuzzed_holds_for_a_first_handful() {
+        let long = vec![b'x'; 20_000];
+        let inputs: [&[u8]; 9] = [
+            b"",
+            b"\0",
+            b"\x03\x01EHLO a\r\nAUTH PLAIN AHRpbQB0YW5zdGFhZg==\r\nMAIL FROM:<>\r\nQUIT\r\n",
+            b"\x01\x02STARTTLS\r\nEHLO a\r\n",
+            b"\x02\x03USER a\nPASS b\nSTLS\n",
+            b"\x00\x04220 a\r\n250 a\r\n334 \r\n535-5.7.8 no\r\n535 5.7.8 no\r\n",
+            b"\x01\x04+OK\r\n+OK\r\n-ERR\r\n",
+            b"\x00\x05+OK\r\n+\r\n+OK\r\n",
+            &long,
+        ];
+        let targets = [
+            super::line_buffer,
+            super::smtp_command,
+            super::smtp_reply,
+            super::pop3,
+            super::sasl,
+            super::smtp_server,
+            super::pop3_server,
+            super::smtp_client,
+            super::pop3_client,
+        ];
+        for target in targets {
+            inputs.into_iter().for_each(target);
+        }
+    }
+}

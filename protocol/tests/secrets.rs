@@ -1,0 +1,94 @@
+//! Invariant 10 for this package: whatever state a dialogue is in, `Debug` of everything public shows neither password nor token.
+
+// What a test meets unexpectedly should stop it with its place.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fmt::Write as _;
+
+use gatepost_protocol::dialogue::{Dialogue, Encryption, Output, Step};
+use gatepost_protocol::failure::Refusal;
+use gatepost_protocol::line::LineBuffer;
+use gatepost_protocol::sasl::{Exchange, Mechanism, Xoauth2};
+use gatepost_protocol::secret::{Secret, SecretBytes};
+use gatepost_protocol::{pop3, smtp};
+
+/// The password and the token, as they are and in base64; and the beginning of the bytes, as `Debug` of a slice shows them.
+const SECRETS: [&str; 5] = ["tanstaaf", "dGFuc3RhYWY", "ya29", "116, 97, 110, 115", "121, 97, 50, 57"];
+
+fn assert_is_silent(shown: &str) {
+    for secret in SECRETS {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+fn watch<D: Dialogue + std::fmt::Debug>(mut dialogue: D, lines: &[&str])
+where
+    D::Yield: std::fmt::Debug,
+{
+    let mut output = Output::default();
+    dialogue.open(&mut output);
+    let mut shown = String::new();
+    for line in lines {
+        let step = dialogue.line(line.as_bytes(), &mut output);
+        writeln!(shown, "{dialogue:?} {dialogue:#?} {step:?} {output:?} {}", dialogue.state_name()).unwrap();
+    }
+    assert!(matches!(dialogue.line(b"", &mut output), Step::Close), "the lines do not reach the end");
+    assert_is_silent(&shown);
+}
+
+fn xoauth2() -> Xoauth2 {
+    Xoauth2::new("tim@example.com".to_owned(), Secret::new("ya29.tanstaaf".to_owned())).unwrap()
+}
+
+#[test]
+fn servers_show_no_password() {
+    let smtp = || smtp::Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+    let pop3 = || pop3::Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+    for lines in [&["AUTH PLAIN AHRpbQB0YW5zdGFhZg=="][..], &["AUTH LOGIN dGlt", "dGFuc3RhYWY="]] {
+        watch(smtp(), lines);
+        watch(pop3(), lines);
+    }
+    watch(pop3(), &["USER tim", "PASS tanstaaf"]);
+}
+
+#[test]
+fn clients_show_no_token_even_if_the_provider_echoes_it() {
+    let client = smtp::Client::new("gatepost.test".to_owned(), false, xoauth2());
+    watch(
+        client,
+        &["220 a", "250 a", "334 ", "334 eyJzdGF0dXMiOiJ5YTI5LnRhbnN0YWFmIn0=", "535 ya29.tanstaaf"],
+    );
+    let client = pop3::Client::new(false, xoauth2());
+    watch(client, &["+OK", "+", "+ eyJzdGF0dXMiOiJ5YTI5LnRhbnN0YWFmIn0=", "-ERR ya29.tanstaaf"]);
+}
+
+#[test]
+fn parts_show_nothing_either() {
+    let mut buffer = LineBuffer::new();
+    for (room, byte) in buffer.spare().iter_mut().zip(b"PASS tanstaaf\r\n") {
+        *room = *byte;
+    }
+    buffer.filled(15);
+    let mut output = Output::default();
+    output.line("tanstaaf");
+    let progress = Exchange::begin(Mechanism::Plain, Some(SecretBytes::new(b"AHRpbQB0YW5zdGFhZg==")));
+    let commands = (
+        smtp::command::Command::parse(b"AUTH PLAIN tanstaaf"),
+        pop3::command::Command::parse(b"AUTH PLAIN tanstaaf"),
+        pop3::command::Command::parse(b"PASS tanstaaf"),
+    );
+    assert_is_silent(&format!("{buffer:?} {output:?} {progress:?} {commands:?} {:?}", xoauth2()));
+}
+
+#[test]
+fn a_refusal_holds_no_token_to_show() {
+    let mut client = pop3::Client::new(false, xoauth2());
+    let mut output = Output::default();
+    client.line(b"+OK", &mut output);
+    client.line(b"+", &mut output);
+    let sent = output.as_bytes().split(|&byte| byte == b'\n').nth(1).unwrap().trim_ascii().to_vec();
+    match client.line(&[b"-ERR bad line: ", &sent[..]].concat(), &mut output) {
+        Step::Yield(Err(Refusal { text, .. })) => assert_eq!(text, "bad line: [token]"),
+        step => panic!("{step:?}"),
+    }
+}

@@ -1,0 +1,248 @@
+//! The program itself, as a process: `connect` by a pasted address and by client credentials, and a kill at each crash point of a
+//! refresh, after which the account works or says that it must be connected again.
+
+// A test says what it expects by failing; the endpoint serves other tests as well.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
+
+#[path = "support/token_endpoint.rs"]
+mod token_endpoint;
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+use gatepost::account::Account;
+use gatepost::config::Config;
+use gatepost::oauth::{TokenError, Tokens};
+use gatepost::store::Store;
+use gatepost::store::accounts::NewAccount;
+use gatepost::store::grants::{GrantKey, NewTokens};
+use gatepost_protocol::secret::Secret;
+use token_endpoint::{Reply, TokenEndpoint};
+
+/// A folder with a configuration and a store with one account.
+struct World {
+    endpoint: TokenEndpoint,
+    folder: TempDir,
+    store: Store,
+    account: Account,
+}
+
+impl World {
+    async fn new(grant: &str) -> Self {
+        let endpoint = TokenEndpoint::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let authorization = match grant {
+            "authorization_code" => "authorization_endpoint: https://localhost/authorize\n    ",
+            _ => "client_secret: { env: TEST_CLIENT_SECRET }\n    ",
+        };
+        let text = format!(
+            "state: state\nproviders:\n  example:\n    grant: {grant}\n    {authorization}client_id: gatepost\n    \
+             token_endpoint: {}\n    scopes: [mail, offline_access]\n    ca_file: {}\n    \
+             pop3: {{ host: localhost, port: 9, tls: implicit }}\n",
+            endpoint.url(),
+            endpoint.ca_file().display()
+        );
+        std::fs::write(folder.path().join("gatepost.yaml"), text).unwrap();
+        let store = Store::open(&folder.path().join("state")).await.unwrap();
+        let account = NewAccount {
+            address: "ann@example.com".to_owned(),
+            provider: "example".to_owned(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            disabled: false,
+        };
+        let (id, _) = store.add_account(&account, None).await.unwrap();
+        let account = store.account(id).await.unwrap().unwrap();
+        Self { endpoint, folder, store, account }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("gatepost.yaml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .env("TEST_CLIENT_SECRET", "planted-secret");
+        // Nothing secret may show at the most verbose level either.
+        command.env("RUST_LOG", "trace").stderr(std::fs::File::create(self.log()).unwrap());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// All that the last command said, which is never a secret.
+    fn printed(&self, output: &Output) -> String {
+        let text =
+            String::from_utf8(output.stdout.clone()).unwrap() + &std::fs::read_to_string(self.log()).unwrap();
+        assert!(text.contains("DEBUG"), "verbose logging is on: {text}");
+        assert!(!text.contains("planted"), "{text}");
+        text
+    }
+
+    async fn login(&self) -> Result<String, TokenError> {
+        let config =
+            Config::parse(&self.config(), &std::fs::read_to_string(self.config()).unwrap(), &|_| None);
+        let provider = config.unwrap().providers["example"].clone();
+        let token = Tokens::new(self.store.clone()).access_token(&provider, &self.account).await?;
+        Ok(token.secret.expose().clone())
+    }
+}
+
+#[tokio::test]
+async fn a_pasted_address_connects_and_a_wrong_one_is_asked_for_again() {
+    let world = World::new("authorization_code").await;
+    let mut child =
+        world.command(&["connect", "ann@example.com", "--paste"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next_line().await.unwrap().expect("an address is printed");
+        if let Some(address) = line.strip_prefix("https://localhost/authorize?") {
+            break url::form_urlencoded::parse(address.as_bytes()).into_owned().collect::<Vec<_>>();
+        }
+    };
+    let value = |name: &str| address.iter().find(|(key, _)| key == name).unwrap().1.clone();
+    assert_eq!(value("redirect_uri"), "http://localhost");
+    let pasted = format!(
+        "http://localhost/?code=old&state=x\nhttp://localhost/?code=planted-code&state={}\n",
+        value("state")
+    );
+    child.stdin.take().unwrap().write_all(pasted.as_bytes()).await.unwrap();
+    let mut rest = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        rest.push_str(&line);
+    }
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{rest}{}", world.printed(&output));
+    assert!(rest.contains("ann@example.com is connected to example"), "{rest}");
+    assert!(rest.contains("Scopes granted: mail offline_access"), "{rest}");
+    assert!(
+        world.printed(&output).contains("another attempt"),
+        "the wrong state is told: {}",
+        world.printed(&output)
+    );
+    assert!(!rest.contains("planted"), "{rest}");
+    assert_eq!(world.login().await.unwrap(), "planted-access-1");
+    assert_eq!(world.endpoint.requests(), 1);
+}
+
+#[tokio::test]
+async fn nothing_pasted_connects_nothing() {
+    let world = World::new("authorization_code").await;
+    let output = world
+        .command(&["connect", "ann@example.com", "--paste"])
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", world.printed(&output));
+    assert!(world.store.grant(&GrantKey::Account(world.account.id)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn client_credentials_connect_without_a_person() {
+    let world = World::new("client_credentials").await;
+    let output =
+        world.command(&["connect", "ann@example.com"]).spawn().unwrap().wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", world.printed(&output));
+    assert_eq!(world.endpoint.forms()[0]["client_secret"], "planted-secret");
+    let grant = world.store.grant(&GrantKey::Provider("example".to_owned())).await.unwrap().unwrap();
+    assert_eq!(grant.access_token.unwrap().expose(), "planted-access-1");
+
+    world.endpoint.replies(Reply::Raw(401, Vec::new(), r#"{"error":"invalid_client"}"#.to_owned()));
+    let output =
+        world.command(&["connect", "ann@example.com"]).spawn().unwrap().wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", world.printed(&output));
+    assert!(world.printed(&output).contains("check client_id, client_secret"), "{}", world.printed(&output));
+}
+
+#[tokio::test]
+async fn a_proxy_from_the_environment_carries_tls_to_the_endpoint_itself() {
+    let world = World::new("client_credentials").await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut command = world.command(&["connect", "ann@example.com"]);
+    for name in ["NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env_remove(name);
+    }
+    command.env("HTTPS_PROXY", format!("http://{}", proxy.local_addr().unwrap()));
+    let child = command.spawn().unwrap();
+    let mut client = BufReader::new(proxy.accept().await.unwrap().0);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(client.read_line(&mut head).await.unwrap(), 0, "{head}");
+    }
+    let authority = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+    assert_eq!(Some(authority), world.endpoint.url().as_str().split('/').nth(2));
+    let mut upstream = TcpStream::connect(authority).await.unwrap();
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    // The program closes when it is done; how the tunnel ends is no matter.
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", world.printed(&output));
+    assert_eq!(world.endpoint.requests(), 1);
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_refresh_the_account_works_or_says_what_to_do() {
+    for (point, after) in [
+        ("before-token-request", Ok("planted-access-1")),
+        ("after-token-answer", Err("invalid_grant")),
+        ("before-commit", Err("invalid_grant")),
+        ("after-commit", Ok("planted-access-1")),
+    ] {
+        let world = World::new("authorization_code").await;
+        world.endpoint.replies(Reply::Rotating);
+        let ended = NewTokens {
+            access_token: Secret::new("planted-access-0".to_owned()),
+            refresh_token: Some(Secret::new("planted-refresh-0".to_owned())),
+            expires_at: SystemTime::UNIX_EPOCH,
+            scopes: Vec::new(),
+            identity: None,
+        };
+        let key = GrantKey::Account(world.account.id);
+        world.store.replace_grant(&key, &ended).await.unwrap();
+        let output = world
+            .command(&["test", "ann@example.com"])
+            .env("GATEPOST_CRASH_AT", point)
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .await
+            .unwrap();
+        let text = world.printed(&output);
+        assert_eq!(output.status.code(), None, "{point}: it was killed: {text}");
+
+        // As if the dead process's lease had run out.
+        let database = world.folder.path().join("state/gatepost.db");
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", database.display())).await.unwrap();
+        sqlx::query("UPDATE grants SET lease_until = 0 WHERE lease_until IS NOT NULL")
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        match (world.login().await, after) {
+            (Ok(token), Ok(expected)) => assert_eq!(token, expected, "{point}"),
+            (Err(error), Err(words)) => {
+                let text = error.to_string();
+                assert!(
+                    text.contains(words) && text.contains("gatepost connect ann@example.com"),
+                    "{point}: {text}"
+                );
+            }
+            (result, _) => panic!("{point}: {result:?}"),
+        }
+    }
+}
