@@ -3,12 +3,44 @@
 
 use std::collections::BTreeMap;
 
+use gatepost_protocol::Protocol;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::credentials::{self, NewCredential};
+use super::credentials::{self, CredentialId, NewCredential};
 use super::grants::GrantKey;
 use super::{Store, StoreError};
-use crate::account::{Account, AccountId, CredentialId};
+
+/// A row number in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub i64);
+
+/// A mailbox at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Where it stands in the store.
+    pub id: AccountId,
+    /// The mailbox.
+    pub address: String,
+    /// A name from the configuration file.
+    pub provider: String,
+    /// The user name toward the provider; the address where `None`. A shared mailbox may differ per protocol.
+    pub smtp_user_name: Option<String>,
+    /// As above.
+    pub pop3_user_name: Option<String>,
+    /// Switched off by the admin.
+    pub disabled: bool,
+}
+
+impl Account {
+    /// The user name that goes into XOAUTH2.
+    pub fn upstream_user_name(&self, protocol: Protocol) -> &str {
+        match protocol {
+            Protocol::Smtp => self.smtp_user_name.as_deref(),
+            Protocol::Pop3 => self.pop3_user_name.as_deref(),
+        }
+        .unwrap_or(&self.address)
+    }
+}
 
 /// An account as the admin describes it. The fields are those of [`Account`].
 #[derive(Clone, Debug, PartialEq, Eq)]

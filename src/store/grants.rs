@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use gatepost_protocol::secret::Secret;
 use sqlx::FromRow;
 
+use super::accounts::AccountId;
 use super::seal::Record;
 use super::{Store, StoreError, milliseconds, system_time};
-use crate::account::AccountId;
 use crate::crash_point::crash_point;
 
 /// Whose grant it is.
