@@ -1,13 +1,10 @@
 //! Accounts at rest. An address exists once per provider, whatever its case; removing one takes its credentials and its
 //! grant along (the tables see to that).
 
-use std::collections::BTreeMap;
-
 use gatepost_protocol::Protocol;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::credentials::{self, CredentialId, NewCredential};
-use super::grants::GrantKey;
 use super::{Store, StoreError};
 
 /// A row number in the store.
@@ -135,17 +132,6 @@ impl Store {
             .await?;
         Ok(done.rows_affected() == 1)
     }
-
-    /// Which grants there are, with the provider's words where it refused one. Opens none of them.
-    pub async fn refusals(&self) -> Result<BTreeMap<GrantKey, Option<String>>, StoreError> {
-        let rows: Vec<(String, Option<i64>, Option<String>)> =
-            sqlx::query_as("SELECT owner, account_id, refused FROM grants").fetch_all(&self.pool).await?;
-        let key = |owner: String, account: Option<i64>| match account {
-            Some(id) => GrantKey::Account(AccountId(id)),
-            None => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
-        };
-        Ok(rows.into_iter().map(|(owner, account, refused)| (key(owner, account), refused)).collect())
-    }
 }
 
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Account>, StoreError> {
@@ -214,7 +200,7 @@ mod tests {
 
     use gatepost_protocol::secret::Secret;
 
-    use super::super::grants::NewTokens;
+    use super::super::grants::{GrantKey, NewTokens};
     use super::super::tests::open;
     use super::*;
 
