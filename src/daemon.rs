@@ -16,16 +16,16 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::account::Accounts;
-use crate::config::common_capabilities;
-use crate::config::{CertificateFiles, Config, Listener, ListenerTls};
+use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
 use crate::oauth::Tokens;
+use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
 use crate::store::{Store, StoreError};
-use crate::tls::TlsError;
 use crate::tls::acceptor::ServerCertificate;
 use crate::tls::authority::{Authority, Names};
+use crate::tls::{CertificateFiles, TlsError};
 
 /// How long sessions may take to end once they were told to.
 const HARD_STOP: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ impl Daemon {
             limits: config.limits.clone(),
             slots: Arc::default(),
             live: Arc::default(),
-            buffers: crate::session::splice::BufferPool::default(),
+            buffers: BufferPool::default(),
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });

@@ -18,8 +18,9 @@
 //! - [`store`]: sealed records at rest.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
-//! - [`sandbox`]: a provider in this process, for the demo, the tests and the benches.
+//! - [`sandbox`]: a provider in this process, for the demo and the tests.
 //! - [`cli`]: a file per subcommand.
+//! - [`hardening`]: what the process asks of the system before it touches a secret.
 //! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;

@@ -19,6 +19,15 @@ use thiserror::Error;
 #[derive(Clone, Debug)]
 pub struct Trust(Arc<ClientConfig>);
 
+/// A certificate chain and its key, both PEM.
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// The leaf first.
+    pub certificate: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
 /// A certificate or key cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
@@ -53,6 +62,12 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    fn unusable(path: &Path, problem: &impl ToString) -> Self {
+        Self::Unusable { path: path.to_owned(), problem: problem.to_string() }
+    }
+}
+
 impl Trust {
     /// The system's roots, and those in `ca_file` (PEM).
     pub fn load(ca_file: Option<&Path>) -> Result<Self, TlsError> {
@@ -60,9 +75,8 @@ impl Trust {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = ca_file {
             for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|error| TlsError::Unusable {
-                    path: path.to_owned(),
-                    problem: format!("not a usable CA certificate: {error}"),
+                roots.add(certificate).map_err(|error| {
+                    TlsError::unusable(path, &format!("not a usable CA certificate: {error}"))
                 })?;
             }
         }
@@ -72,10 +86,7 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unusable {
-                path: PathBuf::from("rustls"),
-                problem: error.to_string(),
-            })?
+            .map_err(|error| TlsError::unusable(Path::new("rustls"), &error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
@@ -100,15 +111,14 @@ pub fn is_untrusted(error: &io::Error) -> bool {
 
 /// The certificates in a PEM file; at least one.
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unusable = |problem: String| TlsError::Unusable { path: path.to_owned(), problem };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| match error {
         pem::Error::Io(source) => TlsError::Read { path: path.to_owned(), source },
-        other => unusable(format!("not PEM: {other}")),
+        other => TlsError::unusable(path, &format!("not PEM: {other}")),
     })?;
     if certificates.is_empty() {
-        return Err(unusable("holds no certificate".to_owned()));
+        return Err(TlsError::unusable(path, &"holds no certificate"));
     }
     Ok(certificates)
 }

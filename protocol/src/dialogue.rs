@@ -58,7 +58,10 @@ pub trait ServerDialogue: Dialogue<Yield = Credentials> {
     fn violation(&self) -> Option<Violation>;
 }
 
-/// What TLS a client-side dialogue has, may get, or must get before it sends a password.
+/// Beyond this many lines that are no commands it is not a mail program that speaks.
+pub(crate) const MAX_BAD_COMMANDS: u32 = 10;
+
+/// What TLS a dialogue with a mail client has, may get, or must get before a password is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
     /// The stream is inside TLS.

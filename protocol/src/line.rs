@@ -1,10 +1,13 @@
-//! [`LineBuffer`]: received bytes until they are lines.
+//! [`LineBuffer`]: received bytes until they are lines, and [`word`], by which a command line is taken apart.
 //!
 //! The rule: a fixed room, so that a peer cannot make us grow, and every byte that was taken or moved is wiped, because
 //! it may have been a password.
 
 use std::fmt;
 
+use nom::bytes::complete::{take_till1, take_while};
+use nom::sequence::preceded;
+use nom::{IResult, Parser as _};
 use zeroize::Zeroize;
 
 /// A fixed 16 KiB of received bytes. It never grows, so a peer cannot make it, and never leaves a copy behind. What was
@@ -110,6 +113,13 @@ impl fmt::Debug for LineBuffer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "LineBuffer({} bytes)", self.rest().len())
     }
+}
+
+/// `*WSP 1*(%x21-7E)`: the first word of a command line, and what stands behind it. `None` if there are blanks alone.
+pub(crate) fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let blank = |byte: u8| matches!(byte, b' ' | b'\t');
+    let parsed: IResult<&[u8], &[u8]> = preceded(take_while(blank), take_till1(blank)).parse(line);
+    parsed.ok().map(|(behind, word)| (word, behind))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
-use gatepost_protocol::{Protocol, secret::Secret};
+use gatepost_protocol::secret::Secret;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
@@ -16,70 +16,18 @@ use crate::store::credentials::minute;
 use crate::store::{Store, StoreError};
 use password::{Hasher, PasswordError};
 
+pub use crate::store::accounts::{Account, AccountId};
+pub use crate::store::credentials::{Credential, CredentialId};
+
 /// What an unknown user's password is compared with: an Argon2id hash of zeros, at the cost of everybody's.
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-/// A row number in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountId(pub i64);
-
-/// A row number in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CredentialId(pub i64);
-
-/// A mailbox at a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Where it stands in the store.
-    pub id: AccountId,
-    /// The mailbox.
-    pub address: String,
-    /// A name from the configuration file.
-    pub provider: String,
-    /// The user name toward the provider; the address where `None`. A shared mailbox may differ per protocol.
-    pub smtp_user_name: Option<String>,
-    /// As above.
-    pub pop3_user_name: Option<String>,
-    /// Switched off by the admin.
-    pub disabled: bool,
-}
-
-impl Account {
-    /// The user name that goes into XOAUTH2.
-    pub fn upstream_user_name(&self, protocol: Protocol) -> &str {
-        match protocol {
-            Protocol::Smtp => self.smtp_user_name.as_deref(),
-            Protocol::Pop3 => self.pop3_user_name.as_deref(),
-        }
-        .unwrap_or(&self.address)
-    }
-}
-
-/// What a device types. Any number per account, one per device, each revocable.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// Where it stands in the store.
-    pub id: CredentialId,
-    /// The mailbox it opens.
-    pub account: AccountId,
-    /// What the device sends as user name; the account's address unless the admin chose another.
-    pub user_name: String,
-    /// Argon2id, as a PHC string.
-    pub password_hash: Secret<String>,
-    /// Which device it is, in the admin's words.
-    pub label: Option<String>,
-    /// When it was made.
-    pub created_at: SystemTime,
-    /// The last successful login, to the minute.
-    pub last_used_at: Option<SystemTime>,
-}
 
 /// The one call that a session makes.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     store: Store,
-    hasher: password::Hasher,
+    hasher: Hasher,
     /// Last uses on their way into the store.
     writing: TaskTracker,
 }

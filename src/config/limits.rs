@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gatepost_protocol::Protocol;
+
 use super::section::Section;
 
 /// Caps and times. The defaults are safe; the file may change each.
@@ -39,6 +41,16 @@ impl Default for Limits {
             idle_smtp: Duration::from_mins(10),
             idle_pop3: Duration::from_mins(30),
             drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    /// How long a session of the protocol may be silent after its login.
+    pub fn idle(&self, protocol: Protocol) -> Duration {
+        match protocol {
+            Protocol::Smtp => self.idle_smtp,
+            Protocol::Pop3 => self.idle_pop3,
         }
     }
 }

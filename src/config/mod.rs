@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::tls::CertificateFiles;
 use complaint::Complaints;
 use provider::ProviderReader;
 use section::{Field, Section};
@@ -48,15 +49,6 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Caps and times.
     pub limits: Limits,
-}
-
-/// A certificate chain and its key, both PEM.
-#[derive(Clone, Debug)]
-pub struct CertificateFiles {
-    /// The leaf first.
-    pub certificate: PathBuf,
-    /// PKCS#8, PKCS#1 or SEC1.
-    pub key: PathBuf,
 }
 
 /// There is no usable configuration.

@@ -1,4 +1,4 @@
-//! A provider in this process, for the demo, the tests and the benches: an OAuth 2.0 server over https, SMTP submission
+//! A provider in this process, for the demo and the tests: an OAuth 2.0 server over https, SMTP submission
 //! with STARTTLS, SMTP with implicit TLS, POP3S and POP3 with STLS, all on free loopback ports, and XOAUTH2 the only way in.
 //!
 //! It is as strict as the strictest provider (two-step AUTH, PKCE, rotation with reuse detection), keeps messages byte for

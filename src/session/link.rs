@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Xoauth2;
 use tokio::time::{Instant, timeout_at};
@@ -16,7 +17,6 @@ use crate::account::Account;
 use crate::config::Provider;
 use crate::config::provider::Endpoint;
 use crate::oauth::{AccessToken, TokenError};
-use gatepost_protocol::Protocol;
 
 /// A failed attempt: what the client hears, and what the log gets.
 struct Failed {

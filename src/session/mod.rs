@@ -112,15 +112,6 @@ impl Entrance {
     }
 }
 
-impl Limits {
-    fn idle(&self, protocol: Protocol) -> Duration {
-        match protocol {
-            Protocol::Smtp => self.idle_smtp,
-            Protocol::Pop3 => self.idle_pop3,
-        }
-    }
-}
-
 /// A connection whose client has not been let in.
 pub struct Accepted {
     gateway: Arc<Gateway>,

@@ -1,14 +1,43 @@
 //! Accounts at rest. An address exists once per provider, whatever its case; removing one takes its credentials and its
 //! grant along (the tables see to that).
 
-use std::collections::BTreeMap;
-
+use gatepost_protocol::Protocol;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::credentials::{self, NewCredential};
-use super::grants::GrantKey;
+use super::credentials::{self, CredentialId, NewCredential};
 use super::{Store, StoreError};
-use crate::account::{Account, AccountId, CredentialId};
+
+/// A row number in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub i64);
+
+/// A mailbox at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Where it stands in the store.
+    pub id: AccountId,
+    /// The mailbox.
+    pub address: String,
+    /// A name from the configuration file.
+    pub provider: String,
+    /// The user name toward the provider; the address where `None`. A shared mailbox may differ per protocol.
+    pub smtp_user_name: Option<String>,
+    /// As above.
+    pub pop3_user_name: Option<String>,
+    /// Switched off by the admin.
+    pub disabled: bool,
+}
+
+impl Account {
+    /// The user name that goes into XOAUTH2.
+    pub fn upstream_user_name(&self, protocol: Protocol) -> &str {
+        match protocol {
+            Protocol::Smtp => self.smtp_user_name.as_deref(),
+            Protocol::Pop3 => self.pop3_user_name.as_deref(),
+        }
+        .unwrap_or(&self.address)
+    }
+}
 
 /// An account as the admin describes it. The fields are those of [`Account`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,17 +132,6 @@ impl Store {
             .await?;
         Ok(done.rows_affected() == 1)
     }
-
-    /// Which grants there are, with the provider's words where it refused one. Opens none of them.
-    pub async fn refusals(&self) -> Result<BTreeMap<GrantKey, Option<String>>, StoreError> {
-        let rows: Vec<(String, Option<i64>, Option<String>)> =
-            sqlx::query_as("SELECT owner, account_id, refused FROM grants").fetch_all(&self.pool).await?;
-        let key = |owner: String, account: Option<i64>| match account {
-            Some(id) => GrantKey::Account(AccountId(id)),
-            None => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
-        };
-        Ok(rows.into_iter().map(|(owner, account, refused)| (key(owner, account), refused)).collect())
-    }
 }
 
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Account>, StoreError> {
@@ -182,7 +200,7 @@ mod tests {
 
     use gatepost_protocol::secret::Secret;
 
-    use super::super::grants::NewTokens;
+    use super::super::grants::{GrantKey, NewTokens};
     use super::super::tests::open;
     use super::*;
 

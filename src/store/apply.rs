@@ -5,10 +5,9 @@ use std::fmt;
 
 use sqlx::SqliteConnection;
 
-use super::accounts::NewAccount;
-use super::credentials::NewCredential;
+use super::accounts::{Account, AccountId, NewAccount};
+use super::credentials::{Credential, NewCredential};
 use super::{Store, StoreError, accounts, credentials};
-use crate::account::{Account, AccountId, Credential};
 
 /// An account as the list wants it.
 #[derive(Clone, Debug)]

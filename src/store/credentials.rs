@@ -7,13 +7,35 @@ use std::time::{Duration, SystemTime};
 use gatepost_protocol::secret::Secret;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::accounts::AccountRow;
+use super::accounts::{Account, AccountId, AccountRow};
 use super::seal::Record;
 use super::{Store, StoreError, milliseconds, system_time};
-use crate::account::{Account, AccountId, Credential, CredentialId};
 
 /// Passwords that may share a user name within a provider, as with app passwords.
 pub const MAX_PER_USER_NAME: usize = 8;
+
+/// A row number in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CredentialId(pub i64);
+
+/// What a device types. Any number per account, one per device, each revocable.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Where it stands in the store.
+    pub id: CredentialId,
+    /// The mailbox it opens.
+    pub account: AccountId,
+    /// What the device sends as user name; the account's address unless the admin chose another.
+    pub user_name: String,
+    /// Argon2id, as a PHC string.
+    pub password_hash: Secret<String>,
+    /// Which device it is, in the admin's words.
+    pub label: Option<String>,
+    /// When it was made.
+    pub created_at: SystemTime,
+    /// The last successful login, to the minute.
+    pub last_used_at: Option<SystemTime>,
+}
 
 /// A credential that is to be stored.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::{StoreError, key};
+use super::StoreError;
 
 /// Makes the folder where there is none, and checks whose it is.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
@@ -32,10 +32,22 @@ pub(super) async fn lock(folder: &Path) -> Result<File, StoreError> {
 pub(super) fn make_database(path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::file("cannot make", path, source);
     match private().create_new(true).open(path) {
-        Ok(_) => key::sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed),
+        Ok(_) => sync(path.parent().unwrap_or(Path::new("."))).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Makes a new name in the folder outlive a power cut.
+#[cfg(unix)]
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Other systems do not open folders; they keep names in their journal.
+#[cfg(not(unix))]
+pub(super) fn sync(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -1,15 +1,16 @@
 //! Grants at rest: what a provider gave. One row per grant; a version that every change raises; a lease, so that one
 //! process at a time refreshes (invariant 8).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::secret::Secret;
 use sqlx::FromRow;
 
+use super::accounts::AccountId;
 use super::seal::Record;
 use super::{Store, StoreError, milliseconds, system_time};
-use crate::account::AccountId;
 use crate::crash_point::crash_point;
 
 /// Whose grant it is.
@@ -86,6 +87,17 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| self.opened(key, row)).transpose()
+    }
+
+    /// Which grants there are, with the provider's words where it refused one. Opens none of them.
+    pub async fn refusals(&self) -> Result<BTreeMap<GrantKey, Option<String>>, StoreError> {
+        let rows: Vec<(String, Option<i64>, Option<String>)> =
+            sqlx::query_as("SELECT owner, account_id, refused FROM grants").fetch_all(&self.pool).await?;
+        let key = |owner: String, account: Option<i64>| match account {
+            Some(id) => GrantKey::Account(AccountId(id)),
+            None => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
+        };
+        Ok(rows.into_iter().map(|(owner, account, refused)| (key(owner, account), refused)).collect())
     }
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::StoreError;
+use super::{StoreError, folder};
 use crate::crash_point::crash_point;
 
 const LEN: usize = 32;
@@ -105,20 +105,8 @@ fn make(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error.error)),
         _ => {}
     }
-    sync_folder(folder).map_err(failed)?;
+    folder::sync(folder).map_err(failed)?;
     crash_point("key-made");
-    Ok(())
-}
-
-/// Makes a new name in the folder outlive a power cut.
-#[cfg(unix)]
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Other systems do not open folders; they keep names in their journal.
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -11,8 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::{TlsError, read_certificates};
-use crate::config::CertificateFiles;
+use super::{CertificateFiles, TlsError, read_certificates};
 
 /// The certificate that clients are shown now.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl ServerCertificate {
     pub fn server_config(self: &Arc<Self>, protocol: Protocol) -> Result<Arc<ServerConfig>, TlsError> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(Path::new("rustls"), &error))?
+            .map_err(|error| TlsError::unusable(Path::new("rustls"), &error))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = match protocol {
@@ -58,13 +57,10 @@ impl ResolvesServerCert for ServerCertificate {
 
 fn read(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = read_certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, &error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::unusable(&files.key, &error))?;
     let certified = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
-        unusable(&files.key, &format!("does not fit {}: {error}", files.certificate.display()))
+        TlsError::unusable(&files.key, &format!("does not fit {}: {error}", files.certificate.display()))
     })?;
     Ok(Arc::new(certified))
-}
-
-fn unusable(path: &Path, problem: &dyn ToString) -> TlsError {
-    TlsError::Unusable { path: path.to_owned(), problem: problem.to_string() }
 }

@@ -16,8 +16,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::GeneralName;
 
-use super::TlsError;
-use crate::config::CertificateFiles;
+use super::{CertificateFiles, TlsError};
 
 /// The CA's life.
 const AUTHORITY_DAYS: i64 = 3652;
@@ -58,7 +57,7 @@ impl Authority {
         let key = new_key(&key_file)?;
         let certificate = authority_params(OffsetDateTime::now_utc())
             .self_signed(&key)
-            .map_err(|error| unusable(&certificate_file, &error))?
+            .map_err(|error| TlsError::unusable(&certificate_file, &error))?
             .pem();
         // The key first: a certificate without its key could never be used.
         write_private(&key_file, &key.serialize_pem())?;
@@ -87,17 +86,17 @@ impl Authority {
     fn renew(&self, files: &CertificateFiles, names: &Names, now: OffsetDateTime) -> Result<(), TlsError> {
         let authority_file = self.state_dir.join("ca.key");
         let authority = self.certificate()?;
-        let key = read_if_there(&authority_file)?.ok_or_else(|| TlsError::Unusable {
-            path: authority_file.clone(),
-            problem: "is missing. Remove ca.pem too for a new CA, which devices must then import".to_owned(),
+        let key = read_if_there(&authority_file)?.ok_or_else(|| {
+            let problem = "is missing. Remove ca.pem too for a new CA, which devices must then import";
+            TlsError::unusable(&authority_file, &problem)
         })?;
         let issuer = KeyPair::from_pem(&key)
             .and_then(|key| Issuer::from_ca_cert_pem(&authority, key))
-            .map_err(|error| unusable(&authority_file, &error))?;
+            .map_err(|error| TlsError::unusable(&authority_file, &error))?;
         let leaf_key = new_key(&files.key)?;
         let leaf = leaf_params(names, now)
             .and_then(|params| params.signed_by(&leaf_key, &issuer))
-            .map_err(|error| unusable(&files.certificate, &error))?;
+            .map_err(|error| TlsError::unusable(&files.certificate, &error))?;
         write_private(&files.key, &leaf_key.serialize_pem())?;
         write_private(&files.certificate, &format!("{}{authority}", leaf.pem()))
     }
@@ -156,11 +155,8 @@ fn vouches_for(chain: &str, names: &Names, now: OffsetDateTime) -> bool {
 }
 
 fn new_key(for_file: &Path) -> Result<KeyPair, TlsError> {
-    KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(|error| unusable(for_file, &error))
-}
-
-fn unusable(path: &Path, error: &rcgen::Error) -> TlsError {
-    TlsError::Unusable { path: path.to_owned(), problem: error.to_string() }
+    KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
+        .map_err(|error| TlsError::unusable(for_file, &error))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, TlsError> {

@@ -1,12 +1,8 @@
 //! What a mail client says before it has logged in. Read kindly: keywords in any case, blanks at either end, tabs and repeated
 //! spaces as one; only the password behind PASS is taken as it stands.
 
-use nom::IResult;
-use nom::Parser as _;
-use nom::bytes::complete::{take_till1, take_while};
-use nom::combinator::rest;
-use nom::sequence::preceded;
-
+use crate::line::word;
+use crate::sasl;
 use crate::secret::SecretBytes;
 
 /// The longest line in octets, its terminator included. RFC 2449 asks for 255; long passwords need more.
@@ -45,10 +41,13 @@ pub enum Command<'a> {
 impl<'a> Command<'a> {
     /// Reads a line without its terminator.
     pub fn parse(line: &'a [u8]) -> Self {
-        let Ok((arguments, keyword)) = word(line) else { return Self::Unknown };
+        let Some((keyword, arguments)) = word(line) else { return Self::Unknown };
         match keyword.to_ascii_uppercase().as_slice() {
             b"APOP" => Self::Apop,
-            b"AUTH" => auth(arguments),
+            b"AUTH" => {
+                let (mechanism, initial_response) = sasl::auth_parameters(arguments);
+                Self::Auth { mechanism, initial_response }
+            }
             b"CAPA" => Self::Capa,
             b"DELE" | b"LAST" | b"LIST" | b"RETR" | b"RPOP" | b"RSET" | b"STAT" | b"TOP" | b"UIDL" => {
                 Self::Mailbox
@@ -62,22 +61,6 @@ impl<'a> Command<'a> {
             _ => Self::Unknown,
         }
     }
-}
-
-/// `"AUTH" [SP mechanism [SP initial-response]]` (RFC 5034, section 4), behind the keyword.
-fn auth(arguments: &[u8]) -> Command<'_> {
-    let (response, mechanism) = word(arguments).unwrap_or((&[], &[]));
-    let response = response.trim_ascii();
-    let initial_response = (!response.is_empty()).then(|| SecretBytes::new(response));
-    Command::Auth { mechanism, initial_response }
-}
-
-/// `*WSP 1*(%x21-7E)`: the next word, and what stands behind it.
-fn word(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    let blank = |byte: u8| matches!(byte, b' ' | b'\t');
-    let (input, word) = preceded(take_while(blank), take_till1(blank)).parse(input)?;
-    let (_, arguments) = rest(input)?;
-    Ok((arguments, word))
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use std::mem;
 
 use super::command::{self, Command};
 use super::response::write_failure;
-use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
+use crate::dialogue::{
+    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, Output, ServerDialogue, Step, Violation,
+};
 use crate::failure::AuthFailure;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
 
@@ -152,9 +154,6 @@ struct Session {
     bad_commands: u32,
     violation: Option<Violation>,
 }
-
-/// Beyond this many lines that are no commands it is not a mail program that speaks.
-const MAX_BAD_COMMANDS: u32 = 10;
 
 impl Session {
     fn command(

@@ -13,6 +13,7 @@ pub use self::xoauth2::{ForbiddenByte, Xoauth2};
 
 use self::login::Login;
 use crate::failure::AuthFailure;
+use crate::line::word;
 use crate::secret::{Secret, SecretBytes};
 
 /// The longest line with SASL data in octets, its terminator included: RFC 4954, section 4.
@@ -68,6 +69,14 @@ impl Mechanism {
             Self::Plain => "PLAIN",
         }
     }
+}
+
+/// What stands behind AUTH, in any protocol: `[SP sasl-mech [SP initial-response]]` (RFC 4954 section 8, RFC 5034 section 4).
+/// The mechanism is empty in a bare AUTH.
+pub(crate) fn auth_parameters(parameters: &[u8]) -> (&[u8], Option<SecretBytes<'_>>) {
+    let (mechanism, behind) = word(parameters).unwrap_or_default();
+    let response = behind.trim_ascii();
+    (mechanism, (!response.is_empty()).then(|| SecretBytes::new(response)))
 }
 
 /// One login attempt, server side. A new attempt is a new value, so nothing is left over from the one before.

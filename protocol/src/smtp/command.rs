@@ -1,12 +1,8 @@
 //! What a mail client says before it has logged in. Read kindly: verbs in any case, blanks at either end, tabs and repeated
 //! spaces as one, and nothing made of the names that clients give themselves.
 
-use nom::IResult;
-use nom::Parser as _;
-use nom::bytes::complete::{take_till1, take_while};
-use nom::combinator::rest;
-use nom::sequence::preceded;
-
+use crate::line::word;
+use crate::sasl;
 use crate::secret::SecretBytes;
 
 /// The longest line in octets, its terminator included. RFC 5321 asks for 512; some devices send longer names.
@@ -50,10 +46,13 @@ pub enum Command<'a> {
 impl<'a> Command<'a> {
     /// Reads a line without its terminator.
     pub fn parse(line: &'a [u8]) -> Self {
-        let Ok((parameters, verb)) = word(line) else { return Self::Unknown };
+        let Some((verb, parameters)) = word(line) else { return Self::Unknown };
         let parameters = parameters.trim_ascii();
         match verb.to_ascii_uppercase().as_slice() {
-            b"AUTH" => auth(parameters),
+            b"AUTH" => {
+                let (mechanism, initial_response) = sasl::auth_parameters(parameters);
+                Self::Auth { mechanism, initial_response }
+            }
             b"EHLO" => Self::Ehlo,
             b"HELO" => Self::Helo,
             b"HELP" => Self::Help,
@@ -66,22 +65,6 @@ impl<'a> Command<'a> {
             _ => Self::Unknown,
         }
     }
-}
-
-/// `"AUTH" SP sasl-mech [SP initial-response]` (RFC 4954, section 8), behind the verb.
-fn auth(parameters: &[u8]) -> Command<'_> {
-    let (response, mechanism) = word(parameters).unwrap_or((&[], &[]));
-    let response = response.trim_ascii();
-    let initial_response = (!response.is_empty()).then(|| SecretBytes::new(response));
-    Command::Auth { mechanism, initial_response }
-}
-
-/// `*WSP 1*(%x21-7E)`: the next word, and what stands behind it.
-fn word(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    let blank = |byte: u8| matches!(byte, b' ' | b'\t');
-    let (input, word) = preceded(take_while(blank), take_till1(blank)).parse(input)?;
-    let (_, parameters) = rest(input)?;
-    Ok((parameters, word))
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use std::mem;
 
 use super::command::{self, Command};
 use super::reply::{write_failure, write_login_required};
-use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
+use crate::dialogue::{
+    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, Output, ServerDialogue, Step, Violation,
+};
 use crate::failure::AuthFailure;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
 
@@ -149,9 +151,6 @@ struct Session {
     last_failure: Option<AuthFailure>,
     violation: Option<Violation>,
 }
-
-/// Beyond this many lines that are no commands it is not a mail program that speaks.
-const MAX_BAD_COMMANDS: u32 = 10;
 
 impl Session {
     fn command(&mut self, line: &[u8], output: &mut Output) -> (ServerState, Step<Credentials>) {
