@@ -17,6 +17,7 @@ impl Arguments {
         let config = context.config()?;
         let store = context.store(&config).await?;
         let path = config.path.clone();
+        let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
         let daemon = Daemon::start(config, store).await.map_err(|error| {
             let exit = match error {
                 StartError::Bind { .. } => Exit::Failed,
@@ -27,7 +28,7 @@ impl Arguments {
         })?;
         info!(config = %path.display(), "ready");
         notify(&[sd_notify::NotifyState::Ready]);
-        let signal = stop_signal().await.map_err(|error| Failure::new(Exit::Failed, error))?;
+        let signal = stop.await;
         info!(signal, "told to stop");
         notify(&[sd_notify::NotifyState::Stopping]);
         daemon.stop().await;
@@ -42,17 +43,42 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Resolves with the name of the signal that asks us to stop.
-pub async fn stop_signal() -> io::Result<&'static str> {
+/// Listens from now on for the signals that ask us to stop; what it gives resolves with the name of the first. Whoever
+/// says that it is ready must listen already: a signal that nobody listens for kills at once.
+pub fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| "Ctrl-C"),
-            _ = terminate.recv() => Ok("SIGTERM"),
-        }
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => "Ctrl-C",
+                _ = terminate.recv() => "SIGTERM",
+            }
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map(|()| "Ctrl-C")
+    {
+        let mut interrupt = tokio::signal::windows::ctrl_c()?;
+        Ok(async move {
+            interrupt.recv().await;
+            "Ctrl-C"
+        })
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::stop_signal;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_before_anybody_waits_is_not_missed() {
+        let stop = stop_signal().unwrap();
+        kill_process(getpid(), Signal::TERM).unwrap();
+        assert_eq!(stop.await, "SIGTERM");
+    }
 }
