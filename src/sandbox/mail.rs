@@ -91,9 +91,14 @@ async fn converse(peer: Peer, tls: UpstreamTls, socket: TcpStream) -> io::Result
             Stage::Upgraded
         }
     };
-    if !plain.reply(Moment::Handshake, "").await? || !plain.stream.buffer().is_empty() {
-        // Bytes behind STARTTLS were not protected, and what follows garbage is no handshake.
+    if !plain.reply(Moment::Handshake, "").await? {
+        // What follows garbage is no handshake.
         plain.drain().await?;
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    if !plain.stream.buffer().is_empty() {
+        // Bytes behind STARTTLS were not protected.
+        plain.stream.flush().await?;
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
     let Connection { stream, peer } = plain;
