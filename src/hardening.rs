@@ -13,7 +13,9 @@ pub fn harden() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let descriptors = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: descriptors.maximum, maximum: descriptors.maximum })?;
+    // Some systems have no limit to raise it to, and refuse. Then it stays as it was.
+    let _as_before =
+        setrlimit(Resource::Nofile, Rlimit { current: descriptors.maximum, maximum: descriptors.maximum });
     Ok(())
 }
 

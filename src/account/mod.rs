@@ -198,6 +198,7 @@ mod tests {
             (&["contoso"], "nobody", "one", Err(AuthFailure::WrongCredentials)),
             (&["elsewhere"], "scanner", "one", Err(AuthFailure::WrongCredentials)),
             (&[], "scanner", "one", Err(AuthFailure::WrongCredentials)),
+            (&["contoso"], "", "", Err(AuthFailure::WrongCredentials)),
         ] {
             let verified = accounts.verify(providers, &login(user_name, password)).await;
             let verified = verified.map(|verified| (verified.account.id, verified.credential));

@@ -6,7 +6,8 @@ use clap::Args;
 use gatepost_protocol::Protocol;
 
 use super::{Context, Exit, Failure};
-use crate::config::{Config, Listener, ListenerTls, Provider, lint};
+use crate::config::{Config, ConfigError, Listener, ListenerTls, Provider, lint};
+use crate::store::Store;
 
 /// `gatepost check`.
 #[derive(Args, Clone, Debug)]
@@ -14,14 +15,33 @@ pub struct Arguments {}
 
 impl Arguments {
     /// Ends well if the file can be used; warnings do not change that.
-    // Every subcommand is awaited in the same way; this one has nothing to wait for.
-    #[allow(clippy::unused_async)]
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let config = Config::load(context.config.as_deref())
-            .map_err(|error| Failure::new(Exit::Configuration, error))?;
+        let config = context.config()?;
+        let left_out = check_user_names(context, &config).await?;
         print!("{}", summary(&config));
+        if let Some(reason) = left_out {
+            println!("Warning: the user names of the accounts were not looked at: {reason}");
+        }
         Ok(())
     }
+}
+
+/// User names that a listener cannot tell apart are a mistake of the file. A store is not made for this, and one that is
+/// somebody else's is left alone: then it gives the reason.
+async fn check_user_names(context: &Context, config: &Config) -> Result<Option<String>, Failure> {
+    if !Store::is_there(&config.state_dir) {
+        return Ok(None);
+    }
+    let store = match context.store(config).await {
+        Ok(store) => store,
+        Err(failure) => return Ok(Some(failure.message)),
+    };
+    let names = store.user_names().await.map_err(|error| Failure::new(Exit::State, error))?;
+    let complaints = lint::ambiguous_user_names(config, &names);
+    if complaints.is_empty() {
+        return Ok(None);
+    }
+    Err(Failure::new(Exit::Configuration, ConfigError::Wrong { complaints }))
 }
 
 /// What the file means, for people.
@@ -103,8 +123,53 @@ mod tests {
 
     use std::path::Path;
 
-    use super::summary;
+    use gatepost_protocol::secret::Secret;
+
+    use super::super::{Context, Exit};
+    use super::{Arguments, summary};
     use crate::config::Config;
+    use crate::store::Store;
+    use crate::store::accounts::NewAccount;
+    use crate::store::credentials::NewCredential;
+
+    #[tokio::test]
+    async fn a_user_name_that_a_listener_cannot_tell_apart_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, state) = (folder.path().join("gatepost.yaml"), folder.path().join("state"));
+        let text = "providers:
+  a: { preset: microsoft365, client_id: abc }
+  b: { preset: microsoft365, client_id: abc }
+listeners: [{ protocol: smtp }]
+state: state
+";
+        std::fs::write(&path, text).unwrap();
+        let context = Context { config: Some(path) };
+        (Arguments {}).run(&context).await.unwrap();
+        assert!(!state.exists(), "nothing is made for a check");
+        let store = Store::open(&state).await.unwrap();
+        for (provider, expected) in [("a", true), ("b", false)] {
+            let account = NewAccount {
+                address: "ann@example.com".to_owned(),
+                provider: provider.to_owned(),
+                smtp_user_name: None,
+                pop3_user_name: None,
+                disabled: false,
+            };
+            let credential = NewCredential {
+                user_name: "scanner".to_owned(),
+                password_hash: Secret::new(String::new()),
+                label: None,
+            };
+            store.add_account(&account, Some(&credential)).await.unwrap();
+            match (Arguments {}).run(&context).await {
+                Ok(()) => assert!(expected),
+                Err(failure) => {
+                    assert_eq!(failure.exit, Exit::Configuration);
+                    assert!(!expected && failure.message.contains("`scanner`"), "{}", failure.message);
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_summary_says_who_may_connect_where_and_how() {

@@ -19,6 +19,7 @@ impl Arguments {
         let config = context.config()?;
         let store = context.store(&config).await?;
         let path = config.path.clone();
+        let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
         let daemon = Daemon::start(config, store).await.map_err(|error| {
             let exit = match error {
                 StartError::Bind { .. } => Exit::Failed,
@@ -44,7 +45,8 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Listens from now on for the signals that ask us to stop; what it gives resolves with the name of the first.
+/// Listens from now on for the signals that ask us to stop; what it gives resolves with the name of the first. Whoever
+/// says that it is ready must listen already: a signal that nobody listens for kills at once.
 pub fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
@@ -59,10 +61,26 @@ pub fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
         })
     }
     #[cfg(not(unix))]
-    Ok(async {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => "Ctrl-C",
-            Err(_) => std::future::pending().await,
-        }
-    })
+    {
+        let mut interrupt = tokio::signal::windows::ctrl_c()?;
+        Ok(async move {
+            interrupt.recv().await;
+            "Ctrl-C"
+        })
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::stop_signal;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_before_anybody_waits_is_not_missed() {
+        let stop = stop_signal().unwrap();
+        kill_process(getpid(), Signal::TERM).unwrap();
+        assert_eq!(stop.await, "SIGTERM");
+    }
 }

@@ -1,5 +1,6 @@
 //! What a running Gatepost looks at from time to time: the store, which commands change, and the certificate, which ends.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Certificate;
+use crate::account::CredentialId;
 use crate::session::live::Live;
 use crate::store::{Store, StoreError};
 
@@ -19,7 +21,7 @@ const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
 
 /// Ends the sessions of credentials that were revoked, by whichever process, until Gatepost stops.
 pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationToken) {
-    let mut seen = None;
+    let mut seen = Seen::default();
     let look = async {
         let mut ticks = interval(STORE_LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,18 +36,26 @@ pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationT
     stopping.run_until_cancelled(look).await;
 }
 
-async fn end_revoked(store: &Store, live: &Live, seen: &mut Option<i64>) -> Result<(), StoreError> {
+/// The credentials that were usable when the store had this version.
+#[derive(Default)]
+struct Seen {
+    version: Option<i64>,
+    usable: HashSet<CredentialId>,
+}
+
+async fn end_revoked(store: &Store, live: &Live, seen: &mut Seen) -> Result<(), StoreError> {
+    // The sessions are looked at every time, because a login may take until after its credential was revoked; and before the
+    // store is, because whoever is live by now was let in by a credential that the store has by then.
+    let live_now = live.credentials();
     let version = store.data_version().await?;
-    if *seen == Some(version) {
-        return Ok(());
+    if seen.version != Some(version) {
+        // A look that failed half way is repeated.
+        *seen = Seen { usable: store.usable_credentials().await?, version: Some(version) };
     }
-    let usable = store.usable_credentials().await?;
-    for revoked in live.credentials().into_iter().filter(|credential| !usable.contains(credential)) {
+    for revoked in live_now.into_iter().filter(|credential| !seen.usable.contains(credential)) {
         info!(credential = revoked.0, "credential revoked or account disabled: its sessions end");
         live.end(revoked);
     }
-    // Only now: a look that failed half way is repeated.
-    *seen = Some(version);
     Ok(())
 }
 
@@ -62,4 +72,50 @@ pub(super) async fn certificate(certificate: Certificate, stopping: Cancellation
         }
     };
     stopping.run_until_cancelled(look).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use std::sync::Arc;
+
+    use gatepost_protocol::secret::Secret;
+
+    use super::{Seen, end_revoked};
+    use crate::session::live::Live;
+    use crate::store::accounts::NewAccount;
+    use crate::store::credentials::NewCredential;
+    use crate::store::tests::open;
+
+    #[tokio::test]
+    async fn a_login_that_ends_after_its_credential_was_revoked_is_ended_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let account = NewAccount {
+            address: "ann@example.com".to_owned(),
+            provider: "contoso".to_owned(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            disabled: false,
+        };
+        let credential = NewCredential {
+            user_name: "ann".to_owned(),
+            password_hash: Secret::new(String::new()),
+            label: None,
+        };
+        let (_, credential) = store.add_account(&account, Some(&credential)).await.unwrap();
+        let credential = credential.unwrap();
+        let (live, mut seen) = (Arc::new(Live::default()), Seen::default());
+
+        let early = live.enter(credential);
+        end_revoked(&store, &live, &mut seen).await.unwrap();
+        assert!(!early.ended.is_cancelled());
+        store.revoke_credential(credential).await.unwrap();
+        end_revoked(&store, &live, &mut seen).await.unwrap();
+        assert!(early.ended.is_cancelled());
+        // Its password was right before; the provider took its time.
+        let late = live.enter(credential);
+        end_revoked(&store, &live, &mut seen).await.unwrap();
+        assert!(late.ended.is_cancelled());
+    }
 }

@@ -11,6 +11,10 @@ use tracing::trace;
 
 use super::stream::{Stream, Upgrade};
 
+/// Answers to pipelined commands are sent together up to this much, and then before the next command is read: a reply is
+/// far longer than its EHLO (invariant 11).
+const OUTPUT_LIMIT: usize = 8 * 1024;
+
 /// A stream, what was received and not yet understood, and what is to be sent.
 pub struct Connection {
     /// Where bytes come from and go to.
@@ -50,7 +54,7 @@ impl Connection {
         Self { stream, received: LineBuffer::new(), output: Output::default() }
     }
 
-    /// Feeds the dialogue, beginning with `step`, until it yields. Pipelined lines are answered together.
+    /// Feeds the dialogue, beginning with `step`, until it yields. Pipelined lines are answered together, within bounds.
     pub async fn drive<D: Dialogue + ?Sized>(
         &mut self,
         dialogue: &mut D,
@@ -105,6 +109,9 @@ impl Connection {
     }
 
     async fn feed<D: Dialogue + ?Sized>(&mut self, dialogue: &mut D) -> Result<Step<D::Yield>, Ended> {
+        if self.output.as_bytes().len() >= OUTPUT_LIMIT {
+            self.send().await?;
+        }
         loop {
             match self.received.next_line(dialogue.line_limit()) {
                 Ok(Some(line)) => return Ok(dialogue.line(line, &mut self.output)),
@@ -131,5 +138,78 @@ impl Connection {
             return Err(Ended::EarlyPlaintext);
         }
         self.stream.upgrade(upgrade).await.map_err(Ended::Tls)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use gatepost_protocol::dialogue::{Dialogue, Output, Step};
+    use gatepost_protocol::line::LineBuffer;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{Connection, OUTPUT_LIMIT};
+    use crate::session::stream::{Stream, Upgrade};
+
+    /// Answers every line with as many octets as an EHLO reply has, and ends at an empty one.
+    #[derive(Default)]
+    struct Talkative {
+        most: usize,
+    }
+
+    const ANSWER: [u8; 300] = [b'x'; 300];
+
+    impl Dialogue for Talkative {
+        type Yield = ();
+
+        fn open(&mut self, _output: &mut Output) {}
+
+        fn line_limit(&self) -> usize {
+            512
+        }
+
+        fn state_name(&self) -> &'static str {
+            "talking"
+        }
+
+        fn line(&mut self, line: &[u8], output: &mut Output) -> Step<()> {
+            output.write(&ANSWER);
+            self.most = self.most.max(output.as_bytes().len());
+            if line.is_empty() { Step::Yield(()) } else { Step::NeedLine }
+        }
+
+        fn line_too_long(&mut self, _output: &mut Output) -> Step<()> {
+            Step::Close
+        }
+
+        fn tls_started(&mut self, _output: &mut Output) -> Step<()> {
+            Step::Close
+        }
+    }
+
+    #[tokio::test]
+    async fn a_buffer_full_of_short_commands_is_not_answered_in_one_piece() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::new(Stream::new(near).unwrap());
+        let spare = connection.received.spare();
+        spare.fill(b'\n');
+        let commands = LineBuffer::CAPACITY / 2;
+        for octet in spare.iter_mut().step_by(2) {
+            *octet = b'E';
+        }
+        spare[LineBuffer::CAPACITY - 2] = b'\n';
+        connection.received.filled(LineBuffer::CAPACITY);
+        let mut dialogue = Talkative::default();
+        let mut heard = vec![0; commands * ANSWER.len()];
+        let (driven, read) = tokio::join!(
+            connection.drive(&mut dialogue, Step::NeedLine, &Upgrade::Never),
+            far.read_exact(&mut heard)
+        );
+        driven.unwrap();
+        assert_eq!(read.unwrap(), heard.len(), "and every one is answered");
+        assert!(dialogue.most < OUTPUT_LIMIT + ANSWER.len(), "{} octets at once", dialogue.most);
     }
 }

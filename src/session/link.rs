@@ -58,8 +58,12 @@ impl Identified {
                 let session = accepted.gateway.live.enter(verified.credential);
                 // Invariant 3: this is the only place where a client hears success.
                 accepted.step = accepted.dialogue.verdict(&Ok(()), &mut accepted.client.output);
-                if let Err(error) = accepted.client.send().await {
-                    return Err(accepted.close(format!("client gone at its verdict: {error}")));
+                match timeout_at(deadline, accepted.client.send()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        return Err(accepted.close(format!("client gone at its verdict: {error}")));
+                    }
+                    Err(_) => return Err(accepted.close("client did not take its verdict")),
                 }
                 let Accepted { gateway, entrance, client, record, .. } = accepted;
                 let idle = gateway.limits.idle(entrance.listener.protocol);

@@ -43,9 +43,11 @@ impl Slots {
                 .or_insert_with(|| Arc::new(Semaphore::new(capacity)))
                 .value(),
         );
+        // Made first: whoever gives up waiting may be the last one here, and then its drop clears the entry away.
+        let mut slot = Slot { permit: None, capacity, mailbox, slots: Arc::clone(self) };
         // The semaphore is never closed, so an error cannot happen; without a permit the slot would only be uncounted.
-        let permit = semaphore.acquire_owned().await.ok();
-        Slot { permit, capacity, mailbox, slots: Arc::clone(self) }
+        slot.permit = semaphore.acquire_owned().await.ok();
+        slot
     }
 
     /// Mailboxes that have sessions or waiters.
@@ -110,5 +112,26 @@ mod tests {
             assert!(task.await.is_ok());
         }
         assert_eq!(slots.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_last_one_who_gives_up_waiting_leaves_nothing_behind() {
+        let slots = Arc::new(Slots::default());
+        let held = slots.take(mailbox(), 1).await;
+        let mut waiting = Box::pin(slots.take(mailbox(), 1));
+        assert!(polled_once(&mut waiting).await.is_none());
+        drop(held);
+        assert_eq!(slots.in_use(), 1, "somebody waits");
+        drop(waiting);
+        assert_eq!(slots.in_use(), 0);
+    }
+
+    /// Polls once.
+    async fn polled_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = std::future::ready(()) => None,
+        }
     }
 }

@@ -411,6 +411,22 @@ mod tests {
         drop(client);
     }
 
+    #[tokio::test]
+    async fn what_the_provider_said_before_it_broke_off_is_heard() {
+        let ((mut client, mut near_client), (far, mut near_upstream)) = (pair().await, pair().await);
+        receive(&mut near_client, b"a message that is too long");
+        near_upstream.stream.write_all(b"its beginning").await.unwrap();
+        // All of it at once, and with unread bytes: RST follows the line before anybody can have seen it.
+        let mut far = far.into_std().unwrap();
+        std::io::Write::write_all(&mut far, b"552 too long\r\n").unwrap();
+        drop(far);
+        let spliced = splice(near_client, near_upstream, &BufferPool::default(), IDLE, pending()).await;
+        assert!(matches!(spliced.end, SpliceEnd::Broken { side: "upstream", .. }), "{spliced:?}");
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "552 too long\r\n");
+    }
+
     /// Resolves once this thread's runtime has had nothing to do for a good many turns.
     async fn quiet() {
         for _ in 0..200_000 {

@@ -13,7 +13,7 @@ mod folder;
 mod key;
 mod seal;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,11 +49,16 @@ impl Store {
         Self::open_under(state_dir, &source).await
     }
 
+    /// Whether there is a store in the state folder that we may look at.
+    pub fn is_there(state_dir: &Path) -> bool {
+        database(state_dir).exists()
+    }
+
     /// Key before data, always: a crash in between leaves a key without data, which the next start takes up.
     async fn open_under(state_dir: &Path, source: &KeySource) -> Result<Self, StoreError> {
         folder::prepare(state_dir)?;
         let _lock = folder::lock(state_dir).await?;
-        let database = state_dir.join("gatepost.db");
+        let database = database(state_dir);
         let key = source.load(&database)?;
         folder::make_database(&database)?;
         crate::crash_point::crash_point("database-made");
@@ -125,6 +130,10 @@ impl Store {
     fn unseal(&self, record: Record<'_>, sealed: &[u8]) -> Result<Secret<String>, StoreError> {
         self.sealer.open(record, sealed).map_err(|_| StoreError::Forged { record: record.to_string() })
     }
+}
+
+fn database(state_dir: &Path) -> PathBuf {
+    state_dir.join("gatepost.db")
 }
 
 /// As it stands in the store.

@@ -16,6 +16,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::GeneralName;
 
+use super::acceptor::ServerCertificate;
 use super::{CertificateFiles, TlsError};
 
 /// The CA's life.
@@ -65,8 +66,8 @@ impl Authority {
         Ok(certificate)
     }
 
-    /// A leaf for these names with its CA behind it; the one in the state folder as long as it vouches for them and has more
-    /// than a month left.
+    /// A leaf for these names with its CA behind it; the one in the state folder as long as it is this CA's, vouches for them, has
+    /// more than a month left, and has its own key beside it: a crash may have left the key of the next one there.
     pub fn leaf(&self, names: &Names) -> Result<CertificateFiles, TlsError> {
         let files = CertificateFiles {
             certificate: self.state_dir.join("certificate.pem"),
@@ -74,8 +75,9 @@ impl Authority {
         };
         let now = OffsetDateTime::now_utc();
         if let Some(chain) = read_if_there(&files.certificate)?
-            && files.key.exists()
+            && chain.ends_with(&self.certificate()?)
             && vouches_for(&chain, names, now)
+            && ServerCertificate::load(&files).is_ok()
         {
             return Ok(files);
         }
@@ -187,7 +189,7 @@ mod tests {
 
     use time::{Duration, OffsetDateTime};
 
-    use super::{Authority, LEAF_DAYS, Names, RENEW_DAYS, vouches_for};
+    use super::{Authority, LEAF_DAYS, Names, RENEW_DAYS, ServerCertificate, vouches_for};
 
     fn names() -> Names {
         Names { hosts: vec!["localhost".into()], addresses: vec!["127.0.0.1".parse().unwrap()] }
@@ -213,6 +215,26 @@ mod tests {
         let now = OffsetDateTime::now_utc();
         assert!(vouches_for(&renewed, &more, now + Duration::days(LEAF_DAYS - RENEW_DAYS - 1)));
         assert!(!vouches_for(&renewed, &more, now + Duration::days(LEAF_DAYS - RENEW_DAYS + 1)));
+    }
+
+    #[test]
+    fn a_leaf_that_cannot_be_used_any_more_is_made_anew() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let authority = Authority::new(folder.path());
+        let files = authority.leaf(&names()).unwrap();
+        let leaf = fs::read_to_string(&files.certificate).unwrap();
+        // A crash between the two files of a renewal.
+        fs::copy(Authority::new(other.path()).leaf(&names()).unwrap().key, &files.key).unwrap();
+        ServerCertificate::load(&authority.leaf(&names()).unwrap()).unwrap();
+        let renewed = fs::read_to_string(&files.certificate).unwrap();
+        assert_ne!(renewed, leaf);
+        // The admin wanted a new CA, which devices will be given.
+        for file in ["ca.pem", "ca.key"] {
+            fs::remove_file(folder.path().join(file)).unwrap();
+        }
+        authority.leaf(&names()).unwrap();
+        let renewed = fs::read_to_string(&files.certificate).unwrap();
+        assert!(renewed.ends_with(&authority.certificate().unwrap()));
     }
 
     #[cfg(unix)]

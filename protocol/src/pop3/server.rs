@@ -221,6 +221,9 @@ impl Session {
                 (ServerState::AwaitResponse(exchange), Step::NeedLine)
             }
             Progress::Finished(Ok(credentials)) => (ServerState::AwaitVerdict, Step::Yield(credentials)),
+            Progress::Finished(Err(AuthFailure::WrongCredentials)) => {
+                (ServerState::AwaitVerdict, Step::Yield(Credentials::nobodys()))
+            }
             Progress::Finished(Err(failure)) => self.refuse(&failure, output),
         }
     }
@@ -348,6 +351,31 @@ mod tests {
         for count in 1..=10 {
             let step = server.line(b"XTND", &mut output);
             assert_eq!(matches!(step, Step::Close), count == 10);
+        }
+    }
+
+    #[test]
+    fn credentials_that_nobody_can_have_are_judged_like_any_others() {
+        let table: &[&[&[u8]]] = &[
+            &[b"AUTH PLAIN AAA="],
+            &[b"AUTH PLAIN AHRpbQA="],
+            &[b"AUTH LOGIN dGlt", b""],
+            &[b"USER tim", b"PASS"],
+            &[b"USER t\x01m", b"PASS tanstaaf"],
+        ];
+        for lines in table {
+            let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+            let mut output = Output::default();
+            let mut step = Step::NeedLine;
+            for line in *lines {
+                output.wipe();
+                step = server.line(line, &mut output);
+            }
+            assert!(
+                matches!(&step, Step::Yield(credentials) if credentials.user_name.is_empty()),
+                "{step:?}"
+            );
+            assert!(output.is_empty(), "an answer before the judgement");
         }
     }
 

@@ -22,13 +22,19 @@ pub const LINE_LIMIT: usize = 12_288;
 /// What a mail client logs in with.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// 1 to 255 bytes of UTF-8 without control characters.
+    /// 1 to 255 bytes of UTF-8 without control characters; empty in [`Credentials::nobodys`].
     pub user_name: String,
-    /// Not empty. What is not UTF-8 was read as Latin-1, which old programs send.
+    /// Not empty but in [`Credentials::nobodys`]. What is not UTF-8 was read as Latin-1, which old programs send.
     pub password: Secret<String>,
 }
 
 impl Credentials {
+    /// In place of a name that nobody can have or an empty password. They are judged like any others, so that the answer
+    /// takes as long as any other.
+    pub fn nobodys() -> Self {
+        Self { user_name: String::new(), password: Secret::new(String::new()) }
+    }
+
     /// A name that nobody can have and an empty password are wrong credentials like any others.
     pub(crate) fn new(user_name: &[u8], password: &[u8]) -> Result<Self, AuthFailure> {
         let user_name = str::from_utf8(user_name).map_err(|_| AuthFailure::WrongCredentials)?;
