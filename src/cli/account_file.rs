@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gatepost_protocol::secret::Secret;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, user_names};
 use crate::account::name::{wrong_address, wrong_user_name};
 use crate::account::password::check_hash;
 use crate::config::complaint::Complaints;
@@ -42,11 +42,19 @@ pub struct Apply {
 
 impl Apply {
     pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
-        let wrong = |error: ConfigError| Failure::new(Exit::Failed, error);
+        let wrong = |error: ConfigError| {
+            let heading =
+                if matches!(error, ConfigError::Wrong { .. }) { "nothing was applied\n" } else { "" };
+            Failure::new(Exit::Failed, format!("{heading}{error}"))
+        };
         let text = std::fs::read_to_string(&self.file)
             .map_err(|source| wrong(ConfigError::Read { path: self.file.clone(), source }))?;
         let wanted = read(&self.file, &text, config).map_err(wrong)?;
-        Ok(report(&store.apply(&wanted, self.prune).await?))
+        let mut said = report(&store.apply(&wanted, self.prune).await?);
+        for complaint in user_names::ambiguous(config, store).await? {
+            let _ = writeln!(said, "Warning: `gatepost run` will refuse to start: {complaint}");
+        }
+        Ok(said)
     }
 }
 
@@ -287,6 +295,7 @@ mod tests {
 - carl@example.com
 ";
         let expected = "\
+nothing was applied
 accounts.yaml:2: [0].provider: there is no provider `contosso`; did you mean `contoso`?
 accounts.yaml:3: [0].disable: no such key; did you mean `disabled`?
 accounts.yaml:4: [1].address: \"ann\" is not an address like ann@example.com
@@ -304,7 +313,7 @@ accounts.yaml:17: [5]: must be a mapping with keys of its own, not a single valu
         assert!(refused.contains("put quotes around it"), "{refused}");
         let repeated = "- address: a@b\n  address: c@d\n  provider: contoso\n";
         let refused = apply(&config, &store, repeated, true).await.unwrap_err();
-        assert!(refused.starts_with("accounts.yaml:2:") && refused.contains("address"), "{refused}");
+        assert!(refused.contains("\naccounts.yaml:2:") && refused.contains("address"), "{refused}");
         assert!(store.accounts().await.unwrap().is_empty());
     }
 

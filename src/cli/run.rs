@@ -4,7 +4,7 @@ use std::io;
 
 use tracing::{info, warn};
 
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, user_names};
 use crate::daemon::{Daemon, StartError};
 
 /// `gatepost run`.
@@ -16,6 +16,7 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
+        user_names::refuse_ambiguous(&config, &store).await?;
         let path = config.path.clone();
         let daemon = Daemon::start(config, store).await.map_err(|error| {
             let exit = match error {

@@ -28,7 +28,7 @@ use section::{Field, Section};
 
 pub use capabilities::common_capabilities;
 pub use complaint::Complaint;
-pub(crate) use complaint::suggestion;
+pub(crate) use complaint::{nearest, suggestion};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerTls};
 pub use provider::Provider;

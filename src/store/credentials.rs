@@ -1,7 +1,7 @@
 //! Credentials at rest. The password hash is sealed with the row's number, account and user name as its identity: whoever can
 //! write the file but has no key can neither guess at a hash nor let one open another mailbox.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::secret::Secret;
@@ -76,20 +76,15 @@ impl Store {
         Ok(ids.into_iter().map(CredentialId).collect())
     }
 
-    /// The user names that exist at more than one of the providers: a listener that serves them all could not tell
-    /// which mailbox is meant.
-    pub async fn ambiguous_user_names(&self, providers: &[&str]) -> Result<Vec<String>, StoreError> {
-        let pairs: Vec<(String, String)> = sqlx::query_as(
+    /// The user names that devices send, in lower case, each with the provider of its account.
+    pub async fn user_names(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let pairs = sqlx::query_as(
             "SELECT DISTINCT lower(user_name), provider
-             FROM credentials JOIN accounts ON accounts.id = credentials.account_id",
+             FROM credentials JOIN accounts ON accounts.id = credentials.account_id ORDER BY 1, 2",
         )
         .fetch_all(&self.pool)
         .await?;
-        let mut times = BTreeMap::<String, usize>::new();
-        for (name, _) in pairs.into_iter().filter(|(_, provider)| providers.contains(&provider.as_str())) {
-            *times.entry(name).or_default() += 1;
-        }
-        Ok(times.into_iter().filter(|(_, times)| *times > 1).map(|(name, _)| name).collect())
+        Ok(pairs)
     }
 
     /// Notes a login at `now`, to the minute. Logins within the same minute write nothing.
@@ -345,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_name_at_two_providers_is_ambiguous_for_both_only() {
+    async fn a_user_name_is_told_once_for_each_provider() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         for (address, provider, user_name) in [
@@ -356,8 +351,8 @@ mod tests {
         ] {
             store.add_account(&account(address, provider), Some(&credential(user_name))).await.unwrap();
         }
-        let names = store.ambiguous_user_names(&["contoso", "fabrikam"]).await.unwrap();
-        assert_eq!(names, ["scanner"]);
-        assert!(store.ambiguous_user_names(&["fabrikam"]).await.unwrap().is_empty());
+        let names = store.user_names().await.unwrap();
+        let names: Vec<_> = names.iter().map(|(name, provider)| (name.as_str(), provider.as_str())).collect();
+        assert_eq!(names, [("carl", "fabrikam"), ("scanner", "contoso"), ("scanner", "fabrikam")]);
     }
 }

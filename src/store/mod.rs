@@ -49,6 +49,22 @@ impl Store {
         Self::open_under(state_dir, &source).await
     }
 
+    /// Opens the store where there is one, and makes nothing where there is none.
+    pub async fn open_existing(state_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let is_there = |path: &Path| {
+            path.try_exists().map_err(|source| StoreError::file("cannot look at", path, source))
+        };
+        if !is_there(state_dir)? {
+            return Ok(None);
+        }
+        folder::check(state_dir)?;
+        if is_there(&state_dir.join("gatepost.db"))? {
+            Self::open(state_dir).await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// Key before data, always: a crash in between leaves a key without data, which the next start takes up.
     async fn open_under(state_dir: &Path, source: &KeySource) -> Result<Self, StoreError> {
         folder::prepare(state_dir)?;
@@ -159,6 +175,17 @@ pub(crate) mod tests {
             scopes: Vec::new(),
             identity: None,
         }
+    }
+
+    #[tokio::test]
+    async fn looking_for_a_store_makes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        assert!(Store::open_existing(&state).await.unwrap().is_none());
+        assert!(!state.exists());
+        folder::prepare(&state).unwrap();
+        assert!(Store::open_existing(&state).await.unwrap().is_none());
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
     }
 
     #[tokio::test]
