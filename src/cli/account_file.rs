@@ -58,10 +58,20 @@ impl Apply {
     }
 }
 
+/// More than these would bury what was done; `gatepost account list` shows them as well.
+const MOST_KEPT_LISTED: usize = 10;
+
 /// A line for everything that is not as before, and a sum.
 fn report(applied: &[Applied]) -> String {
     let mut said = String::new();
-    for one in applied.iter().filter(|one| one.change != Change::Unchanged) {
+    let count = |change| applied.iter().filter(|one| one.change == change).count();
+    let kept = count(Change::Kept);
+    let is_told = |change| match change {
+        Change::Unchanged => false,
+        Change::Kept => kept <= MOST_KEPT_LISTED,
+        _ => true,
+    };
+    for one in applied.iter().filter(|one| is_told(one.change)) {
         let _ = write!(said, "{:<16} {} at {}", one.change, one.address, one.provider);
         let _ = match &one.credential {
             Some((user_name, Some(label))) => writeln!(said, ": user name {user_name} ({label})"),
@@ -69,7 +79,6 @@ fn report(applied: &[Applied]) -> String {
             None => writeln!(said),
         };
     }
-    let count = |change| applied.iter().filter(|one| one.change == change).count();
     let _ = writeln!(
         said,
         "{} added, {} changed, {} removed, {} unchanged",
@@ -78,7 +87,6 @@ fn report(applied: &[Applied]) -> String {
         count(Change::Removed),
         count(Change::Unchanged)
     );
-    let kept = count(Change::Kept);
     if kept > 0 {
         let _ = writeln!(said, "{kept} not in the file, left alone (--prune removes them)");
     }

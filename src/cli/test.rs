@@ -58,8 +58,11 @@ impl Arguments {
         if self.json {
             print(&in_json(&account, ok, &steps))?;
         }
-        if ok {
+        if ok && self.json {
             return Ok(());
+        }
+        if ok {
+            return print("It works: devices are let in while `gatepost run` runs.\n");
         }
         Err(Failure::new(Exit::Upstream, format!("{} does not work yet", account.address)))
     }

@@ -65,7 +65,8 @@ pub enum ConfigError {
     /// No file was named, and none stands in the usual places.
     #[error(
         "there is no configuration file; looked for {}\nTo begin, copy config/gatepost.example.yaml to one of these \
-         places, or name a file with --config FILE or GATEPOST_CONFIG", listed(.places)
+         places, or write a file with\n  providers:\n    contoso: {{ preset: microsoft365, client_id: … }}\nA file \
+         elsewhere is named by --config FILE or GATEPOST_CONFIG", listed(.places)
     )]
     NotFound {
         /// Where it was looked for, in this order.
