@@ -280,6 +280,23 @@ mod tests {
         assert_eq!(left, [("scanner".to_owned(), None)]);
     }
 
+    #[test]
+    fn many_that_are_left_alone_are_only_counted() {
+        let one = |change, number: usize| Applied {
+            change,
+            address: format!("{number}@example.com"),
+            provider: "contoso".to_owned(),
+            credential: None,
+        };
+        for (kept, lines) in [(MOST_KEPT_LISTED, MOST_KEPT_LISTED + 3), (MOST_KEPT_LISTED + 1, 3)] {
+            let mut applied: Vec<_> = (0..kept).map(|number| one(Change::Kept, number)).collect();
+            applied.push(one(Change::Added, kept));
+            let said = report(&applied);
+            assert_eq!(said.lines().count(), lines, "{said}");
+            assert!(said.contains(&format!("{kept} not in the file")), "{said}");
+        }
+    }
+
     #[tokio::test]
     async fn every_mistake_is_told_with_its_line_and_nothing_is_done() {
         let (_folder, config, store) = desk().await;

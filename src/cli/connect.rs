@@ -6,7 +6,7 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use super::table::print;
-use super::{Context, Exit, Failure, progress, style};
+use super::{Context, Exit, Failure, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::config::provider::GrantType;
@@ -43,14 +43,8 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let account = super::find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = config.providers.get(&account.provider).ok_or_else(|| {
-            let message = format!(
-                "{}: its provider {:?} is not in the configuration",
-                account.address, account.provider
-            );
-            Failure::new(Exit::Configuration, message)
-        })?;
+        let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
+        let provider = find::provider(&config, &account)?;
         match provider.oauth.grant {
             GrantType::AuthorizationCode => {
                 let consented = if self.paste {

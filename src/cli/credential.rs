@@ -117,7 +117,8 @@ impl List {
             return Ok(json(&rows.collect()));
         }
         if rows.is_empty() {
-            return Ok("There are no passwords yet: gatepost credential add ADDRESS\n".to_owned());
+            let address = self.address.as_deref().unwrap_or("ADDRESS");
+            return Ok(format!("There are no passwords yet: gatepost credential add {address}\n"));
         }
         let rows: Vec<_> = rows
             .into_iter()

@@ -1,8 +1,10 @@
-//! Which account is meant by an address on the command line.
+//! Which account is meant by an address on the command line, and whose it is.
+
+use std::sync::Arc;
 
 use super::{Exit, Failure};
 use crate::account::Account;
-use crate::config::{nearest, suggestion};
+use crate::config::{Config, Provider, nearest, suggestion};
 use crate::store::Store;
 
 /// More addresses than this are not listed in a message.
@@ -39,6 +41,19 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
     Err(Failure::new(Exit::Failed, message))
 }
 
+/// The account's provider, which may have left the configuration since the account was added.
+pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Provider>, Failure> {
+    config.providers.get(&account.provider).ok_or_else(|| {
+        let Account { address, provider, .. } = account;
+        let message = format!(
+            "{address} is an account of provider {provider}, which is not in {}: write it there, or remove the account: \
+             gatepost account remove {address} --provider {provider}",
+            config.path.display()
+        );
+        Failure::new(Exit::Configuration, message)
+    })
+}
+
 fn suggested(address: &str, addresses: &[&str]) -> String {
     match addresses.len() {
         0 => format!("add it: gatepost account add {address} --provider NAME"),
@@ -70,6 +85,7 @@ mod tests {
             ("someone@else.example", few, "there are `ann@a.example`, `bob@a.example`"),
             ("someone@else.example", &addresses, "`gatepost account list` shows the 6 that there are"),
             ("karl@a.example", &addresses, "did you mean `carl@a.example`?"),
+            ("gwen@a.example", &addresses, "`gatepost account list` shows the 6 that there are"),
         ] {
             assert_eq!(suggested(address, addresses), expected);
         }

@@ -38,13 +38,7 @@ impl Arguments {
         let config = context.config()?;
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = config.providers.get(&account.provider).ok_or_else(|| {
-            let message = format!(
-                "{}: its provider {:?} is not in the configuration",
-                account.address, account.provider
-            );
-            Failure::new(Exit::Configuration, message)
-        })?;
+        let provider = find::provider(&config, &account)?;
         let tokens = Tokens::new(store);
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;

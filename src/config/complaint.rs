@@ -78,7 +78,9 @@ pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str
     let written = written.to_ascii_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&written, &name.to_ascii_lowercase());
     let (distance, name) = names.into_iter().map(|name| (distance(name), name)).min()?;
-    (distance <= 1.max(name.len() / 3)).then_some(name)
+    // Of an address only what stands before the @ counts: colleagues share the rest.
+    let own = name.find('@').unwrap_or(name.len());
+    (distance <= 1.max(own / 3)).then_some(name)
 }
 
 #[cfg(test)]
@@ -92,6 +94,7 @@ mod tests {
             ("starttsl", "did you mean `starttls`?"),
             ("STARTTLS", "did you mean `starttls`?"),
             ("nono", "did you mean `none`?"),
+            ("START TLS", "did you mean `starttls`?"),
             ("ssl", "there are `starttls`, `implicit`, `none`"),
         ] {
             assert_eq!(suggestion(written, names), expected, "{written}");
