@@ -118,6 +118,11 @@ impl Daemon {
         self.gateway.slots.in_use()
     }
 
+    /// Tasks now: one for each listener and each thing that is watched, and one for each connection.
+    pub fn tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Stops accepting, tells those who are not logged in, lets the others finish for the drain time, then closes them.
     pub async fn stop(self) {
         let sessions = self.sessions();

@@ -173,7 +173,8 @@ async fn tell(client: TcpStream, reason: Goodbye, entrance: &Entrance) -> io::Re
     }
     entrance.goodbye(reason, &mut connection.output);
     connection.send().await?;
-    tokio::io::AsyncWriteExt::shutdown(&mut connection.stream).await
+    connection.stream.end().await;
+    Ok(())
 }
 
 /// Errors of `accept` that concern one connection only.

@@ -87,6 +87,17 @@ impl Trust {
     }
 }
 
+/// Whether a connection failed because the other side's certificate was not trusted, and not because of anything that
+/// passes by itself.
+pub fn is_untrusted(error: &io::Error) -> bool {
+    let Some(cause) = error.get_ref() else { return false };
+    match cause.downcast_ref::<rustls::Error>() {
+        Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
+        // HTTP clients wrap it once more.
+        None => cause.downcast_ref().is_some_and(is_untrusted),
+    }
+}
+
 /// The certificates in a PEM file; at least one.
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unusable = |problem: String| TlsError::Unusable { path: path.to_owned(), problem };

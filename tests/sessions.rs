@@ -4,33 +4,12 @@
 
 mod support;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost_protocol::Protocol;
 
-use support::wire::Wire;
+use support::wire::{Wire, success};
 use support::world::{ADDRESS, PASSWORD, World};
-
-fn plain() -> String {
-    BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"))
-}
-
-/// A client at any kind of listener, greeted and ready to log in.
-async fn greeted(world: &World, protocol: Protocol, tls: ListenerTls) -> Wire {
-    let mut wire = Wire::connect(world.address(protocol, tls)).await;
-    if tls == ListenerTls::Implicit {
-        wire.start_tls(&world.state_dir()).await;
-    }
-    wire.line().await;
-    if tls == ListenerTls::StartTls {
-        let verb = if protocol == Protocol::Smtp { "STARTTLS" } else { "STLS" };
-        wire.ask(verb).await;
-        wire.start_tls(&world.state_dir()).await;
-    }
-    wire
-}
 
 #[tokio::test]
 async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has() {
@@ -38,13 +17,10 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
         let world = World::with(upstream, |_| {}).await;
         for tls in [ListenerTls::Implicit, ListenerTls::None, ListenerTls::StartTls] {
             let message = format!("Subject: {tls:?}\r\n\r\n..two dots\r\n.\r\nend\r\n");
-            let mut smtp = greeted(&world, Protocol::Smtp, tls).await;
+            let mut smtp = Wire::greeted(&world, Protocol::Smtp, tls).await;
             smtp.say("EHLO scanner\r\n").await;
             assert!(smtp.reply().await.iter().any(|line| line.contains("AUTH PLAIN LOGIN")));
-            assert_eq!(
-                smtp.ask(&format!("AUTH PLAIN {}", plain())).await,
-                "235 2.7.0 Authentication succeeded"
-            );
+            assert_eq!(smtp.log_in().await, success(Protocol::Smtp));
             assert!(smtp.ask(&format!("MAIL FROM:<{ADDRESS}>")).await.starts_with("250"));
             assert!(smtp.ask(&format!("RCPT TO:<{ADDRESS}>")).await.starts_with("250"));
             assert!(smtp.ask("DATA").await.starts_with("354"));
@@ -53,7 +29,7 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
             assert!(smtp.ask("QUIT").await.starts_with("221"));
             assert!(smtp.rest().await.is_empty());
 
-            let mut pop3 = greeted(&world, Protocol::Pop3, tls).await;
+            let mut pop3 = Wire::greeted(&world, Protocol::Pop3, tls).await;
             assert!(pop3.ask(&format!("USER {ADDRESS}")).await.starts_with("+OK"));
             assert_eq!(pop3.ask(&format!("PASS {PASSWORD}")).await, "+OK Logged in");
             assert!(pop3.ask("RETR 1").await.starts_with("+OK"));

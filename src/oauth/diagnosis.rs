@@ -12,6 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use zeroize::Zeroizing;
 
+use crate::tls::is_untrusted;
+
 /// The longest error code and description that is kept.
 const MAX_CODE: usize = 64;
 const MAX_DESCRIPTION: usize = 300;
@@ -56,9 +58,12 @@ pub enum EndpointError {
     /// It did not answer in time.
     #[error("no answer within {} s", super::http::TIMEOUT.as_secs())]
     TimedOut,
-    /// There was no verified connection to it, or the connection broke.
+    /// There was no connection to it, or the connection broke.
     #[error("not reachable: {0}")]
     Unreachable(String),
+    /// Whoever answered is not vouched for: a wrong host, a proxy that reads along, or a `ca_file` that is not its own.
+    #[error("its certificate is not trusted: {0}; check token_endpoint and ca_file")]
+    Untrusted(String),
 }
 
 /// Who must do something about an [`EndpointError`].
@@ -143,7 +148,12 @@ pub(super) fn transport(error: &reqwest::Error) -> EndpointError {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    EndpointError::Unreachable(presentable(&cause.to_string(), &[], MAX_DESCRIPTION))
+    let text = presentable(&cause.to_string(), &[], MAX_DESCRIPTION);
+    if cause.downcast_ref().is_some_and(is_untrusted) {
+        EndpointError::Untrusted(text)
+    } else {
+        EndpointError::Unreachable(text)
+    }
 }
 
 /// The time in a `Retry-After`: seconds or a date (RFC 9110 section 10.2.3).

@@ -100,6 +100,9 @@ impl From<&TokenError> for AuthFailure {
             TokenError::ClientRefused { .. } => {
                 Self::NeedsAdmin(Cause::new("provider refuses Gatepost; admin: see Gatepost's log"))
             }
+            TokenError::Endpoint { error, .. } if matches!(**error, EndpointError::Untrusted(_)) => {
+                Self::NeedsAdmin(Cause::new("token server's certificate not trusted; ask admin"))
+            }
             TokenError::Endpoint { error, .. } => Self::Temporary(Cause::new(match **error {
                 EndpointError::TimedOut => "token server does not answer; try again",
                 EndpointError::Unreachable(_) => "token server not reachable; try again",
@@ -181,6 +184,7 @@ mod tests {
             ),
             (endpoint(EndpointError::TimedOut), true),
             (endpoint(EndpointError::Unreachable("no route".to_owned())), true),
+            (endpoint(EndpointError::Untrusted("UnknownIssuer".to_owned())), false),
             (endpoint(refused), true),
             (TokenError::GrantRefused { whose: whose(), address: whose(), reason: whose() }, false),
             (TokenError::HeldElsewhere { whose: whose() }, true),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gatepost_protocol::Protocol;
+use tokio_util::sync::CancellationToken;
 
 /// How the sandbox behaves from now on. The default is a provider on a good day.
 #[derive(Clone, Debug)]
@@ -50,6 +51,13 @@ pub enum TokenFault {
         /// As it is.
         body: String,
     },
+    /// Answers this status, and the request's form as the description of an error: what a debugging proxy does.
+    Echo {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Does its work when this is cancelled, and not before.
+    Hold(CancellationToken),
     /// Does its work (a refresh token may rotate), then closes the connection in place of an answer.
     LoseAnswer,
     /// Reads the request and never answers.
@@ -134,6 +142,8 @@ pub enum Moment {
 pub enum Action {
     /// The connection ends.
     Close,
+    /// Only at [`Moment::Verdict`]: the token is refused, and said back as it came and as it was meant.
+    Echo,
     /// Only at [`Moment::Verdict`]: the token is refused although it is good.
     Refuse {
         /// Whether the failure challenge comes first (Gmail) or not (Exchange).
@@ -145,7 +155,7 @@ pub enum Action {
     Say(Vec<u8>),
     /// These bytes go out, then the connection ends.
     SayAndClose(Vec<u8>),
-    /// Nothing, ever. The connection stays open.
+    /// Nothing, ever. The connection stays open until the client leaves.
     Stall,
 }
 

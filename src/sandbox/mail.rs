@@ -1,7 +1,6 @@
 //! What both mail servers share: buffered lines over plain TCP or TLS, the upgrade, the login, and the one place where
 //! a fault takes the place of a reply.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
@@ -92,8 +91,14 @@ async fn converse(peer: Peer, tls: UpstreamTls, socket: TcpStream) -> io::Result
             Stage::Upgraded
         }
     };
-    if !plain.reply(Moment::Handshake, "").await? || !plain.stream.buffer().is_empty() {
-        // Bytes behind STARTTLS were not protected, and what follows garbage is no handshake.
+    if !plain.reply(Moment::Handshake, "").await? {
+        // What follows garbage is no handshake.
+        plain.drain().await?;
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    if !plain.stream.buffer().is_empty() {
+        // Bytes behind STARTTLS were not protected.
+        plain.stream.flush().await?;
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
     let Connection { stream, peer } = plain;
@@ -144,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Says `reply`, which is due at this moment, or does what the personality wants instead; then it is false.
     pub(super) async fn reply(&mut self, moment: Moment, reply: &str) -> io::Result<bool> {
         match self.fault(moment) {
-            None | Some(Action::Refuse { .. }) => self.say(reply).await.map(|()| true),
+            None | Some(Action::Refuse { .. } | Action::Echo) => self.say(reply).await.map(|()| true),
             Some(Action::Close) => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(Action::Say(bytes)) => self.stream.write_all(&bytes).await.map(|()| false),
             Some(Action::SayAndClose(bytes)) => {
@@ -153,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             Some(Action::Stall) => {
-                self.stream.flush().await?;
-                match std::future::pending::<Infallible>().await {}
+                self.drain().await?;
+                Err(io::ErrorKind::ConnectionAborted.into())
             }
         }
     }
@@ -174,6 +179,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.note(Speaker::Client, &format!("user={user} auth=Bearer {}", shortened(&token)));
         let refusal = match self.fault(Moment::Verdict) {
             Some(Action::Refuse { challenge, reply }) => Some((challenge, reply)),
+            Some(Action::Echo) => {
+                let code = words.refused.split(' ').next().unwrap_or_default();
+                Some((false, format!("{code} Not accepted: {line} which is \"{token}\"\r\n")))
+            }
             _ if self.peer.shared.world().grants.authorizes(&token, &user) => None,
             _ => Some((true, words.refused.to_owned())),
         };
@@ -261,6 +270,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn say(&mut self, reply: &str) -> io::Result<()> {
         self.note(Speaker::Server, reply);
         self.stream.write_all(reply.as_bytes()).await
+    }
+
+    /// Says no more, and waits until the client leaves.
+    async fn drain(&mut self) -> io::Result<()> {
+        self.stream.flush().await?;
+        tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await.map(drop)
     }
 
     async fn unrecorded_line(&mut self) -> io::Result<String> {

@@ -134,6 +134,14 @@ async fn token_endpoint(
             }
             Ok(response)
         }
+        Some(TokenFault::Echo { status }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Ok(error(status, "invalid_request", &format!("{headers:?} {}", String::from_utf8_lossy(body))))
+        }
+        Some(TokenFault::Hold(released)) => {
+            released.cancelled().await;
+            Ok(token(shared, headers, &fields))
+        }
         Some(TokenFault::LoseAnswer) => {
             token(shared, headers, &fields);
             Err(AnswerLost)

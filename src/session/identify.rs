@@ -23,10 +23,12 @@ impl Accepted {
     pub(super) async fn greet(mut self) -> Result<Self, Closed> {
         if self.entrance.listener.tls == ListenerTls::Implicit {
             let started = Instant::now();
-            match timeout(self.patience, self.client.stream.upgrade(&self.entrance.upgrade)).await {
-                Ok(Ok(())) => self.patience = self.patience.saturating_sub(started.elapsed()),
-                Ok(Err(error)) => return Err(self.close(format!("TLS handshake failed: {error}"))),
-                Err(_) => return Err(self.close("no TLS handshake in time")),
+            let handshake = timeout(self.patience, self.client.stream.upgrade(&self.entrance.upgrade));
+            match self.gateway.stopping.run_until_cancelled(handshake).await {
+                Some(Ok(Ok(()))) => self.patience = self.patience.saturating_sub(started.elapsed()),
+                Some(Ok(Err(error))) => return Err(self.close(format!("TLS handshake failed: {error}"))),
+                Some(Err(_)) => return Err(self.close("no TLS handshake in time")),
+                None => return Err(self.close("stopping")),
             }
         }
         self.dialogue.open(&mut self.client.output);

@@ -156,8 +156,16 @@ pub struct Linked {
 
 /// How a connection ended that nobody logged in on.
 pub struct Closed {
+    client: Stream,
     record: Record,
     outcome: String,
+}
+
+impl Closed {
+    async fn end(mut self) {
+        self.record.close(&self.outcome, 0, 0);
+        self.client.end().await;
+    }
 }
 
 /// Everything that happens to a connection.
@@ -166,7 +174,7 @@ pub async fn run(gateway: Arc<Gateway>, entrance: Arc<Entrance>, client: TcpStre
         Ok(linked) => return linked.splice().await,
         Err(closed) => closed,
     };
-    closed.record.close(&closed.outcome, 0, 0);
+    closed.end().await;
 }
 
 impl Accepted {
@@ -191,7 +199,7 @@ impl Accepted {
     }
 
     fn close(self, outcome: impl Into<String>) -> Closed {
-        Closed { record: self.record, outcome: outcome.into() }
+        Closed { client: self.client.stream, record: self.record, outcome: outcome.into() }
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::driver::Connection;
 use super::stream::Stream;
@@ -112,17 +112,8 @@ pub async fn splice(
     })
     .await;
 
-    close(&mut client, &mut upstream).await;
+    tokio::join!(client.end(), upstream.end());
     Spliced { bytes_up: up.moved, bytes_down: down.moved, end }
-}
-
-/// Ends both streams properly, so that neither side takes the end for a broken connection.
-async fn close(client: &mut Stream, upstream: &mut Stream) {
-    let both = async {
-        let ended = |stream| async move { tokio::io::AsyncWriteExt::shutdown(stream).await };
-        let _already_gone = tokio::join!(ended(client), ended(upstream));
-    };
-    let _too_slow_is_closed_too = timeout(Duration::from_secs(1), both).await;
 }
 
 /// One direction of a session.

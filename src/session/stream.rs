@@ -10,9 +10,16 @@ use std::time::Duration;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// How long the other side may take to notice that a stream has ended.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// How much of what it sends meanwhile is read: what is under way on a fast network, and not a flood.
+const DROPPED_AT_THE_END: u64 = 4 << 20;
 
 /// One side of a session.
 #[derive(Debug)]
@@ -65,6 +72,17 @@ impl Stream {
         };
         *self = Self::Tls(Box::new(tls));
         Ok(())
+    }
+
+    /// Ends it so that the other side hears all that was said. Our end goes first (close_notify, FIN); then what it still
+    /// sends is read and dropped for a moment, because a socket that is closed with unread bytes says RST (RFC 1122
+    /// section 4.2.2.13), and many systems throw away what came before one.
+    pub async fn end(&mut self) {
+        let ending = async {
+            self.shutdown().await?;
+            copy(&mut self.take(DROPPED_AT_THE_END), &mut sink()).await
+        };
+        let _gone_or_too_slow = timeout(ENDING, ending).await;
     }
 }
 

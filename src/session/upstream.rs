@@ -16,7 +16,7 @@ use super::dial::dial;
 use super::driver::{Connection, Ended};
 use super::stream::{Stream, Upgrade};
 use crate::config::provider::{Endpoint, UpstreamTls};
-use crate::tls::Trust;
+use crate::tls::{Trust, is_untrusted};
 
 /// Why the provider did not let us in.
 #[derive(Debug, Error)]
@@ -82,14 +82,24 @@ impl From<&UpstreamError> for AuthFailure {
             UpstreamError::HostName(_) => {
                 Self::NeedsAdmin(Cause::new("provider's host name is wrong; ask admin"))
             }
-            UpstreamError::Ended { error: Ended::Tls(error), .. }
-                if error.kind() == io::ErrorKind::InvalidData =>
-            {
+            UpstreamError::Ended { error: Ended::Tls(error), .. } if is_untrusted(error) => {
                 Self::NeedsAdmin(Cause::new("provider's certificate not trusted; ask admin"))
+            }
+            UpstreamError::Ended { error, .. } if is_foreign(error) => {
+                Self::Temporary(Cause::new("mail provider not understood; try again"))
             }
             UpstreamError::Ended { .. } => Self::Temporary(Cause::new("mail provider hung up; try again")),
             UpstreamError::Refused(refusal) => refused(refusal),
         }
+    }
+}
+
+/// Whether what came was no TLS, or TLS that could not be agreed upon, or was said in clear where TLS was due.
+fn is_foreign(error: &Ended) -> bool {
+    match error {
+        Ended::Tls(error) => error.kind() == io::ErrorKind::InvalidData,
+        Ended::EarlyPlaintext | Ended::Foreign(_) => true,
+        Ended::Closed | Ended::Gone | Ended::Io(_) => false,
     }
 }
 

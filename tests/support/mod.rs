@@ -10,7 +10,10 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+pub mod leftovers;
+pub mod log;
 pub mod rehearsal;
+pub mod relay;
 pub mod stage;
 pub mod token_endpoint;
 pub mod transcript;

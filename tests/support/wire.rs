@@ -2,12 +2,38 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use gatepost::config::ListenerTls;
 use gatepost::session::stream::{Stream, Upgrade};
 use gatepost::tls::Trust;
+use gatepost_protocol::Protocol;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsStream;
+
+use super::world::{ADDRESS, PASSWORD, World};
+
+/// The answer of Gatepost's own to a login that worked.
+pub fn success(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp => "235 2.7.0 Authentication succeeded",
+        Protocol::Pop3 => "+OK Logged in",
+    }
+}
+
+/// The one account's login as one line, without its end.
+pub fn login(password: &str) -> String {
+    login_as(ADDRESS, password)
+}
+
+/// Anybody's.
+pub fn login_as(user_name: &str, password: &str) -> String {
+    format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{user_name}\0{password}")))
+}
 
 /// A connection to Gatepost.
 pub struct Wire {
@@ -30,10 +56,57 @@ impl Wire {
         self.stream.get_mut().upgrade(&upgrade).await.unwrap();
     }
 
+    /// In clear, from another address of this machine.
+    pub async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self { stream: BufReader::new(Stream::new(socket.connect(address).await.unwrap()).unwrap()) }
+    }
+
+    /// At a kind of listener, greeted and ready to log in.
+    pub async fn greeted(world: &World, protocol: Protocol, tls: ListenerTls) -> Self {
+        let mut wire = Self::connect(world.address(protocol, tls)).await;
+        if tls == ListenerTls::Implicit {
+            wire.start_tls(&world.state_dir()).await;
+        }
+        wire.line().await;
+        if tls == ListenerTls::StartTls {
+            let verb = if protocol == Protocol::Smtp { "STARTTLS" } else { "STLS" };
+            wire.ask(verb).await;
+            wire.start_tls(&world.state_dir()).await;
+        }
+        wire
+    }
+
+    /// At the listener with STARTTLS, greeted, before TLS.
+    pub async fn greeted_in_clear(world: &World, protocol: Protocol) -> Self {
+        let mut wire = Self::connect(world.address(protocol, ListenerTls::StartTls)).await;
+        wire.line().await;
+        wire
+    }
+
+    /// Greeted in clear, and logged in.
+    pub async fn logged_in(world: &World, protocol: Protocol) -> Self {
+        let mut wire = Self::greeted(world, protocol, ListenerTls::None).await;
+        assert_eq!(wire.log_in().await, success(protocol));
+        wire
+    }
+
+    /// The answer to the right password.
+    pub async fn log_in(&mut self) -> String {
+        self.ask(&login(PASSWORD)).await
+    }
+
     /// Sends bytes as they are.
     pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// Sends as much as is taken: for when the other side may close in between.
+    pub async fn try_say(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await?;
+        self.stream.flush().await
     }
 
     /// The next line without its CRLF; empty at the end of the stream.
@@ -56,6 +129,19 @@ impl Wire {
         }
     }
 
+    /// Whether nothing has come that was not read.
+    pub async fn is_silent(&mut self) -> bool {
+        // Twice, so that what has come in is noticed.
+        for _ in 0..2 {
+            tokio::select! {
+                biased;
+                _ = self.stream.fill_buf() => return false,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        true
+    }
+
     /// Sends a line and reads a reply of one line.
     pub async fn ask(&mut self, line: &str) -> String {
         self.say(format!("{line}\r\n")).await;
@@ -65,6 +151,41 @@ impl Wire {
     /// Ends our direction.
     pub async fn end(&mut self) {
         self.stream.shutdown().await.unwrap();
+    }
+
+    /// Breaks the connection off with a reset.
+    pub async fn reset(self) {
+        let descriptor = match self.stream.into_inner() {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => match *tls {
+                TlsStream::Client(tls) => tls.into_inner().0,
+                TlsStream::Server(tls) => tls.into_inner().0,
+            },
+            Stream::Closed => return,
+        };
+        // Closing with this set drops what is under way and says RST.
+        socket2::SockRef::from(&descriptor).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// A POP3 message as it was before its dots were stuffed.
+    pub async fn read_to_lone_dot(&mut self) -> Vec<u8> {
+        let mut message = Vec::new();
+        loop {
+            let start = message.len();
+            assert_ne!(
+                self.stream.read_until(b'\n', &mut message).await.unwrap(),
+                0,
+                "cut off at {start} bytes"
+            );
+            match message.get(start..) {
+                Some(b".\r\n") => {
+                    message.truncate(start);
+                    return message;
+                }
+                Some([b'.', ..]) => drop(message.remove(start)),
+                _ => {}
+            }
+        }
     }
 
     /// Everything up to the end of the stream.

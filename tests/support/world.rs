@@ -1,7 +1,9 @@
 //! A whole Gatepost, as `run` starts it, between clients of the test's own and the sandbox as its provider.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use gatepost::account::{AccountId, Accounts};
 use gatepost::config::provider::UpstreamTls;
@@ -12,7 +14,7 @@ use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, Sandbox};
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
 use gatepost::store::credentials::NewCredential;
-use gatepost::store::grants::GrantKey;
+use gatepost::store::grants::{Grant, GrantKey, NewTokens};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use tempfile::TempDir;
@@ -44,6 +46,10 @@ pub struct World {
     pub provider: Arc<Provider>,
     /// Its one account, connected.
     pub account: AccountId,
+    /// Gatepost's tasks while nobody is connected.
+    pub idle_tasks: usize,
+    /// The configuration file's text.
+    pub yaml: String,
     folder: TempDir,
 }
 
@@ -58,28 +64,42 @@ impl World {
         Self::with_listeners(upstream, LISTENERS, change).await
     }
 
+    /// With a provider that takes so many sessions of a mailbox.
+    pub async fn capped(sessions: usize) -> Self {
+        let capped =
+            |yaml: String| yaml.replace(", capabilities:", &format!(", sessions: {sessions}, capabilities:"));
+        Self::build(UpstreamTls::Implicit, LISTENERS, capped, |_| {}).await
+    }
+
     /// With other listeners too (the YAML list under `listeners:`).
     pub async fn with_listeners(
         upstream: UpstreamTls,
         listeners: &str,
         change: impl FnOnce(&mut Limits),
     ) -> Self {
+        Self::build(upstream, listeners, |yaml| yaml, change).await
+    }
+
+    async fn build(
+        upstream: UpstreamTls,
+        listeners: &str,
+        provider: impl FnOnce(String) -> String,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let ca_file = folder.path().join("sandbox-ca.pem");
         std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
-        let yaml = format!(
-            "providers:\n{}listeners:{listeners}state: state\n",
-            sandbox.provider_yaml("sandbox", &ca_file, upstream)
-        );
-        let environment = |name: &str| (name == CLIENT_SECRET_VARIABLE).then(|| CLIENT_SECRET.to_owned());
-        let mut config = Config::parse(&folder.path().join("gatepost.yaml"), &yaml, &environment).unwrap();
+        let provider = provider(sandbox.provider_yaml("sandbox", &ca_file, upstream));
+        let yaml = format!("providers:\n{provider}listeners:{listeners}state: state\n");
+        let mut config = parse(&folder, &yaml);
         change(&mut config.limits);
         let store = Store::open(&config.state_dir).await.unwrap();
         let provider = Arc::clone(&config.providers["sandbox"]);
         let account = add_account(&store, "sandbox", ADDRESS, PASSWORD).await;
         let daemon = Daemon::start(config, store.clone()).await.unwrap();
-        let world = Self { sandbox, daemon, store, provider, account, folder };
+        let idle_tasks = daemon.tasks();
+        let world = Self { sandbox, daemon, store, provider, account, idle_tasks, yaml, folder };
         world.connect().await;
         world
     }
@@ -99,6 +119,30 @@ impl World {
         self.store.replace_grant(&GrantKey::Account(self.account), &tokens).await.unwrap();
     }
 
+    /// Consents again, to an access token that has ended.
+    pub async fn connect_with_an_expired_token(&self) {
+        self.connect().await;
+        let Grant { access_token, refresh_token, scopes, identity, .. } = self.grant().await;
+        let expires_at = SystemTime::now() - Duration::from_secs(1);
+        let expired =
+            NewTokens { access_token: access_token.unwrap(), refresh_token, expires_at, scopes, identity };
+        self.store.replace_grant(&GrantKey::Account(self.account), &expired).await.unwrap();
+    }
+
+    /// What is stored for the account.
+    pub async fn grant(&self) -> Grant {
+        self.store.grant(&GrantKey::Account(self.account)).await.unwrap().unwrap()
+    }
+
+    /// Puts another Gatepost, with this configuration and the same state, in the place of the one that runs.
+    pub async fn restart(&mut self, yaml: &str, change: impl FnOnce(&mut Limits)) {
+        let mut config = parse(&self.folder, yaml);
+        change(&mut config.limits);
+        let daemon = Daemon::start(config, self.store.clone()).await.unwrap();
+        self.idle_tasks = daemon.tasks();
+        std::mem::replace(&mut self.daemon, daemon).stop().await;
+    }
+
     /// Where Gatepost listens for this.
     pub fn address(&self, protocol: Protocol, tls: ListenerTls) -> SocketAddr {
         self.daemon
@@ -108,10 +152,20 @@ impl World {
             .unwrap()
     }
 
+    /// A folder for the test's own files, which goes with the world.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Gatepost's state folder.
     pub fn state_dir(&self) -> std::path::PathBuf {
         self.folder.path().join("state")
     }
+}
+
+fn parse(folder: &TempDir, yaml: &str) -> Config {
+    let environment = |name: &str| (name == CLIENT_SECRET_VARIABLE).then(|| CLIENT_SECRET.to_owned());
+    Config::parse(&folder.path().join("gatepost.yaml"), yaml, &environment).unwrap()
 }
 
 /// Adds an account with one credential of the same name.

@@ -1,0 +1,182 @@
+//! Bytes that come before their time, row by row of the table: answered in order, kept for the other side, or the end.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+
+mod support;
+
+use gatepost::config::ListenerTls;
+use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::record::Speaker;
+use gatepost::sandbox::{Action, MailFault, Moment};
+use gatepost_protocol::Protocol::{self, Pop3, Smtp};
+
+use support::leftovers::Alone;
+use support::log::Log;
+use support::wire::{Wire, login, success};
+use support::world::{ADDRESS, PASSWORD, World};
+
+/// What a client may send without waiting for an answer, from its first byte to its last.
+fn pipelined(protocol: Protocol) -> (String, String) {
+    let login = login(PASSWORD);
+    match protocol {
+        Smtp => (
+            format!("NOOP\r\nHELO x\r\n{login}\r\n"),
+            format!("MAIL FROM:<{ADDRESS}>\r\nRCPT TO:<{ADDRESS}>\r\nQUIT\r\n"),
+        ),
+        Pop3 => (format!("NOOP\r\n{login}\r\n"), "STAT\r\nNOOP\r\nQUIT\r\n".to_owned()),
+    }
+}
+
+/// What it hears behind the greeting, without the host's name.
+fn answers(protocol: Protocol) -> Vec<&'static str> {
+    match protocol {
+        Smtp => {
+            vec!["250 2.0.0 OK", "250 ", success(Smtp), "250 2.1.0 OK", "250 2.1.5 OK", "221 2.0.0 Goodbye"]
+        }
+        Pop3 => vec!["+OK", success(Pop3), "+OK 0 0", "+OK", "+OK Goodbye"],
+    }
+}
+
+#[tokio::test]
+async fn commands_before_the_greeting_or_in_one_packet_are_answered_in_order() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    for protocol in [Smtp, Pop3] {
+        let (before, behind) = pipelined(protocol);
+        let mut wire = Wire::connect(world.address(protocol, ListenerTls::None)).await;
+        wire.say(format!("{before}{behind}")).await;
+        wire.line().await;
+        for expected in answers(protocol) {
+            let line = wire.line().await;
+            assert!(line.starts_with(expected), "{protocol}: {line} where {expected} was due");
+        }
+        assert!(wire.rest().await.is_empty());
+    }
+    alone.nothing_left(&world, "pipelined sessions").await;
+}
+
+#[tokio::test]
+async fn invariant_1_no_plaintext_byte_survives_a_tls_upgrade() {
+    let alone = Alone::begin().await;
+    let world = World::with(UpstreamTls::StartTls, |_| {}).await;
+    for (protocol, verb) in [(Smtp, "STARTTLS"), (Pop3, "STLS")] {
+        // Injected by somebody between the client and us (CVE-2011-0411): not even the go-ahead is said.
+        let mut wire = Wire::greeted_in_clear(&world, protocol).await;
+        wire.say(format!("{verb}\r\n{}\r\n", login(PASSWORD))).await;
+        assert!(wire.rest().await.is_empty());
+        // Or where the handshake is due.
+        let mut wire = Wire::greeted_in_clear(&world, protocol).await;
+        wire.ask(verb).await;
+        wire.say(format!("{}\r\n", login(PASSWORD))).await;
+        let heard = wire.rest().await;
+        assert!(!String::from_utf8_lossy(&heard).contains(success(protocol)), "{heard:?}");
+        let counters = world.sandbox.counters();
+        assert_eq!((counters.smtp_connections, counters.pop3_connections), (0, 0));
+    }
+    // Injected between us and the provider.
+    for (protocol, injected) in [
+        (Smtp, "220 2.0.0 Go ahead\r\n250 AUTH XOAUTH2\r\n334 \r\n235 2.7.0 Welcome\r\n"),
+        (Pop3, "+OK Begin TLS\r\n+ \r\n+OK Welcome\r\n"),
+    ] {
+        let action = Action::Say(injected.as_bytes().to_vec());
+        let fault = MailFault { protocol, at: Moment::StartTls, action };
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        let heard = wire.log_in().await;
+        assert!(heard.ends_with("mail provider not understood; try again"), "{heard}");
+    }
+    let said: Vec<_> = world.sandbox.dialogues().into_iter().flat_map(|dialogue| dialogue.lines).collect();
+    assert!(said.iter().all(|line| !line.text.contains("AUTH")), "no token is on its way in clear: {said:?}");
+    alone.nothing_left(&world, "bytes behind STARTTLS").await;
+}
+
+#[tokio::test]
+async fn invariant_2_no_byte_is_lost_or_reordered_at_the_hand_over() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    for protocol in [Smtp, Pop3] {
+        let (before, behind) = pipelined(protocol);
+        let text = format!("{before}{behind}");
+        for cut in before.len() - 3..text.len() {
+            let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+            wire.say(&text[..cut]).await;
+            tokio::task::yield_now().await;
+            wire.say(&text[cut..]).await;
+            let heard = String::from_utf8(wire.rest().await).unwrap();
+            let expected = answers(protocol);
+            assert_eq!(heard.lines().count(), expected.len(), "cut at {cut}: {heard}");
+            assert!(
+                heard.lines().zip(expected).all(|(line, due)| line.starts_with(due)),
+                "cut at {cut}: {heard}"
+            );
+            let dialogue = world.sandbox.dialogues().pop().unwrap();
+            let said = dialogue.lines.iter().filter(|line| line.speaker == Speaker::Client);
+            let said: Vec<&str> = said.map(|line| line.text.as_str()).collect();
+            let token = said.iter().position(|line| line.starts_with("user=")).unwrap();
+            assert_eq!(said[token + 1..], behind.lines().collect::<Vec<_>>(), "cut at {cut}");
+        }
+    }
+    alone.nothing_left(&world, "hand-overs").await;
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_login_that_failed_is_read_as_commands() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    for (protocol, behind, expected) in [
+        (
+            Smtp,
+            "NOOP\r\nMAIL FROM:<a@example.com>\r\nQUIT\r\n",
+            vec!["535 5.7.8 ", "250 ", "530 5.7.0 Wrong", "221 "],
+        ),
+        (Pop3, "NOOP\r\nSTAT\r\nQUIT\r\n", vec!["-ERR [AUTH] ", "+OK", "-ERR ", "+OK"]),
+    ] {
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        wire.say(format!("{}\r\n{behind}", login("not the password"))).await;
+        let heard = String::from_utf8(wire.rest().await).unwrap();
+        assert_eq!(heard.lines().count(), expected.len(), "{heard}");
+        assert!(heard.lines().zip(expected).all(|(line, due)| line.starts_with(due)), "{heard}");
+    }
+    let counters = world.sandbox.counters();
+    assert_eq!((counters.smtp_connections, counters.pop3_connections), (0, 0));
+    alone.nothing_left(&world, "failed logins").await;
+}
+
+#[tokio::test]
+async fn what_the_provider_says_behind_its_last_reply_follows_our_success() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    for (protocol, said, behind) in [
+        (Smtp, "235 2.7.0 Accepted\r\n421 4.3.2 Shutting down\r\n", "421 4.3.2 Shutting down"),
+        (Pop3, "+OK Accepted\r\n-ERR Shutting down\r\n", "-ERR Shutting down"),
+    ] {
+        let action = Action::SayAndClose(said.as_bytes().to_vec());
+        let fault = MailFault { protocol, at: Moment::Verdict, action };
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        assert_eq!(wire.log_in().await, success(protocol));
+        assert_eq!(wire.rest().await, format!("{behind}\r\n").as_bytes());
+    }
+    alone.nothing_left(&world, "early words of the provider").await;
+}
+
+#[tokio::test]
+async fn a_browser_and_a_tls_client_on_a_plain_port_are_closed_and_logged_as_what_they_are() {
+    let alone = Alone::begin().await;
+    let log = Log::begin();
+    let world = World::start().await;
+    let hello = [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01][..], &[0x41; 300]].concat();
+    for (said, logged) in [
+        (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "the client speaks HTTP"),
+        (&hello, "the client speaks TLS on a port that begins without it"),
+    ] {
+        for protocol in [Smtp, Pop3] {
+            let before = log.text().matches(logged).count();
+            let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+            wire.say(said).await;
+            assert!(wire.rest().await.is_empty(), "not a word");
+            assert_eq!(log.text().matches(logged).count(), before + 1, "{protocol}: {logged}");
+        }
+    }
+    alone.nothing_left(&world, "browsers").await;
+}

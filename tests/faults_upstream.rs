@@ -1,0 +1,294 @@
+//! What goes wrong at the provider: each fault with the line that the client must hear, a session that can go on, and
+//! nothing left behind.
+
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use gatepost::config::ListenerTls;
+use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::{Action, MailFault, Moment, Sandbox, TokenFault};
+use gatepost_protocol::Protocol::{self, Pop3, Smtp};
+use tokio_util::sync::CancellationToken;
+
+use support::leftovers::Alone;
+use support::wire::{Wire, success};
+use support::world::{ADDRESS, World};
+
+/// Enough for a password check on a busy machine, and little enough to wait for in every state.
+const LOGIN: Duration = Duration::from_millis(1500);
+
+const GARBAGE: &[u8] = b"\x00\xff\xfe what?\r\n";
+
+async fn world() -> World {
+    World::with(UpstreamTls::StartTls, |limits| limits.login = LOGIN).await
+}
+
+/// The reply that the protocol gives a failure: SMTP's code for it, and POP3's.
+fn told(protocol: Protocol, codes: (&str, &str), cause: &str) -> String {
+    match protocol {
+        Smtp => format!("{} {cause}", codes.0),
+        Pop3 => format!("-ERR [{}] {cause}", codes.1),
+    }
+}
+
+const TEMPORARY: (&str, &str) = ("454 4.7.0", "SYS/TEMP");
+const NEEDS_ADMIN: (&str, &str) = ("454 4.7.0", "SYS/PERM");
+const BUSY: (&str, &str) = ("454 4.3.2", "SYS/TEMP");
+
+/// One session: the login fails with this line, SMTP says it again to MAIL FROM, and once the fault is gone the same
+/// session logs in.
+async fn fails_then_works(world: &World, protocol: Protocol, expected: &str, what: &str) {
+    let mut wire = Wire::greeted(world, protocol, ListenerTls::None).await;
+    assert_eq!(wire.log_in().await, expected, "{what}");
+    if protocol == Smtp {
+        // .NET hides the reply to AUTH and shows this one.
+        assert_eq!(wire.ask("MAIL FROM:<a@example.com>").await, expected, "{what}");
+    }
+    world.sandbox.change(|personality| {
+        personality.mail.retain(|fault| fault.protocol != protocol);
+        personality.token_endpoint = None;
+    });
+    assert_eq!(wire.log_in().await, success(protocol), "after {what}");
+    wire.ask("QUIT").await;
+    assert!(wire.rest().await.is_empty());
+}
+
+fn moments(protocol: Protocol) -> &'static [Moment] {
+    match protocol {
+        Smtp => &[
+            Moment::Greeting,
+            Moment::Hello,
+            Moment::StartTls,
+            Moment::Handshake,
+            Moment::HelloInTls,
+            Moment::Auth,
+            Moment::Verdict,
+        ],
+        // CAPA is not asked for.
+        Pop3 => &[Moment::Greeting, Moment::StartTls, Moment::Handshake, Moment::Auth, Moment::Verdict],
+    }
+}
+
+async fn every_state_of(world: &World, protocol: Protocol) {
+    for &at in moments(protocol) {
+        // What is no TLS record at all says nothing about a certificate.
+        let faults = [
+            (Action::Close, "mail provider hung up; try again"),
+            (Action::Say(GARBAGE.to_vec()), "mail provider not understood; try again"),
+            (Action::Say(vec![b'2'; 20_000]), "mail provider not understood; try again"),
+            (Action::Stall, "mail provider too slow; try again"),
+        ];
+        for (action, cause) in faults {
+            let what =
+                format!("{protocol} {at:?}: {}", &format!("{action:?}").chars().take(20).collect::<String>());
+            world.sandbox.change(|personality| personality.mail.push(MailFault { protocol, at, action }));
+            fails_then_works(world, protocol, &told(protocol, TEMPORARY, cause), &what).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn invariant_9_closed_stalled_and_garbled_in_every_state_is_temporary() {
+    let alone = Alone::begin().await;
+    let world = world().await;
+    tokio::join!(every_state_of(&world, Smtp), every_state_of(&world, Pop3));
+    alone.nothing_left(&world, "faults in every state").await;
+}
+
+#[tokio::test]
+async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
+    let alone = Alone::begin().await;
+    let world = world().await;
+    let refused = |codes: &str| format!("provider refused this mailbox{codes}; ask admin");
+    let smtp = |challenge, reply| MailFault::refusal(Smtp, challenge, reply);
+    let pop3 = |challenge, reply| MailFault::refusal(Pop3, challenge, reply);
+    let greeting = |protocol, line: &str| MailFault {
+        protocol,
+        at: Moment::Greeting,
+        action: Action::SayAndClose(line.as_bytes().to_vec()),
+    };
+    let table = [
+        (MailFault::exchange_refusal(), NEEDS_ADMIN, refused(" (535 5.7.3)")),
+        (MailFault::exchange_smtp_auth_disabled(), NEEDS_ADMIN, refused(" (535 5.7.139)")),
+        (MailFault::gmail_refusal(), NEEDS_ADMIN, refused(" (535 5.7.8)")),
+        (
+            smtp(false, "454 4.7.0 Temporary authentication failure\r\n"),
+            TEMPORARY,
+            "provider says try later (454 4.7.0)".to_owned(),
+        ),
+        (
+            smtp(true, "432 4.3.2 Concurrent connections limit exceeded.\r\n"),
+            BUSY,
+            "mailbox has too many sessions; try again".to_owned(),
+        ),
+        (pop3(true, "-ERR [AUTH] Web login required\r\n"), NEEDS_ADMIN, refused("")),
+        (
+            pop3(false, "-ERR Authentication failure: unknown user name or bad password.\r\n"),
+            NEEDS_ADMIN,
+            refused(""),
+        ),
+        (pop3(false, "-ERR [SYS/TEMP] Come back\r\n"), TEMPORARY, "provider says try later".to_owned()),
+        (
+            pop3(false, "-ERR [IN-USE] Maildrop locked\r\n"),
+            BUSY,
+            "mailbox has too many sessions; try again".to_owned(),
+        ),
+        (
+            greeting(Smtp, "421 4.7.0 Temporary system problem\r\n"),
+            TEMPORARY,
+            "provider says try later (421 4.7.0)".to_owned(),
+        ),
+        (greeting(Pop3, "-ERR Too many connections\r\n"), TEMPORARY, "provider says try later".to_owned()),
+    ];
+    for (fault, codes, cause) in table {
+        let (protocol, what) = (fault.protocol, format!("{fault:?}"));
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        fails_then_works(&world, protocol, &told(protocol, codes, &cause), &what).await;
+    }
+    // Once for each service; never for a policy, and not again within minutes (invariant 8).
+    assert_eq!(world.sandbox.counters().refresh_requests, 2);
+    alone.nothing_left(&world, "refusals").await;
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
+    let alone = Alone::begin().await;
+    let world = world().await;
+    let elsewhere = format!("https://localhost:{}/token", world.sandbox.ports().https);
+    let fault = "token server has a fault; try again";
+    for protocol in [Smtp, Pop3] {
+        let held = CancellationToken::new();
+        let table = [
+            (TokenFault::internal_error(), TEMPORARY, fault),
+            (TokenFault::too_many_requests(Duration::from_secs(1)), TEMPORARY, fault),
+            (TokenFault::html(200), TEMPORARY, fault),
+            (TokenFault::redirect(&elsewhere), TEMPORARY, fault),
+            (TokenFault::Hold(held.clone()), TEMPORARY, "token server too slow; try again"),
+            (TokenFault::LoseAnswer, TEMPORARY, "token server not reachable; try again"),
+            (
+                TokenFault::error("invalid_grant", "AADSTS50173"),
+                NEEDS_ADMIN,
+                "grant refused by provider; admin: gatepost connect",
+            ),
+            (
+                TokenFault::error("invalid_client", "AADSTS7000215"),
+                NEEDS_ADMIN,
+                "provider refuses Gatepost; admin: see Gatepost's log",
+            ),
+        ];
+        for (fault, codes, cause) in table {
+            let what = format!("{protocol} {fault:?}");
+            world.connect_with_an_expired_token().await;
+            world.sandbox.change(|personality| personality.token_endpoint = Some(fault.clone()));
+            let (before, stored) = (world.sandbox.counters(), world.grant().await);
+            let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+            let expected = told(protocol, codes, cause);
+            assert_eq!(wire.log_in().await, expected, "{what}");
+            assert_eq!(wire.log_in().await, expected, "{what}, and at once again");
+            let after = world.sandbox.counters();
+            // A redirect would be a second request; so would be a device that retries at once.
+            assert_eq!(after.refresh_requests - before.refresh_requests, 1, "{what}");
+            assert_eq!(
+                (after.smtp_connections, after.pop3_connections),
+                (before.smtp_connections, before.pop3_connections)
+            );
+            let token = |grant: &gatepost::store::grants::Grant| {
+                grant.refresh_token.as_ref().map(|token| token.expose().clone())
+            };
+            assert_eq!(token(&world.grant().await), token(&stored), "{what}: a failure erases nothing");
+            world.sandbox.change(|personality| personality.token_endpoint = None);
+            if let TokenFault::Hold(held) = fault {
+                held.cancel();
+            }
+            world.connect().await;
+            assert_eq!(wire.log_in().await, success(protocol), "after {what}");
+        }
+    }
+    alone.nothing_left(&world, "faults of the token endpoint").await;
+}
+
+#[tokio::test]
+async fn nobody_listening_is_told_as_temporary() {
+    let alone = Alone::begin().await;
+    let mut world = world().await;
+    let other = Sandbox::start().await.unwrap();
+    std::mem::replace(&mut world.sandbox, other).stop().await;
+    for protocol in [Smtp, Pop3] {
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        let expected = told(protocol, TEMPORARY, "mail provider cannot be reached; try again");
+        assert_eq!(wire.log_in().await, expected);
+    }
+    alone.nothing_left(&world, "a refused port").await;
+}
+
+#[tokio::test]
+async fn invariant_5_a_token_leaves_only_over_verified_tls() {
+    let alone = Alone::begin().await;
+    let mut world = world().await;
+    let ca_file = world.folder().join("sandbox-ca.pem");
+    let entry = |world: &World, tls| world.sandbox.provider_yaml("sandbox", &ca_file, tls);
+    let implicit =
+        world.yaml.replace(&entry(&world, UpstreamTls::StartTls), &entry(&world, UpstreamTls::Implicit));
+    assert_ne!(implicit, world.yaml);
+
+    for yaml in [world.yaml.clone(), implicit] {
+        // The same servers under a name that their certificate does not have.
+        let ports = world.sandbox.ports();
+        let relays =
+            support::relay::start([ports.smtp, ports.smtps, ports.pop3, ports.pop3s, ports.https]).await;
+        let wrong_name = yaml
+            .replace("//localhost", &format!("//{}", support::relay::HOST))
+            .replace("host: localhost,", &format!("host: {},", support::relay::HOST));
+        world.restart(&wrong_name, |limits| limits.login = LOGIN).await;
+        refused_for_the_certificate(&world, "a wrong name").await;
+        drop(relays);
+
+        let stranger = Sandbox::start().await.unwrap();
+        std::fs::write(&ca_file, stranger.ca_pem()).unwrap();
+        stranger.stop().await;
+        world.restart(&yaml, |limits| limits.login = LOGIN).await;
+        refused_for_the_certificate(&world, "an unknown CA").await;
+        std::fs::write(&ca_file, world.sandbox.ca_pem()).unwrap();
+    }
+    alone.nothing_left(&world, "certificates").await;
+}
+
+async fn refused_for_the_certificate(world: &World, what: &str) {
+    for protocol in [Smtp, Pop3] {
+        let mut wire = Wire::greeted(world, protocol, ListenerTls::None).await;
+        let expected = told(protocol, NEEDS_ADMIN, "provider's certificate not trusted; ask admin");
+        assert_eq!(wire.log_in().await, expected, "{what}");
+        world.connect_with_an_expired_token().await;
+        let expected = told(protocol, NEEDS_ADMIN, "token server's certificate not trusted; ask admin");
+        assert_eq!(wire.log_in().await, expected, "{what}");
+        world.connect().await;
+    }
+    let counters = world.sandbox.counters();
+    assert_eq!(counters.refresh_requests, 0, "{what}");
+    assert_eq!((counters.smtp_logins, counters.pop3_logins, counters.refused_logins), (0, 0, 0), "{what}");
+}
+
+#[tokio::test]
+async fn a_provider_that_breaks_off_mid_data_is_heard_as_it_is() {
+    let alone = Alone::begin().await;
+    let world = world().await;
+    let parting = "421 4.3.2 Service shutting down\r\n";
+    for (action, heard) in [(Action::Close, ""), (Action::SayAndClose(parting.as_bytes().to_vec()), parting)]
+    {
+        let fault = MailFault { protocol: Smtp, at: Moment::Body(1000), action };
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::logged_in(&world, Smtp).await;
+        for command in [&format!("MAIL FROM:<{ADDRESS}>"), &format!("RCPT TO:<{ADDRESS}>"), "DATA"] {
+            assert!(wire.ask(command).await.starts_with(['2', '3']));
+        }
+        let line = [b"x".repeat(76), b"\r\n".to_vec()].concat();
+        // Whether all of it is taken depends on when the end comes.
+        let _ = wire.try_say(line.repeat(500)).await;
+        assert_eq!(String::from_utf8(wire.rest().await).unwrap(), heard, "and then an end, not a reset");
+    }
+    assert!(world.sandbox.mailbox(ADDRESS).is_empty(), "half a message is none");
+    alone.nothing_left(&world, "a provider that broke off").await;
+}

@@ -1,0 +1,108 @@
+//! Tokens and many logins at once: one refresh for all of them, nothing lost by whoever hangs up, and nothing touched by
+//! whoever does not know the password.
+
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use gatepost::config::ListenerTls;
+use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::TokenFault;
+use gatepost_protocol::Protocol::{Pop3, Smtp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use support::leftovers::{Alone, eventually};
+use support::wire::{Wire, login, login_as, success};
+use support::world::{PASSWORD, World};
+
+#[tokio::test]
+async fn invariant_8_fifty_logins_with_an_expired_token_make_one_refresh() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    world.connect_with_an_expired_token().await;
+    let held = CancellationToken::new();
+    world.sandbox.change(|personality| personality.token_endpoint = Some(TokenFault::Hold(held.clone())));
+    let mut waiting = Vec::new();
+    for number in 0..50 {
+        let protocol = if number % 2 == 0 { Smtp } else { Pop3 };
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        wire.say(format!("{}\r\n", login(PASSWORD))).await;
+        waiting.push((wire, protocol));
+    }
+    eventually("the refresh is asked for", || world.sandbox.counters().refresh_requests > 0).await;
+    held.cancel();
+    for (mut wire, protocol) in waiting {
+        assert_eq!(wire.line().await, success(protocol));
+    }
+    let counters = world.sandbox.counters();
+    assert_eq!((counters.refresh_requests, counters.smtp_logins, counters.pop3_logins), (1, 25, 25));
+    assert_eq!(counters.refused_logins, 0, "nobody tried the old token");
+    alone.nothing_left(&world, "fifty logins").await;
+}
+
+#[tokio::test]
+async fn invariant_7_a_client_that_hangs_up_during_the_refresh_loses_nothing() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    world.connect_with_an_expired_token().await;
+    let before = world.grant().await;
+    let held = CancellationToken::new();
+    world.sandbox.change(|personality| personality.token_endpoint = Some(TokenFault::Hold(held.clone())));
+    let mut wire = Wire::greeted(&world, Smtp, ListenerTls::None).await;
+    wire.say(format!("{}\r\n", login(PASSWORD))).await;
+    eventually("the refresh is asked for", || world.sandbox.counters().refresh_requests == 1).await;
+    drop(wire);
+    eventually("the client is gone", || world.daemon.connections() == 0).await;
+    held.cancel();
+    alone.nothing_left(&world, "a client that hung up").await;
+
+    let after = world.grant().await;
+    assert_eq!(after.version, before.version + 1, "the answer is in the store");
+    assert_ne!(after.refresh_token.unwrap().expose(), before.refresh_token.unwrap().expose());
+    drop(Wire::logged_in(&world, Smtp).await);
+    assert_eq!(world.sandbox.counters().refresh_requests, 1);
+}
+
+#[tokio::test]
+async fn invariant_6_a_thousand_wrong_logins_touch_no_token_and_open_no_connection() {
+    let alone = Alone::begin().await;
+    let world = World::with(UpstreamTls::Implicit, |limits| {
+        limits.wrong_passwords = 1000;
+        limits.wrong_password_delay = Duration::ZERO;
+    })
+    .await;
+    // A token that must be refreshed: whoever got that far would be seen at the token endpoint.
+    world.connect_with_an_expired_token().await;
+    let before = world.grant().await;
+    let mut guessing = JoinSet::new();
+    for connection in 0..20 {
+        let (protocol, told) = if connection % 2 == 0 {
+            (Smtp, "535 5.7.8 Wrong user name or password")
+        } else {
+            (Pop3, "-ERR [AUTH] Wrong user name or password")
+        };
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        guessing.spawn(async move {
+            for guess in 0..50 {
+                let attempt = match guess % 4 {
+                    0 => login_as("nobody@example.com", PASSWORD),
+                    1 => login(&format!("{PASSWORD}{guess}")),
+                    2 => login(&PASSWORD.to_uppercase()),
+                    _ => login(&format!("guess {guess}")),
+                };
+                assert_eq!(wire.ask(&attempt).await, told);
+            }
+        });
+    }
+    while let Some(guessed) = guessing.join_next().await {
+        guessed.unwrap();
+    }
+    let counters = world.sandbox.counters();
+    assert_eq!((counters.smtp_connections, counters.pop3_connections, counters.refresh_requests), (0, 0, 0));
+    assert_eq!(world.grant().await.version, before.version);
+    alone.nothing_left(&world, "a thousand guesses").await;
+    drop(Wire::logged_in(&world, Smtp).await);
+}

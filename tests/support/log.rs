@@ -1,0 +1,64 @@
+//! What Gatepost logs, at the most verbose level, while a test on one thread runs.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// The log so far, as text and as JSON. It ends when it is dropped.
+pub struct Log {
+    text: Buffer,
+    json: Buffer,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Everything that is logged on this thread from now on.
+    pub fn begin() -> Self {
+        let (text, json) = (Buffer::default(), Buffer::default());
+        let subscriber = tracing_subscriber::registry()
+            .with(fmt::layer().with_ansi(false).with_writer(text.clone()))
+            .with(fmt::layer().json().flatten_event(true).with_writer(json.clone()));
+        Self { text, json, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// As text.
+    pub fn text(&self) -> String {
+        self.text.read()
+    }
+
+    /// As JSON, an object a line.
+    pub fn json(&self) -> String {
+        self.json.read()
+    }
+}
+
+impl Buffer {
+    fn read(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Buffer {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
