@@ -20,17 +20,17 @@ fn main() -> ExitCode {
 
 fn prepare(cli: &Cli) -> anyhow::Result<tokio::runtime::Runtime> {
     gatepost::hardening::harden().context("this process could not be hardened")?;
-    start_logging(cli.log_format)?;
+    start_logging(cli.log_format, cli.log_level())?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
 }
 
 /// Logs go to standard error: what a command prints for people or scripts stays apart.
-fn start_logging(format: LogFormat) -> anyhow::Result<()> {
+fn start_logging(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) => {
             EnvFilter::try_new(&directives).with_context(|| format!("RUST_LOG={directives:?}"))?
         }
-        Err(_) => EnvFilter::new("info"),
+        Err(_) => EnvFilter::new(level),
     };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -7,11 +7,11 @@ use clap::{Args, Subcommand};
 
 use super::device_password::{self, Prepared};
 use super::table::print;
-use super::{Context, Exit, Failure, account_file, account_list, find};
+use super::{Context, Exit, Failure, account_file, account_list, find, user_names};
 use crate::account::CredentialId;
 use crate::account::name::{wrong_address, wrong_user_name};
 use crate::config::provider::GrantType;
-use crate::config::{Config, Listener, suggestion};
+use crate::config::{Config, Listener, ListenerTls, suggestion};
 use crate::store::accounts::NewAccount;
 use crate::store::{Store, StoreError};
 
@@ -37,9 +37,9 @@ pub enum Command {
 pub struct Add {
     /// The mailbox
     address: String,
-    /// Its provider in the configuration file
+    /// Its provider in the configuration file, where that has several
     #[arg(long, value_name = "NAME")]
-    provider: String,
+    provider: Option<String>,
     #[command(flatten)]
     device: Device,
     /// Add no password yet
@@ -94,11 +94,19 @@ impl Add {
         store: &Store,
         input: impl io::Read,
     ) -> Result<String, Failure> {
-        known_provider(config, &self.provider)?;
+        let provider = provider(config, self.provider)?;
         refuse("the address", &self.address, wrong_address)?;
+        let there = store.accounts_at(&self.address).await?;
+        if there.iter().any(|account| account.provider == provider) {
+            let message = format!(
+                "{address} is there already for provider {provider}; for another device: gatepost credential add {address}",
+                address = self.address
+            );
+            return Err(Failure::new(Exit::Failed, message));
+        }
         let account = NewAccount {
-            address: self.address.clone(),
-            provider: self.provider.clone(),
+            address: self.address,
+            provider,
             smtp_user_name: None,
             pop3_user_name: None,
             disabled: false,
@@ -107,7 +115,8 @@ impl Add {
         if self.no_credential {
             store.add_account(&account, None).await?;
         } else {
-            let prepared = self.device.prepare(store, &account.address, &account.provider, input).await?;
+            let prepared =
+                self.device.prepare(config, store, &account.address, &account.provider, input).await?;
             let (_, credential) = store.add_account(&account, Some(&prepared.credential)).await?;
             said += &settings(config, &account.provider, &prepared, credential);
         }
@@ -125,6 +134,7 @@ impl Device {
     /// The credential for this device.
     pub(super) async fn prepare(
         self,
+        config: &Config,
         store: &Store,
         address: &str,
         provider: &str,
@@ -132,6 +142,7 @@ impl Device {
     ) -> Result<Prepared, Failure> {
         let user_name = self.user_name.unwrap_or_else(|| address.to_owned());
         refuse("the user name", &user_name, wrong_user_name)?;
+        user_names::refuse_new(config, store, provider, &user_name).await?;
         let password = if self.password_stdin { Some(device_password::read(input)?) } else { None };
         if let Some(note) = password.as_ref().and_then(device_password::note) {
             eprintln!("{note}");
@@ -178,18 +189,26 @@ pub(super) fn settings(
         None => writeln!(said, "  Password   as given"),
     };
     for listener in config.listeners.iter().filter(|listener| serves(config, listener, provider)) {
-        let place = if listener.address.ip().is_unspecified() {
-            format!("this machine, port {}", listener.address.port())
-        } else {
-            format!("{}, port {}", listener.address.ip(), listener.address.port())
-        };
+        let (ip, port) = (listener.address.ip(), listener.address.port());
+        let place = if ip.is_unspecified() { "this machine's address".to_owned() } else { ip.to_string() };
+        let only = if ip.is_loopback() { " (from this machine only)" } else { "" };
         let protocol = listener.protocol.to_string();
-        let _ = writeln!(said, "  {protocol:<9}  {place}, TLS: {}", listener.tls.name());
+        let _ = writeln!(said, "  {protocol:<9}  {place}, port {port}, {}{only}", encryption(listener));
     }
     if let Some(CredentialId(id)) = credential {
         let _ = writeln!(said, "To revoke this password alone: gatepost credential revoke {id}");
     }
     said
+}
+
+/// As mail programs call it.
+fn encryption(listener: &Listener) -> &'static str {
+    match (listener.tls, listener.plaintext_allowed) {
+        (ListenerTls::Implicit, _) => "SSL/TLS",
+        (ListenerTls::None, _) => "no encryption",
+        (ListenerTls::StartTls, true) => "STARTTLS or no encryption",
+        (ListenerTls::StartTls, false) => "STARTTLS",
+    }
 }
 
 fn serves(config: &Config, listener: &Listener, provider: &str) -> bool {
@@ -198,13 +217,23 @@ fn serves(config: &Config, listener: &Listener, provider: &str) -> bool {
     offered && listener.provider.as_deref().is_none_or(|only| only == provider)
 }
 
-fn known_provider(config: &Config, name: &str) -> Result<(), Failure> {
-    if config.providers.contains_key(name) {
-        return Ok(());
-    }
-    let known = config.providers.keys().map(String::as_str);
-    let message =
-        format!("there is no provider `{name}` in {}; {}", config.path.display(), suggestion(name, known));
+/// The provider that is named, or the only one that there is.
+fn provider(config: &Config, named: Option<String>) -> Result<String, Failure> {
+    let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+    let message = match (named, known.as_slice()) {
+        (Some(name), known) if known.contains(&name.as_str()) => return Ok(name),
+        (None, [only]) => return Ok((*only).to_owned()),
+        (Some(name), known) => format!(
+            "there is no provider `{name}` in {}; {}",
+            config.path.display(),
+            suggestion(&name, known.iter().copied())
+        ),
+        (None, known) => format!(
+            "{} has several providers: add --provider {}",
+            config.path.display(),
+            known.join(" or --provider ")
+        ),
+    };
     Err(Failure::new(Exit::Failed, message))
 }
 
@@ -261,7 +290,8 @@ listeners:
     }
 
     pub(in crate::cli) fn add(address: &str, provider: &str, device: Device) -> Add {
-        Add { address: address.to_owned(), provider: provider.to_owned(), device, no_credential: false }
+        let provider = Some(provider.to_owned());
+        Add { address: address.to_owned(), provider, device, no_credential: false }
     }
 
     pub(in crate::cli) fn named(address: &str, provider: Option<&str>) -> Named {
@@ -288,8 +318,8 @@ listeners:
              On the device:\n\
              \x20 User name  ann@example.com\n\
              \x20 Password   PASSWORD   (not shown again)\n\
-             \x20 SMTP       127.0.0.1, port 1587, TLS: starttls\n\
-             \x20 POP3       127.0.0.1, port 1995, TLS: implicit\n\
+             \x20 SMTP       127.0.0.1, port 1587, STARTTLS or no encryption (from this machine only)\n\
+             \x20 POP3       127.0.0.1, port 1995, SSL/TLS (from this machine only)\n\
              To revoke this password alone: gatepost credential revoke 1\n\
              \n\
              Next: gatepost connect ann@example.com\n"
@@ -332,7 +362,12 @@ listeners:
             ),
             (
                 add("ANN@example.com", "contoso", Device::default()),
-                "ANN@example.com is there already for provider contoso",
+                "ANN@example.com is there already for provider contoso; for another device: gatepost credential add \
+                 ANN@example.com",
+            ),
+            (
+                Add { provider: None, ..add("bob@example.com", "", Device::default()) },
+                "gatepost.yaml has several providers: add --provider contoso or --provider fabrikam",
             ),
             (
                 add("ann", "contoso", Device::default()),

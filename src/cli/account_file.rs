@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gatepost_protocol::secret::Secret;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, user_names};
 use crate::account::name::{wrong_address, wrong_user_name};
 use crate::account::password::check_hash;
 use crate::config::complaint::Complaints;
@@ -42,18 +42,36 @@ pub struct Apply {
 
 impl Apply {
     pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
-        let wrong = |error: ConfigError| Failure::new(Exit::Failed, error);
+        let wrong = |error: ConfigError| {
+            let heading =
+                if matches!(error, ConfigError::Wrong { .. }) { "nothing was applied\n" } else { "" };
+            Failure::new(Exit::Failed, format!("{heading}{error}"))
+        };
         let text = std::fs::read_to_string(&self.file)
             .map_err(|source| wrong(ConfigError::Read { path: self.file.clone(), source }))?;
         let wanted = read(&self.file, &text, config).map_err(wrong)?;
-        Ok(report(&store.apply(&wanted, self.prune).await?))
+        let mut said = report(&store.apply(&wanted, self.prune).await?);
+        for complaint in user_names::ambiguous(config, store).await? {
+            let _ = writeln!(said, "Warning: `gatepost run` will refuse to start: {complaint}");
+        }
+        Ok(said)
     }
 }
+
+/// More than these would bury what was done; `gatepost account list` shows them as well.
+const MOST_KEPT_LISTED: usize = 10;
 
 /// A line for everything that is not as before, and a sum.
 fn report(applied: &[Applied]) -> String {
     let mut said = String::new();
-    for one in applied.iter().filter(|one| one.change != Change::Unchanged) {
+    let count = |change| applied.iter().filter(|one| one.change == change).count();
+    let kept = count(Change::Kept);
+    let is_told = |change| match change {
+        Change::Unchanged => false,
+        Change::Kept => kept <= MOST_KEPT_LISTED,
+        _ => true,
+    };
+    for one in applied.iter().filter(|one| is_told(one.change)) {
         let _ = write!(said, "{:<16} {} at {}", one.change, one.address, one.provider);
         let _ = match &one.credential {
             Some((user_name, Some(label))) => writeln!(said, ": user name {user_name} ({label})"),
@@ -61,7 +79,6 @@ fn report(applied: &[Applied]) -> String {
             None => writeln!(said),
         };
     }
-    let count = |change| applied.iter().filter(|one| one.change == change).count();
     let _ = writeln!(
         said,
         "{} added, {} changed, {} removed, {} unchanged",
@@ -70,7 +87,6 @@ fn report(applied: &[Applied]) -> String {
         count(Change::Removed),
         count(Change::Unchanged)
     );
-    let kept = count(Change::Kept);
     if kept > 0 {
         let _ = writeln!(said, "{kept} not in the file, left alone (--prune removes them)");
     }
@@ -264,6 +280,23 @@ mod tests {
         assert_eq!(left, [("scanner".to_owned(), None)]);
     }
 
+    #[test]
+    fn many_that_are_left_alone_are_only_counted() {
+        let one = |change, number: usize| Applied {
+            change,
+            address: format!("{number}@example.com"),
+            provider: "contoso".to_owned(),
+            credential: None,
+        };
+        for (kept, lines) in [(MOST_KEPT_LISTED, MOST_KEPT_LISTED + 3), (MOST_KEPT_LISTED + 1, 3)] {
+            let mut applied: Vec<_> = (0..kept).map(|number| one(Change::Kept, number)).collect();
+            applied.push(one(Change::Added, kept));
+            let said = report(&applied);
+            assert_eq!(said.lines().count(), lines, "{said}");
+            assert!(said.contains(&format!("{kept} not in the file")), "{said}");
+        }
+    }
+
     #[tokio::test]
     async fn every_mistake_is_told_with_its_line_and_nothing_is_done() {
         let (_folder, config, store) = desk().await;
@@ -287,6 +320,7 @@ mod tests {
 - carl@example.com
 ";
         let expected = "\
+nothing was applied
 accounts.yaml:2: [0].provider: there is no provider `contosso`; did you mean `contoso`?
 accounts.yaml:3: [0].disable: no such key; did you mean `disabled`?
 accounts.yaml:4: [1].address: \"ann\" is not an address like ann@example.com
@@ -304,7 +338,7 @@ accounts.yaml:17: [5]: must be a mapping with keys of its own, not a single valu
         assert!(refused.contains("put quotes around it"), "{refused}");
         let repeated = "- address: a@b\n  address: c@d\n  provider: contoso\n";
         let refused = apply(&config, &store, repeated, true).await.unwrap_err();
-        assert!(refused.starts_with("accounts.yaml:2:") && refused.contains("address"), "{refused}");
+        assert!(refused.contains("\naccounts.yaml:2:") && refused.contains("address"), "{refused}");
         assert!(store.accounts().await.unwrap().is_empty());
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::table::print;
 use super::{Context, Exit, Failure};
 use crate::tls::authority::Authority;
 
@@ -34,13 +35,15 @@ impl Command {
             .certificate()
             .map_err(|error| Failure::new(Exit::State, error))?;
         match output {
-            None => print!("{certificate}"),
+            None => print(&certificate),
             Some(path) => {
                 fs::write(&path, certificate)
                     .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))?;
-                println!("Wrote {}. Import it as a trusted CA; it is valid for ten years.", path.display());
+                print(&format!(
+                    "Wrote {}. Import it as a trusted CA; it is valid for ten years.\n",
+                    path.display()
+                ))
             }
         }
-        Ok(())
     }
 }

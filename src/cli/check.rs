@@ -1,13 +1,16 @@
-//! `gatepost check`: reads the configuration file as `run` would, and tells every mistake in it, or what it means.
+//! `gatepost check`: reads the configuration file as `run` would, and tells every mistake in it, or what it means. Rule: it
+//! makes nothing; where there is no store yet, there is none afterwards.
 
 use std::fmt::Write as _;
 
 use clap::Args;
 use gatepost_protocol::Protocol;
 
-use super::{Context, Exit, Failure};
-use crate::config::{Config, ConfigError, Listener, ListenerTls, Provider, lint};
-use crate::store::Store;
+use super::table::print;
+use super::{Context, Exit, Failure, user_names};
+use crate::config::{Config, Listener, ListenerTls, Provider, lint};
+use crate::store::{Store, StoreError};
+use crate::tls::acceptor::ServerCertificate;
 
 /// `gatepost check`.
 #[derive(Args, Clone, Debug)]
@@ -17,35 +20,32 @@ impl Arguments {
     /// Ends well if the file can be used; warnings do not change that.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
-        let left_out = check_user_names(context, &config).await?;
-        print!("{}", summary(&config));
-        if let Some(reason) = left_out {
-            println!("Warning: the user names of the accounts were not looked at: {reason}");
+        if let Some(files) = &config.certificate {
+            ServerCertificate::load(files).map_err(|error| Failure::new(Exit::Configuration, error))?;
         }
-        Ok(())
+        let state = state(&config).await?;
+        print(&summary(&config, &state))
     }
 }
 
-/// User names that a listener cannot tell apart are a mistake of the file. A store is not made for this, and one that is
-/// somebody else's is left alone: then it gives the reason.
-async fn check_user_names(context: &Context, config: &Config) -> Result<Option<String>, Failure> {
-    if !Store::is_there(&config.state_dir) {
-        return Ok(None);
-    }
-    let store = match context.store(config).await {
-        Ok(store) => store,
-        Err(failure) => return Ok(Some(failure.message)),
+/// What the state folder holds, in words. Fails where `run` would refuse it, but leaves what is another user's alone: an
+/// admin may check a file whose state belongs to the daemon's user.
+async fn state(config: &Config) -> Result<String, Failure> {
+    let store = match Store::open_existing(&config.state_dir).await {
+        Ok(Some(store)) => store,
+        Ok(None) => return Ok("nothing there yet".to_owned()),
+        Err(StoreError::OtherUser { owner, .. }) => {
+            return Ok(format!("not looked into, because it belongs to {owner}"));
+        }
+        Err(error) => return Err(Failure::new(Exit::State, error)),
     };
-    let names = store.user_names().await.map_err(|error| Failure::new(Exit::State, error))?;
-    let complaints = lint::ambiguous_user_names(config, &names);
-    if complaints.is_empty() {
-        return Ok(None);
-    }
-    Err(Failure::new(Exit::Configuration, ConfigError::Wrong { complaints }))
+    user_names::refuse_ambiguous(config, &store).await?;
+    let accounts = store.accounts().await?.len();
+    Ok(format!("{accounts} account{}", if accounts == 1 { "" } else { "s" }))
 }
 
 /// What the file means, for people.
-fn summary(config: &Config) -> String {
+fn summary(config: &Config, state: &str) -> String {
     let mut text = format!("{} is in order.\n\nProviders\n", config.path.display());
     for provider in config.providers.values() {
         text.push_str(&in_words(provider));
@@ -66,7 +66,7 @@ fn summary(config: &Config) -> String {
         Some(files) => files.certificate.display().to_string(),
         None => "made by Gatepost itself".to_owned(),
     };
-    let _ = writeln!(text, "\nCertificate: {certificate}\nState: {}", config.state_dir.display());
+    let _ = writeln!(text, "\nCertificate: {certificate}\nState: {} ({state})", config.state_dir.display());
     for warning in lint::warnings(config) {
         let _ = writeln!(text, "Warning: {warning}");
     }
@@ -198,9 +198,9 @@ Listeners
   SMTP 192.168.1.10:1587: no TLS; from 192.168.1.0/24, 10.0.0.7/32; accounts of contoso
 
 Certificate: made by Gatepost itself
-State: /var/lib/gatepost
+State: /var/lib/gatepost (2 accounts)
 Warning: no listener serves POP3 for the provider `contoso`
 ";
-        assert_eq!(summary(&config), expected);
+        assert_eq!(summary(&config, "2 accounts"), expected);
     }
 }

@@ -1,10 +1,12 @@
 //! `gatepost connect ADDRESS`: somebody consents in a browser, or the application itself gets its first token. The daemon
 //! need not be told: the store is the truth, and the next login reads it.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
-use super::{Context, Exit, Failure, style};
+use super::table::print;
+use super::{Context, Exit, Failure, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::config::provider::GrantType;
@@ -41,14 +43,8 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let account = super::find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = config.providers.get(&account.provider).ok_or_else(|| {
-            let message = format!(
-                "{}: its provider {:?} is not in the configuration",
-                account.address, account.provider
-            );
-            Failure::new(Exit::Configuration, message)
-        })?;
+        let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
+        let provider = find::provider(&config, &account)?;
         match provider.oauth.grant {
             GrantType::AuthorizationCode => {
                 let consented = if self.paste {
@@ -56,13 +52,11 @@ impl Arguments {
                 } else {
                     in_browser(provider, &account, &store, !self.no_browser && has_display()).await
                 };
-                let tokens = consented.map_err(|error| told(&account, &error))?;
-                print_consent(provider, &account, &tokens);
+                print(&consent_in_words(provider, &account, &consented?))?;
             }
             GrantType::ClientCredentials => application(provider, &account, store).await?,
         }
-        println!("Next: gatepost test {}", account.address);
-        Ok(())
+        print(&format!("Next: gatepost test {}\n", account.address))
     }
 }
 
@@ -71,39 +65,50 @@ async fn in_browser(
     account: &Account,
     store: &Store,
     open: bool,
-) -> Result<NewTokens, ConsentError> {
-    let loopback = Loopback::bind(provider).await?;
-    let authorization = Authorization::begin(provider, &account.address, loopback.redirect_uri())?;
-    print_address(account, &authorization);
-    println!(
-        "Waiting up to 10 minutes. Is your browser on another machine? Then stop this, and use --paste.\n"
-    );
+) -> Result<NewTokens, Failure> {
+    let failed = |error| told(account, &error);
+    let loopback = Loopback::bind(provider).await.map_err(failed)?;
+    let redirect_uri = loopback.redirect_uri();
+    let authorization = Authorization::begin(provider, &account.address, redirect_uri).map_err(failed)?;
+    print(&format!(
+        "{}\nWaiting up to 10 minutes. Is your browser on another machine? Then stop this, and use --paste.\n\n",
+        address_in_words(account, &authorization)
+    ))?;
     if open {
         let url = authorization.url().to_string();
         // A thread of its own, because some browsers keep their caller waiting; the printed address does as well.
         std::thread::spawn(move || webbrowser::open(&url));
     }
-    loopback.receive(&authorization, store, &grant_key(provider, account)).await
+    loopback.receive(&authorization, store, &grant_key(provider, account)).await.map_err(failed)
 }
 
-async fn pasted(provider: &Provider, account: &Account, store: &Store) -> Result<NewTokens, ConsentError> {
+async fn pasted(provider: &Provider, account: &Account, store: &Store) -> Result<NewTokens, Failure> {
+    let failed = |error| told(account, &error);
     // Nobody listens there: the browser shows an error, and its address line holds what we need.
     let redirect_uri = format!("http://{}", provider.oauth.redirect_host);
-    let authorization = Authorization::begin(provider, &account.address, redirect_uri)?;
-    print_address(account, &authorization);
-    println!(
-        "In the end the browser shows a page that cannot be opened, at http://{}/?code=…\n\
-         Paste that whole address here:",
+    let authorization = Authorization::begin(provider, &account.address, redirect_uri).map_err(failed)?;
+    print(&format!(
+        "{}\nIn the end the browser shows a page that cannot be opened, at http://{}/?code=…\n\
+         Paste that whole address here:\n",
+        address_in_words(account, &authorization),
         provider.oauth.redirect_host
-    );
+    ))?;
     let code = loop {
-        let line = read_line().await.ok_or(ConsentError::NotUnderstood)?;
+        let Some(line) = read_line().await else {
+            let message =
+                format!("{} is not connected: the input ended without the address", account.address);
+            return Err(Failure::new(Exit::Failed, message));
+        };
         match authorization.code(&line) {
-            Err(stray @ (ConsentError::NotUnderstood | ConsentError::WrongState)) => eprintln!("{stray}"),
-            code => break code?,
+            Err(stray @ (ConsentError::NotUnderstood | ConsentError::WrongState)) => {
+                eprintln!("{stray}\nPaste it again, or stop with Ctrl-C:");
+            }
+            code => break code.map_err(failed)?,
         }
     };
-    redeem_and_commit(&authorization, code, store, &grant_key(provider, account)).await
+    let key = grant_key(provider, account);
+    let redeemed = redeem_and_commit(&authorization, code, store, &key);
+    progress::shown("redeeming the code", redeemed).await.map_err(failed)
 }
 
 /// `None` at the end of the input.
@@ -118,42 +123,50 @@ async fn read_line() -> Option<String> {
 
 async fn application(provider: &Arc<Provider>, account: &Account, store: Store) -> Result<(), Failure> {
     let tokens = Tokens::new(store);
-    tokens
-        .connect_application(provider, account)
+    progress::shown("token", tokens.connect_application(provider, account))
         .await
         .map_err(|error| Failure::new(Exit::Upstream, error))?;
-    println!(
+    print(&format!(
         "{} Gatepost itself is connected to {} (client credentials). Nobody has to consent, and every account there is \
-         served by this token.",
+         served by this token.\n",
         style::tick(),
         provider.name
+    ))
+}
+
+fn address_in_words(account: &Account, authorization: &Authorization<'_>) -> String {
+    format!(
+        "Open this address in a browser, and sign in as {}:\n\n{}\n",
+        account.address,
+        authorization.url()
+    )
+}
+
+fn consent_in_words(provider: &Provider, account: &Account, tokens: &NewTokens) -> String {
+    let mut text = format!(
+        "{} {} is connected to {}.\nScopes granted: {}\n",
+        style::tick(),
+        account.address,
+        provider.name,
+        tokens.scopes.join(" ")
     );
-    Ok(())
-}
-
-fn print_address(account: &Account, authorization: &Authorization<'_>) {
-    println!("Open this address in a browser, and sign in as {}:\n", account.address);
-    println!("{}\n", authorization.url());
-}
-
-fn print_consent(provider: &Provider, account: &Account, tokens: &NewTokens) {
-    println!("{} {} is connected to {}.", style::tick(), account.address, provider.name);
-    println!("Scopes granted: {}", tokens.scopes.join(" "));
     let missing = missing_scopes(&provider.oauth.scopes, &tokens.scopes);
     if !missing.is_empty() {
-        println!("Not granted, though asked for: {}", missing.join(" "));
+        let _ = writeln!(text, "Not granted, though asked for: {}", missing.join(" "));
     }
-    match &tokens.identity {
+    let _ = match &tokens.identity {
         Some(identity) if identity.eq_ignore_ascii_case(&account.address) => {
-            println!("Consent given by {identity}.");
+            writeln!(text, "Consent given by {identity}.")
         }
-        Some(identity) => println!(
+        Some(identity) => writeln!(
+            text,
             "Note: {identity} consented, not {address}. That is right for a shared mailbox that {identity} may open; \
              else run this again, and choose {address} in the browser.",
             address = account.address
         ),
-        None => {}
-    }
+        None => Ok(()),
+    };
+    text
 }
 
 /// Asked for, not granted, and worth a word.

@@ -58,6 +58,7 @@ pub struct List {
 #[derive(Args, Clone, Debug)]
 pub struct Revoke {
     /// Its number in `gatepost credential list`
+    #[arg(value_parser = number)]
     id: i64,
 }
 
@@ -82,7 +83,7 @@ impl Command {
 impl Add {
     async fn run(self, config: &Config, store: &Store, input: impl io::Read) -> Result<String, Failure> {
         let account = find::account(store, &self.named.address, self.named.provider.as_deref()).await?;
-        let prepared = self.device.prepare(store, &account.address, &account.provider, input).await?;
+        let prepared = self.device.prepare(config, store, &account.address, &account.provider, input).await?;
         let id = store.add_credential(account.id, &prepared.credential).await?;
         let settings = account::settings(config, &account.provider, &prepared, Some(id));
         Ok(format!("Added a password for {} at {}.\n{settings}", account.address, account.provider))
@@ -116,7 +117,8 @@ impl List {
             return Ok(json(&rows.collect()));
         }
         if rows.is_empty() {
-            return Ok("There are no passwords yet: gatepost credential add ADDRESS\n".to_owned());
+            let address = self.address.as_deref().unwrap_or("ADDRESS");
+            return Ok(format!("There are no passwords yet: gatepost credential add {address}\n"));
         }
         let rows: Vec<_> = rows
             .into_iter()
@@ -143,6 +145,10 @@ impl Revoke {
         let message = format!("there is no credential {}; see: gatepost credential list", self.id);
         Err(Failure::new(Exit::Failed, message))
     }
+}
+
+fn number(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "a number is expected, as in `gatepost credential list`")
 }
 
 async fn hash(input: impl io::Read) -> Result<String, Failure> {

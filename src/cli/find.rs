@@ -1,9 +1,14 @@
-//! Which account is meant by an address on the command line.
+//! Which account is meant by an address on the command line, and whose it is.
+
+use std::sync::Arc;
 
 use super::{Exit, Failure};
 use crate::account::Account;
-use crate::config::suggestion;
+use crate::config::{Config, Provider, nearest, suggestion};
 use crate::store::Store;
+
+/// More addresses than this are not listed in a message.
+const MOST_LISTED: usize = 5;
 
 /// The account of this address, at this provider where one is named. Says which addresses or providers there are when it is
 /// not clear.
@@ -13,11 +18,7 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
     if found.is_empty() {
         let all = store.accounts().await.map_err(failed)?;
         let addresses: Vec<_> = all.iter().map(|account| account.address.as_str()).collect();
-        let next = if addresses.is_empty() {
-            format!("add it: gatepost account add {address} --provider NAME")
-        } else {
-            suggestion(address, addresses)
-        };
+        let next = suggested(address, &addresses);
         return Err(Failure::new(Exit::Failed, format!("there is no account {address}: {next}")));
     }
     if let Some(provider) = provider {
@@ -38,4 +39,55 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
     let message =
         format!("{address} is an account of several providers: add --provider {}", providers.join(" or "));
     Err(Failure::new(Exit::Failed, message))
+}
+
+/// The account's provider, which may have left the configuration since the account was added.
+pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Provider>, Failure> {
+    config.providers.get(&account.provider).ok_or_else(|| {
+        let Account { address, provider, .. } = account;
+        let message = format!(
+            "{address} is an account of provider {provider}, which is not in {}: write it there, or remove the account: \
+             gatepost account remove {address} --provider {provider}",
+            config.path.display()
+        );
+        Failure::new(Exit::Configuration, message)
+    })
+}
+
+fn suggested(address: &str, addresses: &[&str]) -> String {
+    match addresses.len() {
+        0 => format!("add it: gatepost account add {address} --provider NAME"),
+        1..=MOST_LISTED => suggestion(address, addresses.iter().copied()),
+        many => match nearest(address, addresses.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("`gatepost account list` shows the {many} that there are"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::suggested;
+
+    #[test]
+    fn addresses_are_listed_while_they_are_few() {
+        let addresses = [
+            "ann@a.example",
+            "bob@a.example",
+            "carl@a.example",
+            "dora@a.example",
+            "e@a.example",
+            "f@a.example",
+        ];
+        let (few, _) = addresses.split_at(2);
+        for (address, addresses, expected) in [
+            ("ann@a.example", &[][..], "add it: gatepost account add ann@a.example --provider NAME"),
+            ("someone@else.example", few, "there are `ann@a.example`, `bob@a.example`"),
+            ("someone@else.example", &addresses, "`gatepost account list` shows the 6 that there are"),
+            ("karl@a.example", &addresses, "did you mean `carl@a.example`?"),
+            ("gwen@a.example", &addresses, "`gatepost account list` shows the 6 that there are"),
+        ] {
+            assert_eq!(suggested(address, addresses), expected);
+        }
+    }
 }

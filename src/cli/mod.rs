@@ -11,15 +11,17 @@ pub mod credential;
 pub mod demo;
 mod device_password;
 pub mod find;
+mod progress;
 pub mod run;
 pub mod style;
 mod table;
 pub mod test;
+mod user_names;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::store::Store;
 
 /// Lets mail programs that only know a password use mailboxes that only accept OAuth 2.0
@@ -28,10 +30,12 @@ use crate::store::Store;
 pub struct Cli {
     /// The configuration file [default: $GATEPOST_CONFIG, ./gatepost.yaml, ~/.config/gatepost/gatepost.yaml,
     /// /etc/gatepost/gatepost.yaml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "For every command")]
     config: Option<PathBuf>,
-    /// How log lines are written to standard error; RUST_LOG chooses which
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    /// How log lines are written to standard error: text or json; RUST_LOG chooses which
+    // The possible values would take eight lines in the help of every command.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT",
+        hide_possible_values = true, help_heading = "For every command")]
     pub log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
@@ -73,6 +77,14 @@ enum Command {
 }
 
 impl Cli {
+    /// What is logged where `RUST_LOG` does not say: the daemon tells what it does; the other commands tell it themselves.
+    pub fn log_level(&self) -> &'static str {
+        match self.command {
+            Command::Run(_) => "info",
+            _ => "error",
+        }
+    }
+
     /// Runs the chosen subcommand.
     pub async fn run(self) -> Result<(), Failure> {
         let context = &Context { config: self.config };
@@ -128,7 +140,12 @@ pub struct Context {
 impl Context {
     /// The configuration, or all that is wrong in it.
     pub fn config(&self) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref()).map_err(|error| Failure::new(Exit::Configuration, error))
+        Config::load(self.config.as_deref()).map_err(|error| {
+            // Each mistake begins a line with its file and line number, as editors like to find them.
+            let heading =
+                if matches!(error, ConfigError::Wrong { .. }) { "the configuration is wrong\n" } else { "" };
+            Failure::new(Exit::Configuration, format!("{heading}{error}"))
+        })
     }
 
     /// The store in the configured state folder, made at the first start.

@@ -4,7 +4,7 @@ use std::io;
 
 use tracing::{info, warn};
 
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, user_names};
 use crate::daemon::{Daemon, StartError};
 
 /// `gatepost run`.
@@ -14,10 +14,9 @@ pub struct Arguments {}
 impl Arguments {
     /// Runs until told to stop, then drains.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        // Before anything else: a stop that comes early is a stop too, and not a kill.
-        let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
         let config = context.config()?;
         let store = context.store(&config).await?;
+        user_names::refuse_ambiguous(&config, &store).await?;
         let path = config.path.clone();
         let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
         let daemon = Daemon::start(config, store).await.map_err(|error| {

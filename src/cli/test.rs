@@ -6,7 +6,8 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::Xoauth2;
 use tokio::time::Instant;
 
-use super::{Context, Exit, Failure, find, style};
+use super::table::print;
+use super::{Context, Exit, Failure, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::oauth::{AccessToken, Tokens};
@@ -37,25 +38,25 @@ impl Arguments {
         let config = context.config()?;
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = config.providers.get(&account.provider).ok_or_else(|| {
-            let message = format!(
-                "{}: its provider {:?} is not in the configuration",
-                account.address, account.provider
-            );
-            Failure::new(Exit::Configuration, message)
-        })?;
+        let provider = find::provider(&config, &account)?;
         let tokens = Tokens::new(store);
-        let steps = try_all(provider, &account, &tokens, config.limits.login).await;
+        if !self.json {
+            print(&format!("{} at {}\n", account.address, account.provider))?;
+        }
+        let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
+        let steps = try_all(provider, &account, &tokens, config.limits.login, told).await;
         // A refresh that was too slow for us may be about to bring a rotated refresh token.
         tokens.settled().await;
+        let steps = steps?;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
-            print_json(&account, ok, &steps);
-        } else {
-            print_steps(&account, &steps);
+            print(&in_json(&account, ok, &steps))?;
+        }
+        if ok && self.json {
+            return Ok(());
         }
         if ok {
-            return Ok(());
+            return print("It works: devices are let in while `gatepost run` runs.\n");
         }
         Err(Failure::new(Exit::Upstream, format!("{} does not work yet", account.address)))
     }
@@ -66,19 +67,27 @@ async fn try_all(
     account: &Account,
     tokens: &Tokens,
     time: std::time::Duration,
-) -> Vec<Step> {
-    let token = tokens.access_token(provider, account).await;
-    let told = match &token {
+    told: impl Fn(&Step) -> Result<(), Failure>,
+) -> Result<Vec<Step>, Failure> {
+    let token = progress::shown("token", tokens.access_token(provider, account)).await;
+    let result = match &token {
         Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
         Err(error) => Err(error.to_string()),
     };
-    let mut steps = vec![Step { name: "token".to_owned(), result: told }];
-    let Ok(token) = token else { return steps };
+    let step = Step { name: "token".to_owned(), result };
+    told(&step)?;
+    let mut steps = vec![step];
+    let Ok(token) = token else { return Ok(steps) };
     for protocol in Protocol::ALL {
-        let result = log_in(provider, account, protocol, &token, Instant::now() + time).await;
-        steps.extend(result.map(|result| Step { name: format!("{protocol} login"), result }));
+        let name = format!("{protocol} login");
+        let attempt = log_in(provider, account, protocol, &token, Instant::now() + time);
+        if let Some(result) = progress::shown(&name, attempt).await {
+            let step = Step { name, result };
+            told(&step)?;
+            steps.push(step);
+        }
     }
-    steps
+    Ok(steps)
 }
 
 /// `None` where the provider does not have the protocol.
@@ -101,17 +110,14 @@ async fn log_in(
     })
 }
 
-fn print_steps(account: &Account, steps: &[Step]) {
-    println!("{} at {}", account.address, account.provider);
-    for Step { name, result } in steps {
-        match result {
-            Ok(detail) => println!("  {} {name}: {detail}", style::tick()),
-            Err(reason) => println!("  {} {name}: {reason}", style::cross()),
-        }
+fn line(Step { name, result }: &Step) -> String {
+    match result {
+        Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
+        Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
     }
 }
 
-fn print_json(account: &Account, ok: bool, steps: &[Step]) {
+fn in_json(account: &Account, ok: bool, steps: &[Step]) -> String {
     let steps: Vec<_> = steps
         .iter()
         .map(|Step { name, result }| {
@@ -119,5 +125,5 @@ fn print_json(account: &Account, ok: bool, steps: &[Step]) {
             serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail })
         })
         .collect();
-    println!("{}", serde_json::json!({ "address": account.address, "ok": ok, "steps": steps }));
+    format!("{}\n", serde_json::json!({ "address": account.address, "ok": ok, "steps": steps }))
 }

@@ -65,15 +65,22 @@ impl Complaints {
 /// The end of a complaint about a name that does not exist: the one that was probably meant, or all there are.
 pub(crate) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
-    let distance = |name: &str| strsim::damerau_levenshtein(&written.to_ascii_lowercase(), name);
-    match names.iter().map(|name| (distance(name), *name)).min() {
-        None => "there is none to choose from".to_owned(),
-        Some((distance, name)) if distance <= 1.max(name.len() / 3) => format!("did you mean `{name}`?"),
-        Some(_) => match names.as_slice() {
-            [only] => format!("there is only `{only}`"),
-            all => format!("there are `{}`", all.join("`, `")),
-        },
+    match (nearest(written, names.iter().copied()), names.as_slice()) {
+        (Some(name), _) => format!("did you mean `{name}`?"),
+        (None, []) => "there is none to choose from".to_owned(),
+        (None, [only]) => format!("there is only `{only}`"),
+        (None, all) => format!("there are `{}`", all.join("`, `")),
     }
+}
+
+/// The name that was probably meant.
+pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_ascii_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&written, &name.to_ascii_lowercase());
+    let (distance, name) = names.into_iter().map(|name| (distance(name), name)).min()?;
+    // Of an address only what stands before the @ counts: colleagues share the rest.
+    let own = name.find('@').unwrap_or(name.len());
+    (distance <= 1.max(own / 3)).then_some(name)
 }
 
 #[cfg(test)]
@@ -87,6 +94,7 @@ mod tests {
             ("starttsl", "did you mean `starttls`?"),
             ("STARTTLS", "did you mean `starttls`?"),
             ("nono", "did you mean `none`?"),
+            ("START TLS", "did you mean `starttls`?"),
             ("ssl", "there are `starttls`, `implicit`, `none`"),
         ] {
             assert_eq!(suggestion(written, names), expected, "{written}");

@@ -266,25 +266,32 @@ pub fn ambiguous_user_names(config: &Config, user_names: &[(String, String)]) ->
     }
     let mut complaints = Vec::new();
     for (number, listener) in config.listeners.iter().enumerate() {
-        for (user_name, providers) in &providers_of {
-            let served: Vec<&str> = providers
-                .iter()
-                .copied()
-                .filter(|name| config.providers.get(*name).is_some_and(|provider| listener.serves(provider)))
-                .collect();
-            if served.len() > 1 {
-                complaints.push(Complaint {
-                    file: config.path.clone(),
-                    line: None,
-                    key: format!("listeners[{number}]"),
-                    text: format!(
-                        "the user name `{user_name}` exists for the providers `{}`, and this listener serves them \
-                         all; write `provider:` here, or give one of the accounts another user name",
-                        served.join("`, `")
-                    ),
-                });
-            }
-        }
+        let serves =
+            |name: &&&str| config.providers.get(**name).is_some_and(|provider| listener.serves(provider));
+        let mut ambiguous = providers_of
+            .iter()
+            .map(|(user_name, providers)| {
+                (user_name, providers.iter().filter(serves).copied().collect::<Vec<_>>())
+            })
+            .filter(|(_, among)| among.len() > 1);
+        // The first as an example: where two providers have the same people, there are as many as people.
+        let Some((user_name, among)) = ambiguous.next() else { continue };
+        let more = match ambiguous.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more like it)"),
+        };
+        complaints.push(Complaint {
+            file: config.path.clone(),
+            line: None,
+            key: format!("listeners[{number}]"),
+            text: format!(
+                "the user name `{user_name}` exists for the providers `{}`{more}, and this listener ({} {}) serves \
+                 them all; write `provider:` here, or give one of the accounts another user name",
+                among.join("`, `"),
+                listener.protocol,
+                listener.address
+            ),
+        });
     }
     complaints
 }

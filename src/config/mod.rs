@@ -29,7 +29,7 @@ use section::{Field, Section};
 
 pub use capabilities::common_capabilities;
 pub use complaint::Complaint;
-pub(crate) use complaint::suggestion;
+pub(crate) use complaint::{nearest, suggestion};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerTls};
 pub use provider::Provider;
@@ -57,7 +57,8 @@ pub enum ConfigError {
     /// No file was named, and none stands in the usual places.
     #[error(
         "there is no configuration file; looked for {}\nTo begin, copy config/gatepost.example.yaml to one of these \
-         places, or name a file with --config FILE or GATEPOST_CONFIG", listed(.places)
+         places, or write a file with\n  providers:\n    contoso: {{ preset: microsoft365, client_id: … }}\nA file \
+         elsewhere is named by --config FILE or GATEPOST_CONFIG", listed(.places)
     )]
     NotFound {
         /// Where it was looked for, in this order.

@@ -26,9 +26,7 @@ pub enum TokenError {
         error: Box<EndpointError>,
     },
     /// The token endpoint is down, slow, or talks nonsense. What is stored stays.
-    #[error(
-        "{whose}: no token from {host} (provider {provider}): {error}; nothing is lost, it is tried again"
-    )]
+    #[error("{whose}: no token from {host}: {error}; try again later")]
     Endpoint {
         /// The account, or the provider itself.
         whose: String,

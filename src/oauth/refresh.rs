@@ -143,7 +143,10 @@ impl Refreshes {
             let settled = match &result {
                 Ok(fresh) => Refresh::Fresh { version: fresh.token.version, young_until: fresh.young_until },
                 Err(error) => {
-                    tracing::warn!(provider = wanted.whose.provider, "no token: {error}");
+                    // That nobody has consented yet is no fault of a refresh, and the login tells it.
+                    if !matches!(error, TokenError::NotConnected { .. }) {
+                        tracing::warn!(provider = wanted.whose.provider, "no token: {error}");
+                    }
                     let until = Instant::now() + error.pause();
                     Refresh::Failed { version: stale, error: error.clone(), until }
                 }

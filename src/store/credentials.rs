@@ -98,13 +98,15 @@ impl Store {
         Ok(ids.into_iter().map(CredentialId).collect())
     }
 
-    /// Every user name in lower case with the provider of its account, each pair once.
+    /// The user names that devices send, in lower case, each with the provider of its account.
     pub async fn user_names(&self) -> Result<Vec<(String, String)>, StoreError> {
         let pairs = sqlx::query_as(
             "SELECT DISTINCT lower(user_name), provider
              FROM credentials JOIN accounts ON accounts.id = credentials.account_id ORDER BY 1, 2",
-        );
-        Ok(pairs.fetch_all(&self.pool).await?)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(pairs)
     }
 
     /// Notes a login at `now`, to the minute. Logins within the same minute write nothing.
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn user_names_are_told_once_with_each_provider() {
+    async fn a_user_name_is_told_once_for_each_provider() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         for (address, provider, user_name) in [
@@ -371,8 +373,8 @@ mod tests {
         ] {
             store.add_account(&account(address, provider), Some(&credential(user_name))).await.unwrap();
         }
-        let expected = [("carl", "fabrikam"), ("scanner", "contoso"), ("scanner", "fabrikam")];
-        let found = store.user_names().await.unwrap();
-        assert_eq!(found, expected.map(|(name, provider)| (name.to_owned(), provider.to_owned())));
+        let names = store.user_names().await.unwrap();
+        let names: Vec<_> = names.iter().map(|(name, provider)| (name.as_str(), provider.as_str())).collect();
+        assert_eq!(names, [("carl", "fabrikam"), ("scanner", "contoso"), ("scanner", "fabrikam")]);
     }
 }

@@ -10,7 +10,9 @@ use super::StoreError;
 /// Makes the folder where there is none, and checks whose it is.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
     if !folder.try_exists().map_err(|source| StoreError::file("cannot look at", folder, source))? {
-        make(folder).map_err(|source| StoreError::file("cannot make", folder, source))?;
+        make(folder).map_err(|source| {
+            StoreError::file("cannot make the state folder (`state` in the configuration)", folder, source)
+        })?;
     }
     check(folder)
 }
@@ -78,8 +80,9 @@ fn private() -> OpenOptions {
     options
 }
 
+/// Whose folder it is, and who may write there.
 #[cfg(unix)]
-fn check(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::MetadataExt;
 
     let metadata =
@@ -103,7 +106,7 @@ fn check(folder: &Path) -> Result<(), StoreError> {
 
 /// Elsewhere the folder's access list decides.
 #[cfg(not(unix))]
-fn check(_folder: &Path) -> Result<(), StoreError> {
+pub(super) fn check(_folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 

@@ -49,9 +49,20 @@ impl Store {
         Self::open_under(state_dir, &source).await
     }
 
-    /// Whether there is a store in the state folder that we may look at.
-    pub fn is_there(state_dir: &Path) -> bool {
-        database(state_dir).exists()
+    /// Opens the store where there is one, and makes nothing where there is none.
+    pub async fn open_existing(state_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let is_there = |path: &Path| {
+            path.try_exists().map_err(|source| StoreError::file("cannot look at", path, source))
+        };
+        if !is_there(state_dir)? {
+            return Ok(None);
+        }
+        folder::check(state_dir)?;
+        if is_there(&state_dir.join("gatepost.db"))? {
+            Self::open(state_dir).await.map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Key before data, always: a crash in between leaves a key without data, which the next start takes up.
@@ -168,6 +179,17 @@ pub(crate) mod tests {
             scopes: Vec::new(),
             identity: None,
         }
+    }
+
+    #[tokio::test]
+    async fn looking_for_a_store_makes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        assert!(Store::open_existing(&state).await.unwrap().is_none());
+        assert!(!state.exists());
+        folder::prepare(&state).unwrap();
+        assert!(Store::open_existing(&state).await.unwrap().is_none());
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
     }
 
     #[tokio::test]

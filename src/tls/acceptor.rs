@@ -59,8 +59,15 @@ fn read(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = read_certificates(&files.certificate)?;
     let key =
         PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::unusable(&files.key, &error))?;
-    let certified = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
-        TlsError::unusable(&files.key, &format!("does not fit {}: {error}", files.certificate.display()))
+    let certified = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::unusable(
+            &files.key,
+            &format!("is not the private key of the first certificate in {}", files.certificate.display()),
+        ),
+        error => TlsError::unusable(
+            &files.key,
+            &format!("cannot be used with {}: {error}", files.certificate.display()),
+        ),
     })?;
     Ok(Arc::new(certified))
 }

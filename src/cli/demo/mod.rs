@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use self::legacy_client::LegacyClient;
 use super::run::stop_signal;
+use super::table::print;
 use super::{Context, Exit, Failure, style};
 use crate::account::{Accounts, password};
 use crate::config::provider::UpstreamTls;
@@ -28,6 +29,11 @@ use crate::store::accounts::NewAccount;
 use crate::store::credentials::NewCredential;
 
 const ADDRESS: &str = "demo@gatepost.example";
+const LEGEND: &str = "\
+C: the old mail program    S: Gatepost, to the old program
+U: the provider            P: Gatepost, to the provider
+
+";
 
 /// `gatepost demo`.
 #[derive(clap::Args, Debug)]
@@ -44,7 +50,7 @@ impl Arguments {
         let demo = Demo::start().await?;
         let identical = demo.show().await?;
         if !self.once {
-            print!("{}", demo.settings());
+            print(&demo.settings())?;
             stop_signal().map_err(failed)?.await;
         }
         demo.stop().await;
@@ -86,25 +92,29 @@ impl Demo {
             Err(error) => Err(error),
         };
         let duration = begun.elapsed();
+        print(LEGEND)?;
         for dialogue in [&smtp, &pop3] {
-            self.print(dialogue);
+            print(&self.both_sides(dialogue))?;
         }
         let fetched = fetched.map_err(|error| failed(format!("the old program gives up: {error}")))?;
         let identical = fetched == message;
-        println!("{}", result(message.len() + fetched.len(), duration, identical));
+        print(&result(message.len() + fetched.len(), duration, identical))?;
         Ok(identical)
     }
 
-    fn print(&self, client: &Dialogue) {
+    fn both_sides(&self, client: &Dialogue) -> String {
         let recorded = self.sandbox.dialogues();
         let upstream = recorded.into_iter().rfind(|dialogue| dialogue.protocol == client.protocol);
         let upstream = upstream.unwrap_or_else(|| Dialogue::new(client.protocol));
         let width = width();
         let half = width / 2;
-        println!("{}", client.protocol);
-        println!("{:<half$} Gatepost and the provider, inside TLS", "The old program and Gatepost, in clear");
-        println!("{}", "-".repeat(width));
-        println!("{}", transcript::side_by_side(client, &upstream, width, style::is_on()));
+        format!(
+            "{}\n{:<half$} Gatepost and the provider, inside TLS\n{}\n{}\n",
+            client.protocol,
+            "The old program and Gatepost, in clear",
+            "-".repeat(width),
+            transcript::side_by_side(client, &upstream, width, style::is_on())
+        )
     }
 
     /// How to try it with one's own mail program.
@@ -209,7 +219,7 @@ fn result(bytes: usize, duration: Duration, identical: bool) -> String {
     let mark = if identical { style::tick() } else { style::cross() };
     let words = if identical { "identical" } else { "changed" };
     format!(
-        "{mark} The message came back {words}: {bytes} bytes there and back in {} ms.\n",
+        "{mark} The message came back {words}: {bytes} bytes there and back in {} ms.\n\n",
         duration.as_millis()
     )
 }

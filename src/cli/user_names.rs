@@ -1,0 +1,112 @@
+//! User names that a listener could not tell apart: `check` tells them, `run` does not start with them, and a command that
+//! would bring one refuses.
+
+use super::{Exit, Failure};
+use crate::config::{Complaint, Config, lint};
+use crate::store::{Store, StoreError};
+
+/// Refuses a store with which a listener could not tell which mailbox is meant.
+pub(super) async fn refuse_ambiguous(config: &Config, store: &Store) -> Result<(), Failure> {
+    let complaints = ambiguous(config, store).await?;
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = complaints.iter().map(Complaint::to_string).collect();
+    Err(Failure::new(
+        Exit::Configuration,
+        format!("user names would be ambiguous (gatepost credential list shows them)\n{}", lines.join("\n")),
+    ))
+}
+
+/// What is wrong with the user names that there are.
+pub(super) async fn ambiguous(config: &Config, store: &Store) -> Result<Vec<Complaint>, StoreError> {
+    Ok(lint::ambiguous_user_names(config, &store.user_names().await?))
+}
+
+/// Refuses a user name for an account of this provider with which Gatepost would not start any more.
+pub(super) async fn refuse_new(
+    config: &Config,
+    store: &Store,
+    provider: &str,
+    user_name: &str,
+) -> Result<(), Failure> {
+    let mut same = store.user_names().await?;
+    same.retain(|(name, _)| *name == user_name.to_ascii_lowercase());
+    let others: Vec<String> =
+        same.iter().map(|(_, provider)| provider.clone()).filter(|other| other != provider).collect();
+    same.push((user_name.to_owned(), provider.to_owned()));
+    let Some(Complaint { key, .. }) = lint::ambiguous_user_names(config, &same).into_iter().next() else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Exit::Failed,
+        format!(
+            "the user name {user_name} exists for an account of {} already, and {key} serves both providers: choose \
+             another one with --user-name NAME, or write `provider:` at that listener in {}",
+            others.join(" and "),
+            config.path.display()
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+
+    use gatepost_protocol::secret::Secret;
+
+    use super::*;
+    use crate::store::accounts::NewAccount;
+    use crate::store::credentials::NewCredential;
+    use crate::store::tests::open;
+
+    const PROVIDERS: &str = "providers: { a: { preset: microsoft365, client_id: x }, b: { preset: microsoft365, client_id: y } }\n";
+
+    async fn add(store: &Store, provider: &str) {
+        let account = NewAccount {
+            address: "scan@example.com".to_owned(),
+            provider: provider.to_owned(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            disabled: false,
+        };
+        let password_hash = Secret::new(String::new());
+        let credential = NewCredential { user_name: "Scanner".to_owned(), password_hash, label: None };
+        store.add_account(&account, Some(&credential)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_user_name_at_two_providers_needs_two_listeners() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let config = |listeners: &str| {
+            let text = format!("{PROVIDERS}state: state\nlisteners: {listeners}");
+            Config::parse(Path::new("gatepost.yaml"), &text, &|_| None).unwrap()
+        };
+        let shared = config("[{ protocol: smtp }]");
+        let apart =
+            config("[{ protocol: smtp, provider: a }, { protocol: smtp, address: 127.0.0.2, provider: b }]");
+        add(&store, "a").await;
+        refuse_new(&shared, &store, "a", "scanner").await.unwrap();
+        refuse_new(&shared, &store, "b", "copier").await.unwrap();
+        refuse_new(&apart, &store, "b", "scanner").await.unwrap();
+        let refused = refuse_new(&shared, &store, "b", "SCANNER").await.unwrap_err();
+        assert!(
+            refused.message.contains("SCANNER exists for an account of a already"),
+            "{}",
+            refused.message
+        );
+        refuse_ambiguous(&shared, &store).await.unwrap();
+        add(&store, "b").await;
+        refuse_ambiguous(&apart, &store).await.unwrap();
+        let refused = refuse_ambiguous(&shared, &store).await.unwrap_err();
+        assert_eq!(refused.exit, Exit::Configuration);
+        assert!(
+            refused.message.contains("gatepost.yaml: listeners[0]: the user name `scanner`"),
+            "{}",
+            refused.message
+        );
+    }
+}

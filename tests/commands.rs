@@ -1,0 +1,127 @@
+//! The commands as a person at a terminal meets them: what they say, where they say it, and what they leave alone.
+
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Two providers behind the same listener, at ports that nobody serves.
+const CONFIGURATION: &str = "
+providers:
+  contoso: { preset: microsoft365, client_id: 00000000-0000-0000-0000-000000000001 }
+  fabrikam: { preset: outlook, client_id: 00000000-0000-0000-0000-000000000002 }
+listeners:
+  - { protocol: smtp, address: '127.0.0.1:0', tls: none }
+state: state
+";
+
+fn home(configuration: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("gatepost.yaml"), configuration).unwrap();
+    folder
+}
+
+fn gatepost(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.current_dir(home).args(arguments).stdin(Stdio::null());
+    for variable in ["CREDENTIALS_DIRECTORY", "GATEPOST_CONFIG", "GATEPOST_KEY_FILE", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Exit status, standard output, standard error.
+fn outcome(home: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = gatepost(home, arguments).output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn check_makes_nothing_and_looks_into_what_is_there() {
+    let home = home(CONFIGURATION);
+    let (status, said, _) = outcome(home.path(), &["check"]);
+    assert!(status == Some(0) && said.contains("(nothing there yet)"), "{said}");
+    assert!(!home.path().join("state").exists());
+    let add = ["account", "add", "ann@example.com", "--provider", "contoso"];
+    assert_eq!(outcome(home.path(), &add).0, Some(0));
+    let (_, said, _) = outcome(home.path(), &["check"]);
+    assert!(said.contains("(1 account)"), "{said}");
+    fs::rename(home.path().join("state/master.key"), home.path().join("lost")).unwrap();
+    let (status, _, error) = outcome(home.path(), &["check"]);
+    assert!(status == Some(4) && error.contains("not its master key"), "{error}");
+}
+
+#[test]
+fn check_reads_the_certificate_and_its_key() {
+    let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (ours, other) = (made(), made());
+    for (certificate, key, expected) in [
+        (ours.cert.pem(), ours.signing_key.serialize_pem(), None),
+        (ours.cert.pem(), other.signing_key.serialize_pem(), Some("key.pem: is not the private key of")),
+        (ours.signing_key.serialize_pem(), ours.cert.pem(), Some("cert.pem: holds no certificate")),
+    ] {
+        let home = home(&format!("{CONFIGURATION}certificate: {{ certificate: cert.pem, key: key.pem }}\n"));
+        fs::write(home.path().join("cert.pem"), certificate).unwrap();
+        fs::write(home.path().join("key.pem"), key).unwrap();
+        let (status, _, error) = outcome(home.path(), &["check"]);
+        assert_eq!(status, Some(if expected.is_some() { 3 } else { 0 }), "{error}");
+        assert!(expected.is_none_or(|words| error.contains(words)), "{error}");
+    }
+}
+
+#[test]
+fn a_user_name_at_both_providers_stops_check_and_run_before_anything_listens() {
+    let home = home(CONFIGURATION);
+    let hash =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$dGhpcnR5LXR3byBvY3RldHMgb2Ygbm90aGluZyBoZXI";
+    let account = |provider: &str| {
+        format!(
+            "- {{ address: scan@example.com, provider: {provider}, credentials: [{{ password_hash: '{hash}' }}] }}\n"
+        )
+    };
+    fs::write(home.path().join("accounts.yaml"), account("contoso") + &account("fabrikam")).unwrap();
+    let (status, said, _) = outcome(home.path(), &["account", "apply", "accounts.yaml"]);
+    assert!(status == Some(0) && said.contains("`gatepost run` will refuse to start"), "{said}");
+    for command in ["check", "run"] {
+        let (status, _, error) = outcome(home.path(), &[command]);
+        assert_eq!(status, Some(3), "{command}: {error}");
+        assert!(error.contains("listeners[0]: the user name `scan@example.com`"), "{command}: {error}");
+    }
+}
+
+#[test]
+fn what_a_test_finds_is_told_once_and_not_logged_as_well() {
+    let home = home(CONFIGURATION);
+    let add = ["account", "add", "ann@example.com", "--provider", "contoso"];
+    assert_eq!(outcome(home.path(), &add).0, Some(0));
+    let (status, said, error) = outcome(home.path(), &["test", "ann@example.com"]);
+    assert_eq!(status, Some(5));
+    assert!(said.contains("token: ann@example.com: not connected yet"), "{said}");
+    assert_eq!(error, "gatepost: ann@example.com does not work yet\n");
+}
+
+#[test]
+fn the_demo_shows_the_dialogue_and_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, said, error) = outcome(folder.path(), &["demo", "--once"]);
+    assert_eq!((status, error.as_str()), (Some(0), ""), "{said}");
+    assert!(said.contains("came back identical"), "{said}");
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_makes_no_command_panic() {
+    let home = home(CONFIGURATION);
+    for arguments in [&["check"][..], &["account", "list"], &["certificate", "export"], &["demo", "--once"]] {
+        let mut child =
+            gatepost(home.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
