@@ -50,8 +50,8 @@ async fn a_client_that_goes_away_leaves_nothing_however_it_goes() {
             drop(wire);
             let mut wire = Wire::greeted(&world, protocol, tls).await;
             assert_eq!(wire.log_in().await, success(protocol));
-            wire.reset().await;
-            Wire::greeted(&world, protocol, tls).await.reset().await;
+            wire.reset();
+            Wire::greeted(&world, protocol, tls).await.reset();
         }
     }
     alone.nothing_left(&world, "clients without manners").await;

@@ -154,7 +154,7 @@ impl Wire {
     }
 
     /// Breaks the connection off with a reset.
-    pub async fn reset(self) {
+    pub fn reset(self) {
         let descriptor = match self.stream.into_inner() {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => match *tls {
