@@ -6,9 +6,11 @@ mod support;
 
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::{Action, MailFault, Moment};
 use gatepost_protocol::Protocol;
 
-use support::wire::{Wire, success};
+use support::leftovers::eventually;
+use support::wire::{Wire, login, success};
 use support::world::{ADDRESS, PASSWORD, World};
 
 #[tokio::test]
@@ -33,15 +35,7 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
             assert!(pop3.ask(&format!("USER {ADDRESS}")).await.starts_with("+OK"));
             assert_eq!(pop3.ask(&format!("PASS {PASSWORD}")).await, "+OK Logged in");
             assert!(pop3.ask("RETR 1").await.starts_with("+OK"));
-            let mut fetched = String::new();
-            loop {
-                let line = pop3.line().await;
-                if line == "." {
-                    break;
-                }
-                fetched.push_str(line.strip_prefix('.').unwrap_or(&line));
-                fetched.push_str("\r\n");
-            }
+            let fetched = String::from_utf8(pop3.read_to_lone_dot().await).unwrap();
             assert_eq!(fetched, message, "{upstream:?} {tls:?}");
             assert!(pop3.ask("DELE 1").await.starts_with("+OK"));
             assert!(pop3.ask("QUIT").await.starts_with("+OK"));
@@ -50,4 +44,32 @@ async fn a_message_sent_by_smtp_is_fetched_by_pop3_whatever_tls_either_side_has(
         assert_eq!((counters.smtp_logins, counters.pop3_logins), (3, 3));
         world.daemon.stop().await;
     }
+}
+
+#[tokio::test]
+async fn invariant_3_success_is_told_only_after_the_provider_said_it() {
+    let world = World::start().await;
+    for protocol in [Protocol::Smtp, Protocol::Pop3] {
+        let logins = || world.sandbox.counters().smtp_logins + world.sandbox.counters().pop3_logins;
+        let before = logins();
+        let fault = MailFault { protocol, at: Moment::Verdict, action: Action::Stall };
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        wire.say(format!("{}\r\n", login(PASSWORD))).await;
+        eventually("the provider has the token", || logins() > before).await;
+        assert!(wire.is_silent().await, "{protocol}: it has not said that the token is good");
+
+        for refusal in
+            ["454 4.7.0 no\r\n", "-ERR no\r\n", "235\r\n250 ", "250 OK\r\n", "+ OK\r\n", "+OKAY\r\n"]
+        {
+            let action = Action::SayAndClose(refusal.as_bytes().to_vec());
+            let own = refusal.starts_with("235") && protocol == Protocol::Smtp;
+            let fault = MailFault { protocol, at: Moment::Verdict, action };
+            world.sandbox.change(|personality| personality.mail = vec![fault]);
+            let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+            assert_eq!(wire.log_in().await == success(protocol), own, "{protocol} {refusal:?}");
+        }
+        world.sandbox.change(|personality| personality.mail.clear());
+    }
+    world.daemon.stop().await;
 }

@@ -14,6 +14,8 @@ pub struct Arguments {}
 impl Arguments {
     /// Runs until told to stop, then drains.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        // Before anything else: a stop that comes early is a stop too, and not a kill.
+        let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
         let config = context.config()?;
         let store = context.store(&config).await?;
         let path = config.path.clone();
@@ -27,7 +29,7 @@ impl Arguments {
         })?;
         info!(config = %path.display(), "ready");
         notify(&[sd_notify::NotifyState::Ready]);
-        let signal = stop_signal().await.map_err(|error| Failure::new(Exit::Failed, error))?;
+        let signal = stop.await;
         info!(signal, "told to stop");
         notify(&[sd_notify::NotifyState::Stopping]);
         daemon.stop().await;
@@ -42,17 +44,25 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Resolves with the name of the signal that asks us to stop.
-pub async fn stop_signal() -> io::Result<&'static str> {
+/// Listens from now on for the signals that ask us to stop; what it gives resolves with the name of the first.
+pub fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| "Ctrl-C"),
-            _ = terminate.recv() => Ok("SIGTERM"),
-        }
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => "Ctrl-C",
+                _ = terminate.recv() => "SIGTERM",
+            }
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map(|()| "Ctrl-C")
+    Ok(async {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    })
 }

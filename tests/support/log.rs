@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The log so far, as text and as JSON. It ends when it is dropped.
 pub struct Log {
     text: Buffer,
     json: Buffer,
-    _guard: DefaultGuard,
+    #[allow(dead_code, reason = "held, not read")]
+    guard: Option<DefaultGuard>,
 }
 
 #[derive(Clone, Default)]
@@ -20,11 +22,24 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Everything that is logged on this thread from now on.
     pub fn begin() -> Self {
+        let (mut log, subscriber) = Self::new();
+        log.guard = Some(subscriber.set_default());
+        log
+    }
+
+    /// Everything that is logged on any thread, by whatever library, until the process ends.
+    pub fn begin_everywhere() -> Self {
+        let (log, subscriber) = Self::new();
+        subscriber.init();
+        log
+    }
+
+    fn new() -> (Self, impl SubscriberInitExt) {
         let (text, json) = (Buffer::default(), Buffer::default());
         let subscriber = tracing_subscriber::registry()
             .with(fmt::layer().with_ansi(false).with_writer(text.clone()))
             .with(fmt::layer().json().flatten_event(true).with_writer(json.clone()));
-        Self { text, json, _guard: tracing::subscriber::set_default(subscriber) }
+        (Self { text, json, guard: None }, subscriber)
     }
 
     /// As text.

@@ -12,6 +12,7 @@
 
 pub mod leftovers;
 pub mod log;
+pub mod process;
 pub mod rehearsal;
 pub mod relay;
 pub mod stage;

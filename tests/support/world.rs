@@ -104,8 +104,8 @@ impl World {
         world
     }
 
-    /// Consents in place of the mailbox's owner, as often as one likes.
-    pub async fn connect(&self) {
+    /// Consents in place of the mailbox's owner, as often as one likes; gives the code that was redeemed.
+    pub async fn connect(&self) -> String {
         let redirect_uri = "http://localhost:1/".to_owned();
         let authorization = Authorization::begin(&self.provider, ADDRESS, redirect_uri).unwrap();
         let browser = reqwest::Client::builder()
@@ -117,6 +117,8 @@ impl World {
         let returned = answer.headers()["location"].to_str().unwrap();
         let tokens = authorization.redeem(authorization.code(returned).unwrap()).await.unwrap();
         self.store.replace_grant(&GrantKey::Account(self.account), &tokens).await.unwrap();
+        let returned = reqwest::Url::parse(returned).unwrap();
+        returned.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
     }
 
     /// Consents again, to an access token that has ended.

@@ -45,7 +45,7 @@ impl Arguments {
         let identical = demo.show().await?;
         if !self.once {
             print!("{}", demo.settings());
-            stop_signal().await.map_err(failed)?;
+            stop_signal().map_err(failed)?.await;
         }
         demo.stop().await;
         if identical { Ok(()) } else { Err(failed("the message came back changed")) }
