@@ -360,7 +360,7 @@ async fn an_endpoint_that_is_gone_or_not_who_it_says_is_not_reachable() {
         world.tokens = Tokens::new(world.store.clone());
         let error = world.login().await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(error.is_temporary(), temporary, "{error}");
+        assert_eq!(matches!(AuthFailure::from(&error), AuthFailure::Temporary(_)), temporary, "{error}");
     }
     assert_eq!(stranger.requests(), 0, "no secret went to a stranger");
     assert_eq!(opened(world.stored().await.refresh_token.as_ref()), "planted-refresh-0");

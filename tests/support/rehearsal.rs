@@ -1,6 +1,7 @@
 //! A session without sockets: the two machines joined as `session` joins them, fed by hand. What we do is written down in
 //! order, to be held against a transcript.
 
+use gatepost::session::driver::Ended;
 use gatepost::session::upstream::UpstreamError;
 use gatepost_protocol::dialogue::{Dialogue, Encryption, Output, ServerDialogue, Step, looks_like_tls};
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal};
@@ -95,7 +96,7 @@ impl Rehearsal {
         }
         match self.stage {
             Stage::Spliced => push(&mut self.done, Speaker::Server, Deed::Say(bytes.to_vec())),
-            Stage::UpstreamHandshake => self.upstream_broke_off(),
+            Stage::UpstreamHandshake => self.upstream_broke_off(Ended::EarlyPlaintext),
             Stage::Linking => {
                 let upstream = self.upstream.as_mut().expect("linking has an upstream side");
                 assert_eq!(upstream.fill(bytes), bytes.len(), "a transcript's packet fits the buffer");
@@ -204,7 +205,8 @@ impl Rehearsal {
         match step {
             Step::NeedLine => {}
             Step::StartTls if upstream.received.rest().is_empty() => self.stage = Stage::UpstreamHandshake,
-            Step::StartTls | Step::Close => self.upstream_broke_off(),
+            Step::StartTls => self.upstream_broke_off(Ended::EarlyPlaintext),
+            Step::Close => self.upstream_broke_off(Ended::Closed),
             Step::Yield(Err(refusal)) => {
                 self.close_upstream();
                 self.tell(&Err(AuthFailure::from(&UpstreamError::Refused(refusal))));
@@ -222,9 +224,9 @@ impl Rehearsal {
     }
 
     /// Bytes in clear where the provider's handshake was due.
-    fn upstream_broke_off(&mut self) {
+    fn upstream_broke_off(&mut self, error: Ended) {
         self.close_upstream();
-        self.tell(&Err(AuthFailure::Temporary(Cause::new("mail provider hung up; try again"))));
+        self.tell(&Err(AuthFailure::from(&UpstreamError::Ended { error, state: "rehearsing" })));
         self.read_client();
     }
 
