@@ -1,7 +1,7 @@
 //! `gatepost certificate export`: the local CA, for devices that check what they talk to.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::table::print;
 use super::{Context, Exit, Failure};
@@ -37,7 +37,7 @@ impl Command {
         match output {
             None => print(&certificate),
             Some(path) => {
-                fs::write(&path, certificate)
+                write_readable(&path, &certificate)
                     .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))?;
                 print(&format!(
                     "Wrote {}. Import it as a trusted CA; it is valid for ten years.\n",
@@ -46,4 +46,13 @@ impl Command {
             }
         }
     }
+}
+
+/// A certificate is no secret, and whoever hands it to a device may be another user: readable by all, where our umask would
+/// keep it for its owner.
+fn write_readable(path: &Path, certificate: &str) -> io::Result<()> {
+    fs::write(path, certificate)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    Ok(())
 }

@@ -32,8 +32,11 @@ impl Arguments {
         let signal = stop.await;
         info!(signal, "told to stop");
         notify(&[sd_notify::NotifyState::Stopping]);
-        daemon.stop().await;
-        Ok(())
+        let again = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
+        tokio::select! {
+            () = daemon.stop() => Ok(()),
+            signal = again => Err(Failure::new(Exit::Failed, format!("ended by a second {signal}, before every session had finished"))),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod stream;
 pub mod upstream;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,6 +213,10 @@ impl Linked {
             SpliceEnd::Idle => "closed: idle too long".to_owned(),
             SpliceEnd::Stopped if session.ended.is_cancelled() => "closed: credential revoked".to_owned(),
             SpliceEnd::Stopped => "closed: stopping".to_owned(),
+            // Many providers end TLS like that behind the answer to QUIT; it has to be told apart from a line that went dead.
+            SpliceEnd::Broken { side, error } if error.kind() == io::ErrorKind::UnexpectedEof => {
+                format!("{side} ended without close_notify")
+            }
             SpliceEnd::Broken { side, error } => format!("{side} broke off: {error}"),
         };
         record.close(&outcome, spliced.bytes_up, spliced.bytes_down);

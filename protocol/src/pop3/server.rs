@@ -12,10 +12,12 @@ use std::mem;
 use super::command::{self, Command};
 use super::response::write_failure;
 use crate::dialogue::{
-    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, Output, ServerDialogue, Step, Violation,
+    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, MAX_FAILED_LOGINS, Output, ServerDialogue, Step,
+    Violation,
 };
 use crate::failure::AuthFailure;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
+use crate::secret::SecretBytes;
 
 /// We, toward the mail client.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ impl Server {
             encryption,
             attempts_left: wrong_passwords,
             bad_commands: 0,
+            failed_logins: 0,
             violation: None,
         };
         Self { session, state: ServerState::AwaitCommand }
@@ -152,6 +155,7 @@ struct Session {
     encryption: Encryption,
     attempts_left: u32,
     bad_commands: u32,
+    failed_logins: u32,
     violation: Option<Violation>,
 }
 
@@ -169,12 +173,7 @@ impl Session {
         let in_clear = self.encryption == Encryption::Required;
         match Command::parse(line) {
             Command::Auth { mechanism, initial_response } if !in_clear && !mechanism.is_empty() => {
-                let Some(mechanism) = Mechanism::parse(mechanism) else {
-                    // Outlook tries NTLM first, and USER or PLAIN after an -ERR.
-                    output.line("-ERR Use AUTH PLAIN, AUTH LOGIN, or USER and PASS");
-                    return (ServerState::AwaitCommand, Step::NeedLine);
-                };
-                return self.advance(Exchange::begin(mechanism, initial_response), output);
+                return self.auth(mechanism, initial_response, output);
             }
             _ if line.len() >= command::LINE_LIMIT => {
                 output.line("-ERR Line too long");
@@ -190,14 +189,7 @@ impl Session {
                 output.line("+OK Now the password");
                 return (ServerState::AwaitPassword { user_name: name.to_vec() }, Step::NeedLine);
             }
-            Command::Pass(password) => {
-                let Some(user_name) = user_name else {
-                    output.line("-ERR Say USER first");
-                    return (ServerState::AwaitCommand, Step::NeedLine);
-                };
-                let credentials = Credentials::new(&user_name, password.expose());
-                return self.advance(Progress::Finished(credentials), output);
-            }
+            Command::Pass(password) => return self.pass(user_name, &password, output),
             Command::Stls => return self.start_tls(output),
             Command::Quit => {
                 output.line("+OK Bye");
@@ -212,6 +204,33 @@ impl Session {
         let state =
             user_name.map_or(ServerState::AwaitCommand, |user_name| ServerState::AwaitPassword { user_name });
         (state, Step::NeedLine)
+    }
+
+    fn auth(
+        &mut self,
+        mechanism: &[u8],
+        initial_response: Option<SecretBytes<'_>>,
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
+        let Some(mechanism) = Mechanism::parse(mechanism) else {
+            // Outlook tries NTLM first, and USER or PLAIN after an -ERR.
+            output.line("-ERR Use AUTH PLAIN, AUTH LOGIN, or USER and PASS");
+            return (ServerState::AwaitCommand, Step::NeedLine);
+        };
+        self.advance(Exchange::begin(mechanism, initial_response), output)
+    }
+
+    fn pass(
+        &mut self,
+        user_name: Option<Vec<u8>>,
+        password: &SecretBytes<'_>,
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
+        let Some(user_name) = user_name else {
+            output.line("-ERR Say USER first");
+            return (ServerState::AwaitCommand, Step::NeedLine);
+        };
+        self.advance(Progress::Finished(Credentials::new(&user_name, password.expose())), output)
     }
 
     fn advance(&mut self, progress: Progress, output: &mut Output) -> (ServerState, Step<Credentials>) {
@@ -230,12 +249,13 @@ impl Session {
 
     fn refuse(&mut self, failure: &AuthFailure, output: &mut Output) -> (ServerState, Step<Credentials>) {
         write_failure(failure, output);
+        self.failed_logins += 1;
         if *failure == AuthFailure::WrongCredentials {
             self.attempts_left = self.attempts_left.saturating_sub(1);
-            if self.attempts_left == 0 {
-                goodbye(Goodbye::TooManyFailures, output);
-                return (ServerState::Over, Step::Close);
-            }
+        }
+        if self.attempts_left == 0 || self.failed_logins >= MAX_FAILED_LOGINS {
+            goodbye(Goodbye::TooManyFailures, output);
+            return (ServerState::Over, Step::Close);
         }
         (ServerState::AwaitCommand, Step::NeedLine)
     }

@@ -11,10 +11,12 @@ use std::mem;
 use super::command::{self, Command};
 use super::reply::{write_failure, write_login_required};
 use crate::dialogue::{
-    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, Output, ServerDialogue, Step, Violation,
+    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, MAX_FAILED_LOGINS, Output, ServerDialogue, Step,
+    Violation,
 };
 use crate::failure::AuthFailure;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
+use crate::secret::SecretBytes;
 
 /// We, toward the mail client.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ impl Server {
             encryption,
             attempts_left: wrong_passwords,
             bad_commands: 0,
+            failed_logins: 0,
             last_failure: None,
             violation: None,
         };
@@ -148,6 +151,7 @@ struct Session {
     encryption: Encryption,
     attempts_left: u32,
     bad_commands: u32,
+    failed_logins: u32,
     last_failure: Option<AuthFailure>,
     violation: Option<Violation>,
 }
@@ -162,19 +166,7 @@ impl Session {
         let in_clear = self.encryption == Encryption::Required;
         match command {
             Command::Auth { mechanism, initial_response } => {
-                if in_clear {
-                    return self.refuse(AuthFailure::EncryptionRequired, output);
-                }
-                if mechanism.is_empty() {
-                    output.line("501 5.5.4 AUTH needs a mechanism");
-                    return (ServerState::AwaitCommand, Step::NeedLine);
-                }
-                let Some(mechanism) = Mechanism::parse(mechanism) else {
-                    // .NET and others try the next mechanism after a 504, and give up after anything else.
-                    output.line("504 5.5.4 Use AUTH PLAIN or AUTH LOGIN");
-                    return (ServerState::AwaitCommand, Step::NeedLine);
-                };
-                return self.advance(Exchange::begin(mechanism, initial_response), output);
+                return self.auth(mechanism, initial_response, output);
             }
             _ if line.len() >= command::LINE_LIMIT => {
                 output.line("500 5.5.2 Line too long");
@@ -200,6 +192,27 @@ impl Session {
         (ServerState::AwaitCommand, Step::NeedLine)
     }
 
+    fn auth(
+        &mut self,
+        mechanism: &[u8],
+        initial_response: Option<SecretBytes<'_>>,
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
+        if self.encryption == Encryption::Required {
+            return self.refuse(AuthFailure::EncryptionRequired, output);
+        }
+        if mechanism.is_empty() {
+            output.line("501 5.5.4 AUTH needs a mechanism");
+            return (ServerState::AwaitCommand, Step::NeedLine);
+        }
+        let Some(mechanism) = Mechanism::parse(mechanism) else {
+            // .NET and others try the next mechanism after a 504, and give up after anything else.
+            output.line("504 5.5.4 Use AUTH PLAIN or AUTH LOGIN");
+            return (ServerState::AwaitCommand, Step::NeedLine);
+        };
+        self.advance(Exchange::begin(mechanism, initial_response), output)
+    }
+
     fn advance(&mut self, progress: Progress, output: &mut Output) -> (ServerState, Step<Credentials>) {
         match progress {
             Progress::Challenge(exchange) => {
@@ -216,12 +229,13 @@ impl Session {
 
     fn refuse(&mut self, failure: AuthFailure, output: &mut Output) -> (ServerState, Step<Credentials>) {
         write_failure(&failure, output);
+        self.failed_logins += 1;
         if failure == AuthFailure::WrongCredentials {
             self.attempts_left = self.attempts_left.saturating_sub(1);
-            if self.attempts_left == 0 {
-                goodbye(&self.host_name, Goodbye::TooManyFailures, output);
-                return (ServerState::Over, Step::Close);
-            }
+        }
+        if self.attempts_left == 0 || self.failed_logins >= MAX_FAILED_LOGINS {
+            goodbye(&self.host_name, Goodbye::TooManyFailures, output);
+            return (ServerState::Over, Step::Close);
         }
         self.last_failure = Some(failure);
         (ServerState::AwaitCommand, Step::NeedLine)

@@ -108,6 +108,24 @@ state: {}
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs one of Gatepost's commands that must fail with this status, and gives all that it printed.
+    pub(crate) fn failing_command(&self, arguments: &[&str], status: i32) -> String {
+        let output = with_input(&mut self.program(arguments), b"");
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "gatepost {}: {}",
+            arguments.join(" "),
+            shown(&output)
+        );
+        shown(&output)
+    }
+
+    /// Where its store is.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.configuration.with_file_name("state")
+    }
+
     fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.arg("--config").arg(&self.configuration).args(arguments);
