@@ -76,6 +76,7 @@ impl Daemon {
             providers: config.providers.clone(),
             limits: config.limits.clone(),
             slots: Arc::default(),
+            checks: Arc::default(),
             live: Arc::default(),
             buffers: BufferPool::default(),
             stopping: CancellationToken::new(),

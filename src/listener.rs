@@ -2,7 +2,7 @@
 //! accept, and what one client costs is bounded before a byte of it is read.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use crate::config::{Limits, ListenerTls};
 use crate::session::driver::Connection;
+use crate::session::slots::counted_address;
 use crate::session::stream::Stream;
 use crate::session::{self, Entrance, Gateway};
 
@@ -88,14 +89,6 @@ impl Drop for Admission {
             *count -= 1;
         }
         self.door.by_address.remove_if(&self.address, |_, count| *count == 0);
-    }
-}
-
-/// One IPv4 address, or one /64 of IPv6, which is what a single customer has.
-fn counted_address(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        ipv4 @ IpAddr::V4(_) => ipv4,
     }
 }
 

@@ -61,7 +61,8 @@ pub trait ServerDialogue: Dialogue<Yield = Credentials> {
 /// Beyond this many lines that are no commands it is not a mail program that speaks.
 pub(crate) const MAX_BAD_COMMANDS: u32 = 10;
 
-/// After this many logins that failed, for whatever reason, the connection ends: each may have cost a login at the provider.
+/// After this many logins that failed for another reason than a wrong password, which has a limit of its own, the connection
+/// ends: each may have cost a login at the provider.
 pub(crate) const MAX_FAILED_LOGINS: u32 = 10;
 
 /// What TLS a dialogue with a mail client has, may get, or must get before a password is taken.

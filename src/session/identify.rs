@@ -1,5 +1,6 @@
 //! Phase one: the client is heard out until a local password is right.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,14 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::driver::Ended;
 use super::record::Phase;
+use super::slots::counted_address;
 use super::{Accepted, Closed, Entrance, Gateway, Identified};
 use crate::account::Verified;
 use crate::config::ListenerTls;
 use crate::random;
+
+/// Passwords of one client address that are checked or queued at once; its further ones wait their turn.
+const CHECKS_PER_ADDRESS: usize = 4;
 
 /// How long a client that is being dismissed may take to take its last line.
 const LAST_LINE: Duration = Duration::from_secs(1);
@@ -48,6 +53,7 @@ impl Accepted {
             let verification = verify(
                 Arc::clone(&self.gateway),
                 Arc::clone(&self.entrance),
+                self.record.client.ip(),
                 &credentials,
                 heard_at,
                 deadline,
@@ -131,12 +137,17 @@ impl Accepted {
 async fn verify(
     gateway: Arc<Gateway>,
     entrance: Arc<Entrance>,
+    client: IpAddr,
     credentials: &Credentials,
     heard_at: Instant,
     deadline: Instant,
 ) -> Result<Verified, AuthFailure> {
     let providers: Vec<&str> = entrance.providers.iter().map(String::as_str).collect();
-    let verdict = timeout_at(deadline, gateway.accounts.verify(&providers, credentials))
+    let check = async {
+        let _place = gateway.checks.take(counted_address(client), CHECKS_PER_ADDRESS).await;
+        gateway.accounts.verify(&providers, credentials).await
+    };
+    let verdict = timeout_at(deadline, check)
         .await
         .unwrap_or_else(|_| Err(AuthFailure::Busy(Cause::new("too many logins at once; try again"))));
     if matches!(verdict, Err(AuthFailure::WrongCredentials)) {

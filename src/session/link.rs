@@ -91,7 +91,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn get_in(&self) -> Result<(Connection, Option<Slot>), Failed> {
+    async fn get_in(&self) -> Result<(Connection, Option<Slot<Mailbox>>), Failed> {
         let provider = self.gateway.providers.get(&self.account.provider).ok_or_else(|| {
             let detail = format!("the configuration has no provider {:?}", self.account.provider);
             Failed::new(
@@ -111,7 +111,7 @@ impl Attempt {
     }
 
     /// A place among the mailbox's sessions, in order of arrival.
-    async fn slot(&self, capacity: usize) -> Result<Slot, Failed> {
+    async fn slot(&self, capacity: usize) -> Result<Slot<Mailbox>, Failed> {
         let mailbox = Mailbox {
             provider: self.account.provider.clone(),
             user_name: self.account.upstream_user_name(self.protocol).to_owned(),

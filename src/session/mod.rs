@@ -17,7 +17,7 @@ pub mod upstream;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use crate::oauth::Tokens;
 use driver::Connection;
 use live::{Live, LiveSession};
 use record::{Phase, Record};
-use slots::{Slot, Slots};
+use slots::{Mailbox, Slot, Slots};
 use splice::{BufferPool, SpliceEnd, splice};
 use stream::{Stream, Upgrade};
 
@@ -51,7 +51,9 @@ pub struct Gateway {
     /// Caps and times.
     pub limits: Limits,
     /// Sessions per mailbox.
-    pub slots: Arc<Slots>,
+    pub slots: Arc<Slots<Mailbox>>,
+    /// Password checks per client address: one that guesses on many connections keeps nobody else waiting.
+    pub checks: Arc<Slots<IpAddr>>,
     /// Who is logged in.
     pub live: Arc<Live>,
     /// Spare splice buffers.
@@ -142,7 +144,7 @@ pub struct Linked {
     upstream: Connection,
     session: LiveSession,
     /// Held until the session at the provider has ended.
-    slot: Option<Slot>,
+    slot: Option<Slot<Mailbox>>,
     record: Record,
 }
 

@@ -13,7 +13,8 @@ use tracing::info;
 pub struct Record {
     protocol: Protocol,
     listener: SocketAddr,
-    client: SocketAddr,
+    /// Where it came from.
+    pub client: SocketAddr,
     started: Instant,
     /// The mailbox, once the local password was right.
     pub account: Option<String>,

@@ -1,6 +1,8 @@
-//! [`Slots`]: how many sessions a mailbox may have at its provider at once (Microsoft SMTP: 3). Who comes too early waits
-//! in order of arrival.
+//! [`Slots`]: how many may do a thing at once, by whoever they count as. Sessions at a provider count by mailbox (Microsoft
+//! SMTP: 3), password checks by the client's address. Who comes too early waits in order of arrival.
 
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -18,62 +20,74 @@ pub struct Mailbox {
     pub protocol: Protocol,
 }
 
-/// The sessions of all mailboxes that have any.
-#[derive(Debug, Default)]
-pub struct Slots {
-    mailboxes: DashMap<Mailbox, Arc<Semaphore>>,
+/// Which clients count together: one IPv4 address, or one /64 of IPv6, which is what a single customer has.
+pub fn counted_address(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        ipv4 @ IpAddr::V4(_) => ipv4,
+    }
 }
 
-/// The right to one session at the provider, given back when dropped.
+/// The places of all that have any.
 #[derive(Debug)]
-pub struct Slot {
+pub struct Slots<Key: Eq + Hash> {
+    taken: DashMap<Key, Arc<Semaphore>>,
+}
+
+/// The right to one place, given back when dropped.
+#[derive(Debug)]
+pub struct Slot<Key: Clone + Eq + Hash> {
     // Fields are dropped in order: the permit goes back before the entry is looked at.
     permit: Option<OwnedSemaphorePermit>,
     capacity: usize,
-    mailbox: Mailbox,
-    slots: Arc<Slots>,
+    key: Key,
+    slots: Arc<Slots<Key>>,
 }
 
-impl Slots {
+impl<Key: Clone + Eq + Hash> Slots<Key> {
     /// Waits for a place among `capacity`.
-    pub async fn take(self: &Arc<Self>, mailbox: Mailbox, capacity: usize) -> Slot {
+    pub async fn take(self: &Arc<Self>, key: Key, capacity: usize) -> Slot<Key> {
         let semaphore = Arc::clone(
-            self.mailboxes
-                .entry(mailbox.clone())
-                .or_insert_with(|| Arc::new(Semaphore::new(capacity)))
-                .value(),
+            self.taken.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(capacity))).value(),
         );
         // Made first: whoever gives up waiting may be the last one here, and then its drop clears the entry away.
-        let mut slot = Slot { permit: None, capacity, mailbox, slots: Arc::clone(self) };
+        let mut slot = Slot { permit: None, capacity, key, slots: Arc::clone(self) };
         // The semaphore is never closed, so an error cannot happen; without a permit the slot would only be uncounted.
         slot.permit = semaphore.acquire_owned().await.ok();
         slot
     }
 
-    /// Mailboxes that have sessions or waiters.
+    /// How many have places taken or wait for one.
     pub fn in_use(&self) -> usize {
-        self.mailboxes.len()
+        self.taken.len()
     }
 }
 
-impl Drop for Slot {
+impl<Key: Eq + Hash> Default for Slots<Key> {
+    fn default() -> Self {
+        Self { taken: DashMap::new() }
+    }
+}
+
+impl<Key: Clone + Eq + Hash> Drop for Slot<Key> {
     fn drop(&mut self) {
         drop(self.permit.take());
         // Nobody holds or waits for it: the map's own reference is the last one.
-        self.slots.mailboxes.remove_if(&self.mailbox, |_, semaphore| {
+        self.slots.taken.remove_if(&self.key, |_, semaphore| {
             semaphore.available_permits() == self.capacity && Arc::strong_count(semaphore) == 1
         });
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 mod tests {
     use std::sync::Arc;
 
     use gatepost_protocol::Protocol;
     use tokio::sync::mpsc;
 
-    use super::{Mailbox, Slots};
+    use super::{Mailbox, Slots, counted_address};
 
     fn mailbox() -> Mailbox {
         Mailbox {
@@ -133,5 +147,18 @@ mod tests {
             output = future => Some(output),
             () = std::future::ready(()) => None,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_takes_all_its_places_keeps_no_other_waiting() {
+        let checks = Arc::new(Slots::default());
+        let [guesser, same_house, desk] = ["2001:db8:1:2::3", "2001:db8:1:2:ffff::4", "192.0.2.1"]
+            .map(|address| counted_address(address.parse().unwrap()));
+        let held = checks.take(guesser, 1).await;
+        let own = tokio::time::timeout(std::time::Duration::from_mins(1), checks.take(same_house, 1)).await;
+        assert!(own.is_err(), "one /64 is one client");
+        let other = checks.take(desk, 1).await;
+        drop((held, other));
+        assert_eq!(checks.in_use(), 0);
     }
 }

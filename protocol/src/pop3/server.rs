@@ -249,9 +249,10 @@ impl Session {
 
     fn refuse(&mut self, failure: &AuthFailure, output: &mut Output) -> (ServerState, Step<Credentials>) {
         write_failure(failure, output);
-        self.failed_logins += 1;
         if *failure == AuthFailure::WrongCredentials {
             self.attempts_left = self.attempts_left.saturating_sub(1);
+        } else {
+            self.failed_logins += 1;
         }
         if self.attempts_left == 0 || self.failed_logins >= MAX_FAILED_LOGINS {
             goodbye(Goodbye::TooManyFailures, output);
