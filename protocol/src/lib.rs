@@ -3,7 +3,7 @@
 //! Nothing here touches a socket, a clock, a log or an account, and the crate's three dependencies (nom,
 //! base64, zeroize) keep it so. Each protocol folder has the same four files: `command` and `reply`/`response`
 //! (the grammar), `server` (we, toward the mail client) and `client` (we, toward the provider). The protocols never
-//! import each other; they share [`line`], [`sasl`] and the contract in [`dialogue`].
+//! import each other; they share [`mod@line`], [`sasl`] and the contract in [`dialogue`].
 
 pub mod dialogue;
 pub mod failure;

@@ -1,4 +1,4 @@
-//! [`LineBuffer`]: received bytes until they are lines, and [`word`], by which a command line is taken apart.
+//! [`LineBuffer`]: received bytes until they are lines, and `word`, by which a command line is taken apart.
 //!
 //! The rule: a fixed room, so that a peer cannot make us grow, and every byte that was taken or moved is wiped, because
 //! it may have been a password.

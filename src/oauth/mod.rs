@@ -2,7 +2,7 @@
 //! refreshed: once per grant at a time, in a task of its own, committed before it is used (invariants 7 and 8).
 //!
 //! A file per grant (RFC 6749 section 4): [`authorization_code`], `client_credentials`, `refresh_token`. Another grant is
-//! another file, a [`GrantType`](crate::config::provider::GrantType), and an arm in `refresh` and in `connect`.
+//! another file, a [`GrantType`], and an arm in `refresh` and in `connect`.
 
 pub mod authorization_code;
 mod client_credentials;
