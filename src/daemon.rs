@@ -1,10 +1,11 @@
 //! [`Daemon`]: everything that runs, from the bound listeners to the drained end. `run`, `demo` and the tests start the same
 //! one.
 
+mod certificate;
 mod watch;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +24,8 @@ use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
 use crate::store::{Store, StoreError};
-use crate::tls::acceptor::ServerCertificate;
-use crate::tls::authority::{Authority, Names};
-use crate::tls::{CertificateFiles, TlsError};
+use crate::tls::TlsError;
+use certificate::Certificate;
 
 /// How long sessions may take to end once they were told to.
 const HARD_STOP: Duration = Duration::from_secs(5);
@@ -156,71 +156,17 @@ impl Daemon {
     }
 }
 
-/// Where the certificate for clients comes from, if any listener needs one.
-struct Certificate {
-    current: Arc<ServerCertificate>,
-    source: CertificateSource,
-}
-
-enum CertificateSource {
-    Files(CertificateFiles),
-    Own(Authority, Names),
-}
-
-impl CertificateSource {
-    fn files(&self) -> Result<CertificateFiles, TlsError> {
-        match self {
-            Self::Files(files) => Ok(files.clone()),
-            Self::Own(authority, names) => authority.leaf(names),
-        }
-    }
-}
-
-impl Certificate {
-    fn of(config: &Config) -> Result<Option<Self>, TlsError> {
-        if config.listeners.iter().all(|listener| listener.tls == ListenerTls::None) {
-            return Ok(None);
-        }
-        let source = match &config.certificate {
-            Some(files) => CertificateSource::Files(files.clone()),
-            None => {
-                CertificateSource::Own(Authority::new(&config.state_dir), listener_names(&config.listeners))
-            }
-        };
-        let current = ServerCertificate::load(&source.files()?)?;
-        Ok(Some(Self { current, source }))
-    }
-}
-
-/// What clients may call us: the host's name, and every address that a listener can be reached at.
-fn listener_names(listeners: &[Listener]) -> Names {
-    let mut hosts = vec!["localhost".to_owned()];
-    hosts.extend(Some(host_name()).filter(|name| name != "localhost"));
-    let mut addresses: Vec<IpAddr> =
-        vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-    for listener in listeners {
-        match listener.address.ip() {
-            any if any.is_unspecified() => {
-                addresses
-                    .extend(if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip));
-            }
-            address => addresses.push(address),
-        }
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
-    Names { hosts, addresses }
-}
-
 /// The host's name where it can stand in a greeting.
 fn host_name() -> String {
-    let system = rustix::system::uname();
-    let name = system.nodename().to_string_lossy();
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = String::new();
     let is_host = |name: &str| {
         !name.is_empty()
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
     };
-    if is_host(&name) { name.into_owned() } else { "localhost".to_owned() }
+    if is_host(&name) { name } else { "localhost".to_owned() }
 }
 
 fn entrance(
@@ -229,12 +175,7 @@ fn entrance(
     socket: &TcpListener,
     certificate: Option<&Certificate>,
 ) -> Result<Entrance, StartError> {
-    let providers: Vec<_> = config
-        .providers
-        .values()
-        .filter(|provider| listener.provider.as_ref().is_none_or(|only| *only == provider.name))
-        .filter(|provider| provider.endpoint(listener.protocol).is_some())
-        .collect();
+    let providers: Vec<_> = config.providers.values().filter(|provider| listener.serves(provider)).collect();
     let endpoints: Vec<_> =
         providers.iter().filter_map(|provider| provider.endpoint(listener.protocol)).collect();
     let upgrade = match certificate {

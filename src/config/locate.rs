@@ -37,6 +37,7 @@ pub(super) fn state_folder(environment: &dyn Fn(&str) -> Option<String>) -> Opti
     if given.is_some() {
         return given;
     }
+    #[cfg(unix)]
     if rustix::process::geteuid().is_root() {
         return Some("/var/lib/gatepost".into());
     }

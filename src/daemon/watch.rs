@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Certificate;
+use super::certificate::Certificate;
 use crate::account::CredentialId;
 use crate::session::live::Live;
 use crate::store::{Store, StoreError};

@@ -18,6 +18,10 @@ use super::stream::{Stream, Upgrade};
 use crate::config::provider::{Endpoint, UpstreamTls};
 use crate::tls::{Trust, is_untrusted};
 
+/// The EHLO name. An address literal is always valid (RFC 5321 section 4.1.4), where a host's own idea of its name often
+/// is not, and Gmail hangs up on those.
+const OWN_NAME: &str = "[127.0.0.1]";
+
 /// Why the provider did not let us in.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
@@ -156,7 +160,7 @@ pub async fn log_in(
     }
     let mut connection = Connection::new(stream);
     let mut dialogue: Box<dyn Dialogue<Yield = Result<(), Refusal>> + Send> = match protocol {
-        Protocol::Smtp => Box::new(smtp::Client::new(own_name(), start_tls, xoauth2)),
+        Protocol::Smtp => Box::new(smtp::Client::new(OWN_NAME.to_owned(), start_tls, xoauth2)),
         Protocol::Pop3 => Box::new(pop3::Client::new(start_tls, xoauth2)),
     };
     dialogue.open(&mut connection.output);
@@ -168,12 +172,6 @@ pub async fn log_in(
         Ok(Ok(Err(refusal))) => Err(UpstreamError::Refused(refusal)),
         Ok(Ok(Ok(()))) => Ok(connection),
     }
-}
-
-/// The EHLO name. An address literal is always valid (RFC 5321 section 4.1.4), where a host's own idea of its name often
-/// is not, and Gmail hangs up on those.
-fn own_name() -> String {
-    "[127.0.0.1]".to_owned()
 }
 
 #[cfg(test)]
