@@ -73,3 +73,20 @@ async fn invariant_3_success_is_told_only_after_the_provider_said_it() {
     }
     world.daemon.stop().await;
 }
+
+#[tokio::test]
+async fn revoking_a_credential_ends_its_session_and_disabling_the_account_too() {
+    let world = World::start().await;
+    let mut scanner = Wire::logged_in(&world, Protocol::Smtp).await;
+    let credential = world.store.credentials(Some(world.account)).await.unwrap()[0].id;
+    // As another process would: the daemon is not told.
+    assert!(world.store.revoke_credential(credential).await.unwrap());
+    assert!(scanner.rest().await.is_empty(), "ended without a word in a stream that is not ours");
+
+    let world = World::start().await;
+    let mut desk = Wire::logged_in(&world, Protocol::Pop3).await;
+    assert!(world.store.set_disabled(world.account, true).await.unwrap());
+    assert!(desk.rest().await.is_empty());
+    let mut again = Wire::greeted(&world, Protocol::Smtp, ListenerTls::None).await;
+    assert!(again.ask(&login(PASSWORD)).await.starts_with("535 5.7.13 "));
+}
