@@ -540,6 +540,19 @@ async fn a_consent_becomes_a_grant_and_then_the_page_says_so() {
     assert_eq!(world.endpoint.requests(), 1);
 }
 
+/// `localhost` may mean either, and the browser chooses.
+#[tokio::test]
+async fn the_redirect_is_listened_for_on_both_families() {
+    let world = World::new(GrantType::AuthorizationCode).await;
+    let loopback = Loopback::bind(&world.provider).await.unwrap();
+    let port = loopback.redirect_uri().rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    // A machine may have no IPv6; where it has, the same port answers there.
+    if TcpListener::bind("[::1]:0").await.is_ok() {
+        TcpStream::connect(("::1", port)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_consent_without_a_refresh_token_is_not_stored() {
     let world = World::new(GrantType::AuthorizationCode).await;

@@ -137,3 +137,21 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+mod tests {
+    use socket2::SockRef;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::Stream;
+
+    #[tokio::test]
+    async fn a_peer_that_vanishes_is_noticed_and_small_writes_go_out_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = Stream::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()).unwrap();
+        assert!(
+            matches!(&stream, Stream::Plain(tcp) if SockRef::from(tcp).keepalive().unwrap() && tcp.nodelay().unwrap())
+        );
+    }
+}
