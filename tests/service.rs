@@ -23,7 +23,7 @@ fn systemd_hears_ready_and_stopping_and_sigterm_ends_it_well() {
     let path = folder.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
     // Only so that a Gatepost that says nothing fails the test instead of holding it up.
-    systemd.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let said = || {
         let mut bytes = [0; 256];
         let count = systemd.recv(&mut bytes).unwrap();
