@@ -15,7 +15,7 @@ seed() {
 }
 
 count=0
-for protocol in smtp pop3; do
+for protocol in smtp pop3 imap; do
     for transcript in ../tests/transcripts/"$protocol"/*.txt; do
         name=$protocol-$(basename "$transcript" .txt)
         # The first byte chooses the encryption, the second the size of the pieces; see protocol/src/fuzz.rs.
@@ -34,10 +34,12 @@ for protocol in smtp pop3; do
 done
 
 number=0
-cat ../tests/transcripts/smtp/*.txt ../tests/transcripts/pop3/*.txt | grep '^[CU]:' | sort -u | cut -c4- |
+cat ../tests/transcripts/*/*.txt | grep '^[CU]:' | sort -u | cut -c4- |
     while IFS= read -r line; do
         number=$((number + 1))
         printf '%s' "$line" | seed smtp_command "$number"
         printf '%s' "$line" | seed pop3 "$number"
+        printf '%s' "$line" | seed imap "$number"
+        printf '%s\r\n' "$line" | seed imap_login "$number"
     done
 echo "seeded from $count transcripts"

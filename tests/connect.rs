@@ -55,6 +55,7 @@ impl World {
             provider: "example".to_owned(),
             smtp_user_name: None,
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         };
         let (id, _) = store.add_account(&account, None).await.unwrap();

@@ -8,7 +8,7 @@ use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::sandbox::record::Speaker;
 use gatepost::sandbox::{Action, MailFault, Moment};
-use gatepost_protocol::Protocol::{self, Pop3, Smtp};
+use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 
 use support::leftovers::Alone;
 use support::log::Log;
@@ -24,6 +24,7 @@ fn pipelined(protocol: Protocol) -> (String, String) {
             format!("MAIL FROM:<{ADDRESS}>\r\nRCPT TO:<{ADDRESS}>\r\nQUIT\r\n"),
         ),
         Pop3 => (format!("NOOP\r\n{login}\r\n"), "STAT\r\nNOOP\r\nQUIT\r\n".to_owned()),
+        Imap => (format!("a0 NOOP\r\n{login}\r\n"), "a2 NOOP\r\na3 LOGOUT\r\n".to_owned()),
     }
 }
 
@@ -34,6 +35,7 @@ fn answers(protocol: Protocol) -> Vec<&'static str> {
             vec!["250 2.0.0 OK", "250 ", success(Smtp), "250 2.1.0 OK", "250 2.1.5 OK", "221 2.0.0 Goodbye"]
         }
         Pop3 => vec!["+OK", success(Pop3), "+OK 0 0", "+OK", "+OK Goodbye"],
+        Imap => vec!["a0 OK", success(Imap), "a2 OK", "* BYE", "a3 OK"],
     }
 }
 

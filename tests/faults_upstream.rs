@@ -10,7 +10,7 @@ use std::time::Duration;
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::sandbox::{Action, MailFault, Moment, Sandbox, TokenFault};
-use gatepost_protocol::Protocol::{self, Pop3, Smtp};
+use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 use tokio_util::sync::CancellationToken;
 
 use support::leftovers::Alone;
@@ -26,17 +26,20 @@ async fn world() -> World {
     World::with(UpstreamTls::StartTls, |limits| limits.login = LOGIN).await
 }
 
-/// The reply that the protocol gives a failure: SMTP's code for it, and POP3's.
-fn told(protocol: Protocol, codes: (&str, &str), cause: &str) -> String {
+/// The reply that the protocol gives a failure: SMTP's code for it, POP3's, and IMAP's.
+fn told(protocol: Protocol, codes: Codes, cause: &str) -> String {
     match protocol {
         Smtp => format!("{} {cause}", codes.0),
         Pop3 => format!("-ERR [{}] {cause}", codes.1),
+        Imap => format!("a1 NO [{}] {cause}", codes.2),
     }
 }
 
-const TEMPORARY: (&str, &str) = ("454 4.7.0", "SYS/TEMP");
-const NEEDS_ADMIN: (&str, &str) = ("454 4.7.0", "SYS/PERM");
-const BUSY: (&str, &str) = ("454 4.3.2", "SYS/TEMP");
+type Codes = (&'static str, &'static str, &'static str);
+
+const TEMPORARY: Codes = ("454 4.7.0", "SYS/TEMP", "UNAVAILABLE");
+const NEEDS_ADMIN: Codes = ("454 4.7.0", "SYS/PERM", "CONTACTADMIN");
+const BUSY: Codes = ("454 4.3.2", "SYS/TEMP", "LIMIT");
 
 /// One session: the login fails with this line, SMTP says it again to MAIL FROM, and once the fault is gone the same
 /// session logs in.
@@ -58,7 +61,7 @@ async fn fails_then_works(world: &World, protocol: Protocol, expected: &str, wha
 
 fn moments(protocol: Protocol) -> &'static [Moment] {
     match protocol {
-        Smtp => &[
+        Smtp | Imap => &[
             Moment::Greeting,
             Moment::Hello,
             Moment::StartTls,

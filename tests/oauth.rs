@@ -78,6 +78,7 @@ impl World {
             },
             smtp: None,
             pop3: None,
+            imap: None,
             trust: Trust::load(Some(&endpoint.ca_file())).unwrap(),
         });
         let tokens = Tokens::new(store.clone());
@@ -117,6 +118,7 @@ async fn add_account(folder: &TempDir, address: &str) -> Account {
         provider: "example".to_owned(),
         smtp_user_name: None,
         pop3_user_name: None,
+        imap_user_name: None,
         disabled: false,
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 use crate::failure::AuthFailure;
+use crate::line::LineBuffer;
 use crate::sasl::Credentials;
 
 /// What a dialogue asks of its driver once its output has been sent.
@@ -16,6 +17,9 @@ use crate::sasl::Credentials;
 pub enum Step<T> {
     /// Feed the next line.
     NeedLine,
+    /// Send the output, then feed this many octets, whatever they are, to [`Dialogue::literal`]. At most
+    /// [`LineBuffer::CAPACITY`].
+    NeedLiteral(usize),
     /// Send the output, drop every byte received so far (there must be none), upgrade the stream to TLS in our role,
     /// then call [`Dialogue::tls_started`].
     StartTls,
@@ -42,6 +46,11 @@ pub trait Dialogue {
     /// Takes one line, without its terminator.
     fn line(&mut self, line: &[u8], output: &mut Output) -> Step<Self::Yield>;
 
+    /// Takes the octets that [`Step::NeedLiteral`] asked for. Only IMAP has literals.
+    fn literal(&mut self, _octets: &[u8], _output: &mut Output) -> Step<Self::Yield> {
+        Step::Close
+    }
+
     /// The peer sent more than [`Dialogue::line_limit`] octets without ending the line.
     fn line_too_long(&mut self, output: &mut Output) -> Step<Self::Yield>;
 
@@ -52,18 +61,43 @@ pub trait Dialogue {
 /// The role toward the mail client: it yields credentials, and is told the verdict on them.
 pub trait ServerDialogue: Dialogue<Yield = Credentials> {
     /// The answer to the credentials that were yielded. `Step::NeedLine` after success too: the owner stops driving then.
-    fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials>;
+    fn verdict(&mut self, verdict: &Result<Success, AuthFailure>, output: &mut Output) -> Step<Credentials>;
+
+    /// The tag of the command whose credentials were yielded: in IMAP the provider is asked under the client's own
+    /// (invariant 3). The other protocols have none.
+    fn tag(&self) -> Option<&str> {
+        None
+    }
 
     /// What the client turned out to be, where that is why the dialogue closed.
     fn violation(&self) -> Option<Violation>;
 }
 
-/// Beyond this many lines that are no commands it is not a mail program that speaks.
-pub(crate) const MAX_BAD_COMMANDS: u32 = 10;
+/// What the provider said with its success, for the client to hear with ours. SMTP and POP3 have nothing to add.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Success {
+    /// What the provider can do for this mailbox now, as words with one space between them. Empty where it was not asked.
+    pub capabilities: String,
+    /// Whole lines that it said behind its success and that nobody asked for, an alert for example. The client gets them as
+    /// they are, behind its own success.
+    pub behind: Vec<u8>,
+}
 
-/// After this many logins that failed for another reason than a wrong password, which has a limit of its own, the connection
-/// ends: each may have cost a login at the provider.
-pub(crate) const MAX_FAILED_LOGINS: u32 = 10;
+/// Feeds the dialogue what it needs next, `literal` octets or a line, if that much has been received.
+pub fn feed<D: Dialogue + ?Sized>(
+    dialogue: &mut D,
+    literal: Option<usize>,
+    received: &mut LineBuffer,
+    output: &mut Output,
+) -> Option<Step<D::Yield>> {
+    if let Some(length) = literal {
+        return received.next_literal(length).map(|octets| dialogue.literal(octets, output));
+    }
+    match received.next_line(dialogue.line_limit()) {
+        Ok(line) => line.map(|line| dialogue.line(line, output)),
+        Err(_) => Some(dialogue.line_too_long(output)),
+    }
+}
 
 /// What TLS a dialogue with a mail client has, may get, or must get before a password is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,6 +74,8 @@ impl Refusal {
 pub enum RefusalKind {
     /// The provider is there and will not have this many sessions or logins now.
     Busy,
+    /// It takes the token and opens no mailbox for it: none is there, or its owner gave no permission.
+    NoMailbox,
     /// It offers no STARTTLS, so the token may not be sent.
     NoStartTls,
     /// It wrote something that is not its protocol.

@@ -3,12 +3,12 @@
 
 use std::fmt::Write as _;
 
-use crate::dialogue::{Dialogue, Encryption, Output, ServerDialogue, Step};
+use crate::dialogue::{self, Dialogue, Encryption, Output, ServerDialogue, Step, Success};
 use crate::failure::{AuthFailure, Cause, Refusal};
 use crate::line::LineBuffer;
 use crate::sasl::{Credentials, Exchange, Mechanism, Progress, Xoauth2};
 use crate::secret::{Secret, SecretBytes};
-use crate::{pop3, smtp};
+use crate::{imap, pop3, smtp};
 
 /// Long enough that no input contains it by chance.
 const TOKEN: &str = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg";
@@ -67,6 +67,31 @@ pub fn pop3(data: &[u8]) {
     }
 }
 
+/// Blanks round a command change nothing, nor do they behind a LOGIN that was understood; a list of capabilities can be told to a client.
+pub fn imap(data: &[u8]) {
+    let padded = [b" \t", data].concat();
+    let command = imap::command::Command::parse(data);
+    assert_eq!(command, imap::command::Command::parse(&padded));
+    if let Some(imap::command::Request::Login(arguments)) = command.map(|command| command.request)
+        && let Some(login) = imap_login(arguments)
+    {
+        let padded = [arguments.expose(), b" \t"].concat();
+        assert_eq!(Some(login), imap_login(SecretBytes::new(&padded)));
+    }
+    if let Some(imap::response::Response::Capability(words)) = imap::response::Response::parse(data) {
+        let told = imap::response::capabilities(words);
+        assert!(
+            told.len() <= data.len() && told.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b']')
+        );
+    }
+}
+
+/// The user name and the password that a LOGIN carries, if it carries any. An oracle in `fuzz/` asks too.
+pub fn imap_login(arguments: SecretBytes<'_>) -> Option<(String, String)> {
+    let Credentials { user_name, password } = imap::command::credentials(arguments).ok()?;
+    Some((user_name, password.expose().clone()))
+}
+
 /// Whatever an exchange takes for credentials is fit for a database, a log and an XOAUTH2 message.
 pub fn sasl(data: &[u8]) {
     let Some((&options, data)) = data.split_first() else { return };
@@ -105,6 +130,13 @@ pub fn pop3_server(data: &[u8]) {
     });
 }
 
+/// We toward a mail client.
+pub fn imap_server(data: &[u8]) {
+    server(data, |encryption| {
+        imap::Server::new("gatepost.test".to_owned(), vec!["IDLE".to_owned()], encryption, 3)
+    });
+}
+
 /// We toward a provider.
 pub fn smtp_client(data: &[u8]) {
     client(data, |start_tls| smtp::Client::new("gatepost.test".to_owned(), start_tls, xoauth2()));
@@ -113,6 +145,11 @@ pub fn smtp_client(data: &[u8]) {
 /// We toward a provider.
 pub fn pop3_client(data: &[u8]) {
     client(data, |start_tls| pop3::Client::new(start_tls, xoauth2()));
+}
+
+/// We toward a provider.
+pub fn imap_client(data: &[u8]) {
+    client(data, |start_tls| imap::Client::new("a1".to_owned(), start_tls, xoauth2()));
 }
 
 fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
@@ -128,7 +165,7 @@ fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
         let verdict = match credentials.user_name.len() % 3 {
             0 => Err(AuthFailure::WrongCredentials),
             1 => Err(AuthFailure::Temporary(Cause::new("later"))),
-            _ => Ok(()),
+            _ => Ok(Success::default()),
         };
         dialogue.verdict(&verdict, output)
     };
@@ -136,10 +173,10 @@ fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
     assert_eq!(at_once, converse(begin(encryption), data, usize::from(*piece).max(1), judge));
 }
 
-fn client<D: Dialogue<Yield = Result<(), Refusal>>>(data: &[u8], begin: impl Fn(bool) -> D) {
+fn client<D: Dialogue<Yield = Result<Success, Refusal>>>(data: &[u8], begin: impl Fn(bool) -> D) {
     let [options, piece, data @ ..] = data else { return };
     let start_tls = options % 2 == 1;
-    let judge = |_: &mut D, verdict: Result<(), Refusal>, output: &mut Output| {
+    let judge = |_: &mut D, verdict: Result<Success, Refusal>, output: &mut Output| {
         assert!(verdict.is_err() || !start_tls, "a login without TLS");
         if let Err(Refusal { text, challenge, .. }) = &verdict {
             assert_is_loggable(text);
@@ -153,7 +190,7 @@ fn client<D: Dialogue<Yield = Result<(), Refusal>>>(data: &[u8], begin: impl Fn(
         Step::Close
     };
     let at_once = converse(begin(start_tls), data, LineBuffer::CAPACITY, judge);
-    assert!(!(start_tls && at_once.contains("AUTH XOAUTH2\\r\\ndXNl")), "the token left without TLS");
+    assert!(!(start_tls && at_once.contains("dXNlcj1zb21ldXNlckB")), "the token left without TLS");
     assert_eq!(at_once, converse(begin(start_tls), data, usize::from(*piece).max(1), judge));
 }
 
@@ -167,19 +204,19 @@ fn converse<D: Dialogue>(
     let mut output = Output::default();
     let mut sent = String::new();
     dialogue.open(&mut output);
+    let mut literal = None;
     feed(&mut LineBuffer::new(), data, piece, |buffer| {
         loop {
-            let limit = dialogue.line_limit();
-            assert!(limit < LineBuffer::CAPACITY && !dialogue.state_name().is_empty());
-            let mut step = match buffer.next_line(limit) {
-                Ok(Some(line)) => dialogue.line(line, &mut output),
-                Ok(None) => return true,
-                Err(_) => dialogue.line_too_long(&mut output),
+            assert!(dialogue.line_limit() < LineBuffer::CAPACITY && !dialogue.state_name().is_empty());
+            let Some(mut step) = dialogue::feed(&mut dialogue, literal, buffer, &mut output) else {
+                return true;
             };
             if let Step::Yield(value) = step {
                 step = judge(&mut dialogue, value, &mut output);
             }
-            let goes_on = matches!(step, Step::NeedLine);
+            literal = if let Step::NeedLiteral(length) = step { Some(length) } else { None };
+            assert!(literal.is_none_or(|length| length <= LineBuffer::CAPACITY));
+            let goes_on = matches!(step, Step::NeedLine | Step::NeedLiteral(_));
             if matches!(step, Step::StartTls) {
                 let _more_steps_are_another_run = dialogue.tls_started(&mut output);
             }
@@ -234,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_fuzzed_holds_for_a_first_handful() {
         let long = vec![b'x'; 20_000];
-        let inputs: [&[u8]; 9] = [
+        let inputs: [&[u8]; 12] = [
             b"",
             b"\0",
             b"\x03\x01EHLO a\r\nAUTH PLAIN AHRpbQB0YW5zdGFhZg==\r\nMAIL FROM:<>\r\nQUIT\r\n",
@@ -243,6 +280,9 @@ mod tests {
             b"\x00\x04220 a\r\n250 a\r\n334 \r\n535-5.7.8 no\r\n535 5.7.8 no\r\n",
             b"\x01\x04+OK\r\n+OK\r\n-ERR\r\n",
             b"\x00\x05+OK\r\n+\r\n+OK\r\n",
+            b"\x01\x02a LOGIN {3}\r\ntim {1+}\r\n\r x\r\nb NOOP\r\n",
+            b"\x00\x05* OK [CAPABILITY SASL-IR]\r\n+ e30=\r\na1 OK\r\n* 1 EXISTS\r\ngatepost2 OK\r\n",
+            b"a LOGIN \"DOM\\tim\" {1}\r\nx",
             &long,
         ];
         let targets = [
@@ -250,11 +290,14 @@ mod tests {
             super::smtp_command,
             super::smtp_reply,
             super::pop3,
+            super::imap,
             super::sasl,
             super::smtp_server,
             super::pop3_server,
+            super::imap_server,
             super::smtp_client,
             super::pop3_client,
+            super::imap_client,
         ];
         for target in targets {
             inputs.into_iter().for_each(target);

@@ -1,4 +1,4 @@
-//! The login dialogues of SMTP and POP3, as pure state machines: bytes in, values out.
+//! The login dialogues of SMTP, POP3 and IMAP, as pure state machines: bytes in, values out.
 //!
 //! Nothing here touches a socket, a clock, a log or an account, and the crate's three dependencies (nom,
 //! base64, zeroize) keep it so. Each protocol folder has the same four files: `command` and `reply`/`response`
@@ -9,7 +9,9 @@ pub mod dialogue;
 pub mod failure;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod imap;
 pub mod line;
+mod patience;
 pub mod pop3;
 pub mod sasl;
 pub mod secret;
@@ -24,17 +26,20 @@ pub enum Protocol {
     Smtp,
     /// The Post Office Protocol, RFC 1939.
     Pop3,
+    /// The Internet Message Access Protocol, RFC 9051 and RFC 3501.
+    Imap,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which users are shown them.
-    pub const ALL: [Self; 2] = [Self::Smtp, Self::Pop3];
+    pub const ALL: [Self; 3] = [Self::Smtp, Self::Pop3, Self::Imap];
 
-    /// The name as configuration files and log lines write it: `smtp`, `pop3`.
+    /// The name as configuration files and log lines write it: `smtp`, `pop3`, `imap`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
             Self::Pop3 => "pop3",
+            Self::Imap => "imap",
         }
     }
 }
@@ -44,6 +49,7 @@ impl fmt::Display for Protocol {
         formatter.write_str(match self {
             Self::Smtp => "SMTP",
             Self::Pop3 => "POP3",
+            Self::Imap => "IMAP",
         })
     }
 }

@@ -55,7 +55,7 @@ impl LineBuffer {
     }
 
     /// The next whole line without its terminator (CRLF or bare LF; stray CRs before it are dropped), if one is there.
-    /// The line is wiped at the next call.
+    /// It is wiped at the next call.
     pub fn next_line(&mut self, limit: usize) -> Result<Option<&[u8]>, LineTooLong> {
         self.wipe_taken();
         let limit = limit.min(Self::CAPACITY);
@@ -75,7 +75,18 @@ impl LineBuffer {
         Ok(self.bytes.get(self.taken..self.taken + length))
     }
 
-    /// What has been received and not been taken as a line.
+    /// The next `length` octets, whatever they are, if they are all there. They are wiped at the next call.
+    pub fn next_literal(&mut self, length: usize) -> Option<&[u8]> {
+        self.wipe_taken();
+        if self.end - self.start < length {
+            return None;
+        }
+        self.start += length;
+        self.searched = 0;
+        self.bytes.get(self.taken..self.start)
+    }
+
+    /// What has been received and not been taken.
     pub fn rest(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }

@@ -163,6 +163,7 @@ mod tests {
             provider: provider.to_owned(),
             smtp_user_name: None,
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         };
         accounts.store.add_account(&new, None).await.unwrap().0

@@ -109,6 +109,7 @@ impl Add {
             provider,
             smtp_user_name: None,
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         };
         let mut said = format!("Added {} at {}.\n", account.address, account.provider);

@@ -32,7 +32,7 @@ use crate::store::credentials::NewCredential;
 /// `gatepost account apply`.
 #[derive(Args, Clone, Debug)]
 pub struct Apply {
-    /// A YAML list of accounts: address, provider, and optionally smtp_user_name, pop3_user_name, disabled and
+    /// A YAML list of accounts: address, provider, and optionally smtp_user_name, pop3_user_name, imap_user_name, disabled and
     /// credentials (user_name, label, password_hash)
     file: PathBuf,
     /// Remove accounts that are not in the file, and passwords that are not in an account's `credentials`
@@ -123,6 +123,7 @@ impl Reader<'_> {
         let provider = provider.and_then(|field| self.provider(&field));
         let smtp_user_name = optional(&mut section, "smtp_user_name", wrong_user_name);
         let pop3_user_name = optional(&mut section, "pop3_user_name", wrong_user_name);
+        let imap_user_name = optional(&mut section, "imap_user_name", wrong_user_name);
         let disabled = section.take("disabled");
         let disabled = disabled.and_then(|field| field.choice(&[("true", true), ("false", false)]));
         let credentials = section.take("credentials");
@@ -135,7 +136,8 @@ impl Reader<'_> {
             field.list().iter().filter_map(|field| self.credential(field, &address, &provider)).collect()
         });
         let disabled = disabled.unwrap_or(false);
-        let account = NewAccount { address, provider, smtp_user_name, pop3_user_name, disabled };
+        let account =
+            NewAccount { address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled };
         Some(WantedAccount { account, credentials })
     }
 

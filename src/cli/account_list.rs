@@ -17,7 +17,7 @@ use crate::store::grants::GrantKey;
 #[derive(Args, Clone, Debug)]
 pub struct List {
     /// Print a JSON array instead: [{"id", "address", "provider", "provider_known", "disabled", "smtp_user_name",
-    /// "pop3_user_name", "grant": "connected" | "none" | "refused" | "application", "refused", "credentials"}]
+    /// "pop3_user_name", "imap_user_name", "grant": "connected" | "none" | "refused" | "application", "refused", "credentials"}]
     #[arg(long)]
     json: bool,
 }
@@ -40,6 +40,7 @@ impl List {
                     "disabled": account.disabled,
                     "smtp_user_name": account.smtp_user_name,
                     "pop3_user_name": account.pop3_user_name,
+                    "imap_user_name": account.imap_user_name,
                     "grant": grant.name,
                     "refused": grant.refused,
                     "credentials": count(account),
@@ -132,6 +133,7 @@ mod tests {
                 provider: provider.to_owned(),
                 smtp_user_name: None,
                 pop3_user_name: None,
+                imap_user_name: None,
                 disabled: false,
             };
             store.add_account(&new, None).await.unwrap().0

@@ -94,8 +94,8 @@ fn encryption(listener: &Listener) -> &'static str {
     match (listener.tls, listener.plaintext_allowed, listener.protocol) {
         (ListenerTls::Implicit, ..) => "TLS from the first byte",
         (ListenerTls::None, ..) => "no TLS",
-        (ListenerTls::StartTls, true, Protocol::Smtp) => "STARTTLS for those who ask",
-        (ListenerTls::StartTls, false, Protocol::Smtp) => "STARTTLS before the password",
+        (ListenerTls::StartTls, true, Protocol::Smtp | Protocol::Imap) => "STARTTLS for those who ask",
+        (ListenerTls::StartTls, false, Protocol::Smtp | Protocol::Imap) => "STARTTLS before the password",
         (ListenerTls::StartTls, true, Protocol::Pop3) => "STLS for those who ask",
         (ListenerTls::StartTls, false, Protocol::Pop3) => "STLS before the password",
     }
@@ -153,6 +153,7 @@ state: state
                 provider: provider.to_owned(),
                 smtp_user_name: None,
                 pop3_user_name: None,
+                imap_user_name: None,
                 disabled: false,
             };
             let credential = NewCredential {

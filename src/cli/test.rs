@@ -62,6 +62,9 @@ impl Arguments {
     }
 }
 
+/// Of the one command that we log in with, in IMAP.
+const TAG: &str = "test";
+
 async fn try_all(
     provider: &Arc<Provider>,
     account: &Account,
@@ -104,7 +107,7 @@ async fn log_in(
     let Ok(xoauth2) = Xoauth2::new(user_name.to_owned(), token.secret.clone()) else {
         return Some(Err(format!("the user name {user_name:?} or the token has a control character")));
     };
-    Some(match upstream::log_in(protocol, endpoint, &provider.trust, xoauth2, deadline).await {
+    Some(match upstream::log_in(protocol, TAG, endpoint, &provider.trust, xoauth2, deadline).await {
         Ok(_) => Ok(format!("{place} let {user_name} in")),
         Err(error) => Err(format!("{place}, as {user_name}: {error}")),
     })

@@ -70,6 +70,7 @@ mod tests {
             provider: provider.to_owned(),
             smtp_user_name: None,
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         };
         let password_hash = Secret::new(String::new());

@@ -40,7 +40,7 @@ impl UpstreamTls {
     }
 }
 
-/// Reads the section `smtp` or `pop3` of a provider.
+/// Reads the section `smtp`, `pop3` or `imap` of a provider.
 pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
     let mut section = field.section()?;
     let host = section.require("host", "the server's name, like `host: mail.example.org`");
@@ -73,6 +73,8 @@ fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {
         (Protocol::Smtp, UpstreamTls::StartTls) => 587,
         (Protocol::Pop3, UpstreamTls::Implicit) => 995,
         (Protocol::Pop3, UpstreamTls::StartTls) => 110,
+        (Protocol::Imap, UpstreamTls::Implicit) => 993,
+        (Protocol::Imap, UpstreamTls::StartTls) => 143,
     }
 }
 
@@ -100,6 +102,10 @@ fn read_tls(field: &Field<'_>) -> Option<UpstreamTls> {
     field.choice(&[("starttls", UpstreamTls::StartTls), ("implicit", UpstreamTls::Implicit)])
 }
 
+/// Capabilities that say how one logs in to Gatepost, in any protocol, and `AUTH=…` beside them.
+const OUR_OWN: [&str; 8] =
+    ["AUTH", "IMAP4REV1", "LOGINDISABLED", "SASL", "SASL-IR", "STARTTLS", "STLS", "USER"];
+
 fn read_capabilities(field: &Field<'_>) -> Vec<String> {
     let mut capabilities = Vec::new();
     for member in field.list() {
@@ -107,9 +113,7 @@ fn read_capabilities(field: &Field<'_>) -> Vec<String> {
         let keyword = text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_uppercase();
         if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             member.complain("has characters that a capability cannot have; write printable ASCII");
-        } else if matches!(keyword.as_str(), "AUTH" | "SASL" | "STARTTLS" | "STLS" | "USER")
-            || keyword.starts_with("AUTH=")
-        {
+        } else if OUR_OWN.contains(&keyword.as_str()) || keyword.starts_with("AUTH=") {
             member.complain(format!("{keyword} is Gatepost's own to offer; leave it out"));
         } else {
             capabilities.push(text.to_owned());

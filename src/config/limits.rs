@@ -25,6 +25,8 @@ pub struct Limits {
     pub idle_smtp: Duration,
     /// As above.
     pub idle_pop3: Duration,
+    /// As above.
+    pub idle_imap: Duration,
     /// How long a stop waits for sessions that are logged in.
     pub drain: Duration,
 }
@@ -40,6 +42,7 @@ impl Default for Limits {
             wrong_password_delay: Duration::from_secs(1),
             idle_smtp: Duration::from_mins(10),
             idle_pop3: Duration::from_mins(30),
+            idle_imap: Duration::from_mins(35),
             drain: Duration::from_secs(30),
         }
     }
@@ -51,6 +54,7 @@ impl Limits {
         match protocol {
             Protocol::Smtp => self.idle_smtp,
             Protocol::Pop3 => self.idle_pop3,
+            Protocol::Imap => self.idle_imap,
         }
     }
 }
@@ -85,6 +89,8 @@ pub(super) fn read(root: &mut Section<'_>) -> Limits {
         ("idle_smtp", &mut limits.idle_smtp, minutes(5)..=minutes(24 * 60)),
         // RFC 1939 section 3: an autologout timer is at least 10 minutes.
         ("idle_pop3", &mut limits.idle_pop3, minutes(10)..=minutes(24 * 60)),
+        // RFC 9051 section 5.4: an autologout timer is at least 30 minutes. RFC 2177: IDLE is said again after 29.
+        ("idle_imap", &mut limits.idle_imap, minutes(31)..=minutes(24 * 60)),
     ] {
         if let Some(written) = section.take(key).and_then(|field| field.duration(range)) {
             *time = written;

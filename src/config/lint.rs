@@ -39,7 +39,7 @@ pub(super) fn upstream_port(protocol: Protocol, port: u16, tls: UpstreamTls) -> 
     }
     let code = match port {
         995 => " (L01)",
-        465 => " (L02)",
+        465 | 993 => " (L02)",
         587 => " (L03)",
         _ => "",
     };
@@ -57,6 +57,7 @@ fn usual_port(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Smtp => "`port: 587` with `tls: starttls`, or `port: 465` with `tls: implicit`",
         Protocol::Pop3 => "`port: 995` with `tls: implicit`",
+        Protocol::Imap => "`port: 993` with `tls: implicit`",
     }
 }
 
@@ -74,7 +75,7 @@ pub(super) fn upstream_host(protocol: Protocol, host: &str, port: u16) -> Option
         Protocol::Smtp if host == mailbox => {
             Some(format!("`{mailbox}` is where mail is fetched; write `{submission}` (L05)"))
         }
-        Protocol::Pop3 if host == submission => {
+        Protocol::Pop3 | Protocol::Imap if host == submission => {
             Some(format!("`{submission}` is where mail is sent; write `{mailbox}` (L05)"))
         }
         Protocol::Smtp if host == submission && port == 465 => Some(format!(
@@ -323,7 +324,11 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
     if oauth.grant != GrantType::AuthorizationCode || !is_microsoft(&oauth.token_endpoint) {
         return warnings;
     }
-    for (protocol, scope) in [(Protocol::Smtp, "SMTP.Send"), (Protocol::Pop3, "POP.AccessAsUser.All")] {
+    for (protocol, scope) in [
+        (Protocol::Smtp, "SMTP.Send"),
+        (Protocol::Pop3, "POP.AccessAsUser.All"),
+        (Protocol::Imap, "IMAP.AccessAsUser.All"),
+    ] {
         // `.default` stands for whatever the application was registered with.
         let covers = |written: &String| written.ends_with(scope) || written.ends_with("/.default");
         if provider.endpoint(protocol).is_some() && !oauth.scopes.iter().any(covers) {

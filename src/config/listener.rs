@@ -87,7 +87,7 @@ pub(super) fn defaults(providers: &ReadProviders) -> Vec<Listener> {
 /// The section `listeners`.
 pub(super) fn read_all(field: &Field<'_>, providers: &ReadProviders) -> Vec<Listener> {
     if field.node.is_empty_list() {
-        field.complain("is empty; leave the key out for the four listeners on loopback");
+        field.complain("is empty; leave the key out for the usual listeners on loopback");
     }
     let mut listeners: Vec<Listener> = Vec::new();
     for member in field.list() {
@@ -109,6 +109,8 @@ fn default_port(protocol: Protocol, tls: ListenerTls) -> u16 {
         (Protocol::Smtp, ListenerTls::None | ListenerTls::StartTls) => 1587,
         (Protocol::Pop3, ListenerTls::Implicit) => 1995,
         (Protocol::Pop3, ListenerTls::None | ListenerTls::StartTls) => 1110,
+        (Protocol::Imap, ListenerTls::Implicit) => 1993,
+        (Protocol::Imap, ListenerTls::None | ListenerTls::StartTls) => 1143,
     }
 }
 
@@ -123,7 +125,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 
 fn read(field: &Field<'_>, providers: &ReadProviders) -> Option<Listener> {
     let mut section = field.section()?;
-    let protocol = section.require("protocol", "`protocol: smtp` or `protocol: pop3`");
+    let protocol = section.require("protocol", "`protocol: smtp`, `protocol: pop3` or `protocol: imap`");
     let address = section.take("address");
     let tls = section.take("tls");
     let plaintext = section.take("plaintext");

@@ -27,6 +27,8 @@ pub struct Provider {
     pub smtp: Option<Endpoint>,
     /// Where mail is fetched.
     pub pop3: Option<Endpoint>,
+    /// Where mail is read and kept.
+    pub imap: Option<Endpoint>,
     /// Who may vouch for its servers: the system's roots, and its `ca_file`. For mail and HTTPS alike.
     pub trust: Trust,
 }
@@ -37,6 +39,7 @@ impl Provider {
         match protocol {
             Protocol::Smtp => self.smtp.as_ref(),
             Protocol::Pop3 => self.pop3.as_ref(),
+            Protocol::Imap => self.imap.as_ref(),
         }
     }
 }
@@ -69,25 +72,30 @@ impl<'a> ProviderReader<'a> {
         let mut section = field.section()?;
         section.take("preset");
         let oauth = oauth_client::read(&mut section, self.surroundings);
-        // `none` takes away what the preset has, for an application that may do only the other.
+        // `none` takes away what the preset has, for an application that may not do all.
         let used = |field: &Field<'_>| field.node.scalar() != Some("none");
         let smtp_field = section.take("smtp").filter(used);
         let pop3_field = section.take("pop3").filter(used);
+        let imap_field = section.take("imap").filter(used);
         let trust = self.trust(&mut section);
-        let has_endpoint = smtp_field.is_some() || pop3_field.is_some();
+        let has_endpoint = smtp_field.is_some() || pop3_field.is_some() || imap_field.is_some();
         section.finish();
 
         if !has_endpoint {
-            field.complain("has neither `smtp` nor `pop3`; write the server that mail programs are to reach");
+            field.complain(
+                "has none of `smtp`, `pop3` and `imap`; write the server that mail programs are to reach",
+            );
         }
         // A server that cannot be read makes the provider unknown, not a provider without it.
         let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
         let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
+        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
         Some(Provider {
             name: name.to_owned(),
             oauth: oauth?,
             smtp: readable(smtp)?,
             pop3: readable(pop3)?,
+            imap: readable(imap)?,
             trust: trust?,
         })
     }

@@ -96,6 +96,7 @@ mod tests {
             provider: "contoso".to_owned(),
             smtp_user_name: None,
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         };
         let credential = NewCredential {

@@ -208,6 +208,7 @@ mod tests {
             },
             smtp: None,
             pop3: None,
+            imap: None,
             trust: Trust::load(None).unwrap(),
         }
     }

@@ -73,6 +73,7 @@ pub(super) async fn serve(shared: Arc<Shared>, protocol: Protocol, tls: Upstream
         match protocol {
             Protocol::Smtp => world.counters.smtp_connections += 1,
             Protocol::Pop3 => world.counters.pop3_connections += 1,
+            Protocol::Imap => world.counters.imap_connections += 1,
         }
         world.records.begin(protocol)
     };
@@ -126,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let next = match self.peer.protocol {
             Protocol::Smtp => smtp::dialogue(self, stage).await,
             Protocol::Pop3 => pop3::dialogue(self, stage).await,
+            Protocol::Imap => Ok(Next::Close),
         }?;
         self.stream.flush().await?;
         Ok(next)
@@ -318,6 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             (false, _) => counters.refused_logins += 1,
             (true, Protocol::Smtp) => counters.smtp_logins += 1,
             (true, Protocol::Pop3) => counters.pop3_logins += 1,
+            (true, Protocol::Imap) => counters.imap_logins += 1,
         }
     }
 }

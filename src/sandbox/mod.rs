@@ -64,6 +64,10 @@ pub struct Ports {
     pub pop3: u16,
     /// POP3 with implicit TLS.
     pub pop3s: u16,
+    /// IMAP with STARTTLS.
+    pub imap: u16,
+    /// IMAP with implicit TLS.
+    pub imaps: u16,
 }
 
 /// What has happened so far.
@@ -83,11 +87,15 @@ pub struct Counters {
     pub smtp_connections: u64,
     /// Connections to either POP3 port.
     pub pop3_connections: u64,
+    /// Connections to either IMAP port.
+    pub imap_connections: u64,
     /// Successful logins by SMTP.
     pub smtp_logins: u64,
     /// Successful logins by POP3.
     pub pop3_logins: u64,
-    /// Tokens refused by either.
+    /// Successful logins by IMAP.
+    pub imap_logins: u64,
+    /// Tokens refused by any.
     pub refused_logins: u64,
 }
 
@@ -147,9 +155,11 @@ impl Sandbox {
         let smtps = mail(Protocol::Smtp, UpstreamTls::Implicit).await?;
         let pop3 = mail(Protocol::Pop3, UpstreamTls::StartTls).await?;
         let pop3s = mail(Protocol::Pop3, UpstreamTls::Implicit).await?;
+        let imap = mail(Protocol::Imap, UpstreamTls::StartTls).await?;
+        let imaps = mail(Protocol::Imap, UpstreamTls::Implicit).await?;
         let oauth = Arc::clone(&shared);
         let https = listen(&mut tasks, move |socket| oauth::serve(Arc::clone(&oauth), socket)).await?;
-        let ports = Ports { https, smtp, smtps, pop3, pop3s };
+        let ports = Ports { https, smtp, smtps, pop3, pop3s, imap, imaps };
         Ok(Self { shared, ca_pem: identity.ca_pem, ports, tasks })
     }
 
@@ -158,7 +168,7 @@ impl Sandbox {
         self.ports
     }
 
-    /// The CA that vouches for all five ports.
+    /// The CA that vouches for all its ports.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -167,10 +177,10 @@ impl Sandbox {
     /// was written to, `tls` which of the two ports of each protocol is used. The secret comes from the environment variable
     /// [`CLIENT_SECRET_VARIABLE`], which whoever calls [`crate::config::Config::parse`] can answer with [`CLIENT_SECRET`].
     pub fn provider_yaml(&self, name: &str, ca_file: &Path, tls: UpstreamTls) -> String {
-        let Ports { https, smtp, smtps, pop3, pop3s } = self.ports;
-        let (smtp, pop3, tls) = match tls {
-            UpstreamTls::Implicit => (smtps, pop3s, "implicit"),
-            UpstreamTls::StartTls => (smtp, pop3, "starttls"),
+        let Ports { https, smtp, smtps, pop3, pop3s, imap, imaps } = self.ports;
+        let (smtp, pop3, imap, tls) = match tls {
+            UpstreamTls::Implicit => (smtps, pop3s, imaps, "implicit"),
+            UpstreamTls::StartTls => (smtp, pop3, imap, "starttls"),
         };
         let capabilities = smtp::CAPABILITIES.join(", ");
         // JSON's strings are YAML's too, whatever a path holds.
@@ -182,10 +192,11 @@ impl Sandbox {
     token_endpoint: https://localhost:{https}/token
     client_id: {CLIENT_ID}
     client_secret: {{ env: {CLIENT_SECRET_VARIABLE} }}
-    scopes: [smtp, pop3]
+    scopes: [smtp, pop3, imap]
     redirect_host: localhost
     smtp: {{ host: localhost, port: {smtp}, tls: {tls}, capabilities: [{capabilities}] }}
     pop3: {{ host: localhost, port: {pop3}, tls: {tls}, capabilities: [TOP, UIDL] }}
+    imap: {{ host: localhost, port: {imap}, tls: {tls}, capabilities: [IDLE, LITERAL+, UIDPLUS] }}
     ca_file: {ca_file}
 "
         )

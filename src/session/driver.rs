@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::io;
 
-use gatepost_protocol::dialogue::{Dialogue, Output, Step, Violation, looks_like_tls};
+use gatepost_protocol::dialogue::{self, Dialogue, Output, Step, Violation, looks_like_tls};
 use gatepost_protocol::line::LineBuffer;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +63,8 @@ impl Connection {
     ) -> Result<D::Yield, Ended> {
         loop {
             step = match step {
-                Step::NeedLine => self.feed(dialogue).await?,
+                Step::NeedLine => self.feed(dialogue, None).await?,
+                Step::NeedLiteral(length) => self.feed(dialogue, Some(length)).await?,
                 Step::StartTls => {
                     self.start_tls(upgrade).await?;
                     dialogue.tls_started(&mut self.output)
@@ -108,18 +109,21 @@ impl Connection {
         }
     }
 
-    async fn feed<D: Dialogue + ?Sized>(&mut self, dialogue: &mut D) -> Result<Step<D::Yield>, Ended> {
+    async fn feed<D: Dialogue + ?Sized>(
+        &mut self,
+        dialogue: &mut D,
+        literal: Option<usize>,
+    ) -> Result<Step<D::Yield>, Ended> {
         if self.output.as_bytes().len() >= OUTPUT_LIMIT {
             self.send().await?;
         }
         loop {
-            match self.received.next_line(dialogue.line_limit()) {
-                Ok(Some(line)) => return Ok(dialogue.line(line, &mut self.output)),
-                Ok(None) => {}
-                Err(_) => return Ok(dialogue.line_too_long(&mut self.output)),
+            let step = dialogue::feed(dialogue, literal, &mut self.received, &mut self.output);
+            if let Some(step) = step {
+                return Ok(step);
             }
             // A ClientHello need not hold a line's end, so it is looked for before one is waited for.
-            if looks_like_tls(self.received.rest()) {
+            if literal.is_none() && looks_like_tls(self.received.rest()) {
                 return Err(Ended::Foreign(Violation::TlsClientHello));
             }
             self.send().await?;

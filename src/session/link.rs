@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
+use gatepost_protocol::dialogue::Success;
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Xoauth2;
 use tokio::time::{Instant, timeout_at};
@@ -49,15 +50,16 @@ impl Identified {
         let attempt = Attempt {
             gateway: Arc::clone(&accepted.gateway),
             protocol: accepted.entrance.listener.protocol,
+            tag: accepted.dialogue.tag().unwrap_or_default().to_owned(),
             account: verified.account,
             deadline,
         };
         match accepted.while_client_waits(attempt.get_in()).await {
             Err(outcome) => Err(accepted.close(outcome)),
-            Ok(Ok((upstream, slot))) => {
+            Ok(Ok(((upstream, success), slot))) => {
                 let session = accepted.gateway.live.enter(verified.credential);
                 // Invariant 3: this is the only place where a client hears success.
-                accepted.step = accepted.dialogue.verdict(&Ok(()), &mut accepted.client.output);
+                accepted.step = accepted.dialogue.verdict(&Ok(success), &mut accepted.client.output);
                 match timeout_at(deadline, accepted.client.send()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
@@ -86,12 +88,14 @@ impl Identified {
 struct Attempt {
     gateway: Arc<Gateway>,
     protocol: Protocol,
+    /// Of the client's command, in IMAP.
+    tag: String,
     account: Account,
     deadline: Instant,
 }
 
 impl Attempt {
-    async fn get_in(&self) -> Result<(Connection, Option<Slot<Mailbox>>), Failed> {
+    async fn get_in(&self) -> Result<((Connection, Success), Option<Slot<Mailbox>>), Failed> {
         let provider = self.gateway.providers.get(&self.account.provider).ok_or_else(|| {
             let detail = format!("the configuration has no provider {:?}", self.account.provider);
             Failed::new(
@@ -123,10 +127,14 @@ impl Attempt {
         })
     }
 
-    async fn log_in(&self, provider: &Arc<Provider>, endpoint: &Endpoint) -> Result<Connection, Failed> {
+    async fn log_in(
+        &self,
+        provider: &Arc<Provider>,
+        endpoint: &Endpoint,
+    ) -> Result<(Connection, Success), Failed> {
         let token = self.in_time(self.gateway.tokens.access_token(provider, &self.account)).await?;
         let refusal = match self.log_in_with(provider, endpoint, &token).await {
-            Ok(connection) => return Ok(connection),
+            Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
         };
         if !refusal.may_a_new_token_help() {
@@ -154,10 +162,10 @@ impl Attempt {
         provider: &Provider,
         endpoint: &Endpoint,
         token: &AccessToken,
-    ) -> Result<Connection, UpstreamError> {
+    ) -> Result<(Connection, Success), UpstreamError> {
         let user_name = self.account.upstream_user_name(self.protocol).to_owned();
         let xoauth2 =
             Xoauth2::new(user_name, token.secret.clone()).map_err(|_| UpstreamError::ForbiddenByte)?;
-        log_in(self.protocol, endpoint, &provider.trust, xoauth2, self.deadline).await
+        log_in(self.protocol, &self.tag, endpoint, &provider.trust, xoauth2, self.deadline).await
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::{Encryption, Goodbye, Output, ServerDialogue, Step};
 use gatepost_protocol::sasl::Credentials;
-use gatepost_protocol::{pop3, smtp};
+use gatepost_protocol::{imap, pop3, smtp};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +103,9 @@ impl Entrance {
             Protocol::Pop3 => {
                 Box::new(pop3::Server::new(host_name, capabilities, encryption, wrong_passwords))
             }
+            Protocol::Imap => {
+                Box::new(imap::Server::new(host_name, capabilities, encryption, wrong_passwords))
+            }
         }
     }
 
@@ -111,6 +114,7 @@ impl Entrance {
         match self.listener.protocol {
             Protocol::Smtp => smtp::goodbye(&self.host_name, reason, output),
             Protocol::Pop3 => pop3::goodbye(reason, output),
+            Protocol::Imap => imap::goodbye(reason, output),
         }
     }
 }

@@ -4,10 +4,10 @@
 use std::io;
 
 use gatepost_protocol::Protocol;
-use gatepost_protocol::dialogue::{Dialogue, Step};
+use gatepost_protocol::dialogue::{Dialogue, Step, Success};
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal, RefusalKind};
 use gatepost_protocol::sasl::Xoauth2;
-use gatepost_protocol::{pop3, smtp};
+use gatepost_protocol::{imap, pop3, smtp};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -110,6 +110,9 @@ fn is_foreign(error: &Ended) -> bool {
 fn refused(refusal: &Refusal) -> AuthFailure {
     match refusal.kind {
         RefusalKind::Busy => AuthFailure::Busy(Cause::new("mailbox has too many sessions; try again")),
+        RefusalKind::NoMailbox => {
+            AuthFailure::NeedsAdmin(Cause::new("provider gives no access to this mailbox; ask admin"))
+        }
         RefusalKind::NoStartTls => {
             AuthFailure::NeedsAdmin(Cause::new("provider offers no STARTTLS; ask admin"))
         }
@@ -135,14 +138,15 @@ fn codes(text: &str) -> String {
 }
 
 /// Logs in for the mailbox. The connection that comes back has its client's whole attention: the provider has said
-/// success, and what it said behind that is in `received`.
+/// success, and what it said behind that is in `received`. `tag` is that of the client's command, in IMAP.
 pub async fn log_in(
     protocol: Protocol,
+    tag: &str,
     endpoint: &Endpoint,
     trust: &Trust,
     xoauth2: Xoauth2,
     deadline: Instant,
-) -> Result<Connection, UpstreamError> {
+) -> Result<(Connection, Success), UpstreamError> {
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|_| UpstreamError::HostName(endpoint.host.clone()))?;
     let upgrade = Upgrade::Connect(trust.client_config().clone(), name);
@@ -159,9 +163,10 @@ pub async fn log_in(
             .map_err(|error| UpstreamError::Ended { error: Ended::Tls(error), state: "beginning" })?;
     }
     let mut connection = Connection::new(stream);
-    let mut dialogue: Box<dyn Dialogue<Yield = Result<(), Refusal>> + Send> = match protocol {
+    let mut dialogue: Box<dyn Dialogue<Yield = Result<Success, Refusal>> + Send> = match protocol {
         Protocol::Smtp => Box::new(smtp::Client::new(OWN_NAME.to_owned(), start_tls, xoauth2)),
         Protocol::Pop3 => Box::new(pop3::Client::new(start_tls, xoauth2)),
+        Protocol::Imap => Box::new(imap::Client::new(tag.to_owned(), start_tls, xoauth2)),
     };
     dialogue.open(&mut connection.output);
     let verdict = timeout_at(deadline, connection.drive(&mut *dialogue, Step::NeedLine, &upgrade)).await;
@@ -170,7 +175,7 @@ pub async fn log_in(
         Err(_) => Err(UpstreamError::TimedOut(state)),
         Ok(Err(error)) => Err(UpstreamError::Ended { error, state }),
         Ok(Ok(Err(refusal))) => Err(UpstreamError::Refused(refusal)),
-        Ok(Ok(Ok(()))) => Ok(connection),
+        Ok(Ok(Ok(success))) => Ok((connection, success)),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Account {
     pub smtp_user_name: Option<String>,
     /// As above.
     pub pop3_user_name: Option<String>,
+    /// As above.
+    pub imap_user_name: Option<String>,
     /// Switched off by the admin.
     pub disabled: bool,
 }
@@ -34,6 +36,7 @@ impl Account {
         match protocol {
             Protocol::Smtp => self.smtp_user_name.as_deref(),
             Protocol::Pop3 => self.pop3_user_name.as_deref(),
+            Protocol::Imap => self.imap_user_name.as_deref(),
         }
         .unwrap_or(&self.address)
     }
@@ -50,6 +53,8 @@ pub struct NewAccount {
     pub smtp_user_name: Option<String>,
     /// The address where `None`.
     pub pop3_user_name: Option<String>,
+    /// The address where `None`.
+    pub imap_user_name: Option<String>,
     /// Switched off.
     pub disabled: bool,
 }
@@ -61,6 +66,7 @@ pub(super) struct AccountRow {
     provider: String,
     smtp_user_name: Option<String>,
     pop3_user_name: Option<String>,
+    imap_user_name: Option<String>,
     disabled: bool,
 }
 
@@ -72,6 +78,7 @@ impl From<AccountRow> for Account {
             provider: row.provider,
             smtp_user_name: row.smtp_user_name,
             pop3_user_name: row.pop3_user_name,
+            imap_user_name: row.imap_user_name,
             disabled: row.disabled,
         }
     }
@@ -147,13 +154,14 @@ pub(super) async fn insert(
     account: &NewAccount,
 ) -> Result<AccountId, StoreError> {
     sqlx::query_scalar(
-        "INSERT INTO accounts (address, provider, smtp_user_name, pop3_user_name, disabled)
-         VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        "INSERT INTO accounts (address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
     )
     .bind(&account.address)
     .bind(&account.provider)
     .bind(&account.smtp_user_name)
     .bind(&account.pop3_user_name)
+    .bind(&account.imap_user_name)
     .bind(account.disabled)
     .fetch_one(connection)
     .await
@@ -172,12 +180,14 @@ pub(super) async fn update(
     account: &NewAccount,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE accounts SET address = $2, smtp_user_name = $3, pop3_user_name = $4, disabled = $5 WHERE id = $1",
+        "UPDATE accounts SET address = $2, smtp_user_name = $3, pop3_user_name = $4, imap_user_name = $5, disabled = $6
+         WHERE id = $1",
     )
     .bind(id)
     .bind(&account.address)
     .bind(&account.smtp_user_name)
     .bind(&account.pop3_user_name)
+    .bind(&account.imap_user_name)
     .bind(account.disabled)
     .execute(connection)
     .await?;
@@ -210,6 +220,7 @@ mod tests {
             provider: provider.to_owned(),
             smtp_user_name: Some("delegate@example.com".to_owned()),
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         }
     }

@@ -152,8 +152,9 @@ fn same(old: &Credential, wanted: &NewCredential) -> bool {
 
 /// The account without its number.
 fn described(wanted: &NewAccount) -> Account {
-    let NewAccount { address, provider, smtp_user_name, pop3_user_name, disabled } = wanted.clone();
-    Account { id: AccountId(0), address, provider, smtp_user_name, pop3_user_name, disabled }
+    let NewAccount { address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled } =
+        wanted.clone();
+    Account { id: AccountId(0), address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled }
 }
 
 fn about(account: &Account, change: Change, credential: Option<(String, Option<String>)>) -> Applied {

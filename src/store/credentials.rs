@@ -262,6 +262,7 @@ mod tests {
             provider: provider.to_owned(),
             smtp_user_name: None,
             pop3_user_name: None,
+            imap_user_name: None,
             disabled: false,
         }
     }

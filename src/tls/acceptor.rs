@@ -43,6 +43,7 @@ impl ServerCertificate {
         config.alpn_protocols = match protocol {
             Protocol::Smtp => vec![b"smtp".to_vec()],
             Protocol::Pop3 => vec![b"pop3".to_vec()],
+            Protocol::Imap => vec![b"imap".to_vec()],
         };
         Ok(Arc::new(config))
     }

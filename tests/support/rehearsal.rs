@@ -3,12 +3,14 @@
 
 use gatepost::session::driver::Ended;
 use gatepost::session::upstream::UpstreamError;
-use gatepost_protocol::dialogue::{Dialogue, Encryption, Output, ServerDialogue, Step, looks_like_tls};
+use gatepost_protocol::dialogue::{
+    self, Dialogue, Encryption, Output, ServerDialogue, Step, Success, looks_like_tls,
+};
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal};
 use gatepost_protocol::line::LineBuffer;
 use gatepost_protocol::sasl::{Credentials, Xoauth2};
 use gatepost_protocol::secret::Secret;
-use gatepost_protocol::{Protocol, pop3, smtp};
+use gatepost_protocol::{Protocol, imap, pop3, smtp};
 
 use super::transcript::{
     AccountState, CAPABILITIES, Deed, HOST_NAME, PASSWORD, Speaker, TOKEN, Transcript, Turn, USER_NAME,
@@ -21,7 +23,7 @@ const NOT_CONNECTED: &str = "account not connected; admin: gatepost connect";
 /// Both sides of one session.
 pub struct Rehearsal {
     client: Side<dyn ServerDialogue>,
-    upstream: Option<Side<dyn Dialogue<Yield = Result<(), Refusal>>>>,
+    upstream: Option<Side<dyn Dialogue<Yield = Result<Success, Refusal>>>>,
     protocol: Protocol,
     upstream_start_tls: bool,
     account: AccountState,
@@ -33,6 +35,8 @@ struct Side<D: ?Sized> {
     dialogue: Box<D>,
     received: LineBuffer,
     output: Output,
+    /// The octets that are due in place of a line.
+    literal: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,19 +132,14 @@ impl Rehearsal {
             return self.close_client();
         }
         while self.stage == Stage::Login {
-            let Side { dialogue, received, output } = &mut self.client;
-            let step = match received.next_line(dialogue.line_limit()) {
-                Ok(Some(line)) => dialogue.line(line, output),
-                Ok(None) => return,
-                Err(_) => dialogue.line_too_long(output),
-            };
+            let Some(step) = self.client.feed() else { return };
             self.follow_client(step);
         }
     }
 
     fn follow_client(&mut self, step: Step<Credentials>) {
         match step {
-            Step::NeedLine => self.flush_client(),
+            Step::NeedLine | Step::NeedLiteral(_) => self.flush_client(),
             Step::StartTls if !self.client.received.rest().is_empty() => self.close_client(),
             Step::StartTls => {
                 self.flush_client();
@@ -172,13 +171,17 @@ impl Rehearsal {
                         Box::new(smtp::Client::new(HOST_NAME.to_owned(), self.upstream_start_tls, xoauth2))
                     }
                     Protocol::Pop3 => Box::new(pop3::Client::new(self.upstream_start_tls, xoauth2)),
+                    Protocol::Imap => {
+                        let tag = self.client.dialogue.tag().unwrap_or_default().to_owned();
+                        Box::new(imap::Client::new(tag, self.upstream_start_tls, xoauth2))
+                    }
                 }));
                 self.stage = Stage::Linking;
             }
         }
     }
 
-    fn tell(&mut self, verdict: &Result<(), AuthFailure>) {
+    fn tell(&mut self, verdict: &Result<Success, AuthFailure>) {
         self.stage = Stage::Login;
         let step = self.client.dialogue.verdict(verdict, &mut self.client.output);
         self.follow_client(step);
@@ -186,24 +189,19 @@ impl Rehearsal {
 
     fn read_upstream(&mut self) {
         while self.stage == Stage::Linking {
-            let Some(Side { dialogue, received, output }) = &mut self.upstream else { return };
-            let step = match received.next_line(dialogue.line_limit()) {
-                Ok(Some(line)) => dialogue.line(line, output),
-                Ok(None) => return,
-                Err(_) => dialogue.line_too_long(output),
-            };
+            let Some(step) = self.upstream.as_mut().and_then(Side::feed) else { return };
             self.follow_upstream(step);
         }
     }
 
-    fn follow_upstream(&mut self, step: Step<Result<(), Refusal>>) {
+    fn follow_upstream(&mut self, step: Step<Result<Success, Refusal>>) {
         let Some(upstream) = &mut self.upstream else { return };
         if !upstream.output.is_empty() {
             push(&mut self.done, Speaker::Proxy, Deed::Say(upstream.output.as_bytes().to_vec()));
             upstream.output.wipe();
         }
         match step {
-            Step::NeedLine => {}
+            Step::NeedLine | Step::NeedLiteral(_) => {}
             Step::StartTls if upstream.received.rest().is_empty() => self.stage = Stage::UpstreamHandshake,
             Step::StartTls => self.upstream_broke_off(Ended::EarlyPlaintext),
             Step::Close => self.upstream_broke_off(Ended::Closed),
@@ -212,9 +210,9 @@ impl Rehearsal {
                 self.tell(&Err(AuthFailure::from(&UpstreamError::Refused(refusal))));
                 self.read_client();
             }
-            Step::Yield(Ok(())) => {
+            Step::Yield(Ok(success)) => {
                 let behind_the_verdict = upstream.received.rest().to_vec();
-                self.tell(&Ok(()));
+                self.tell(&Ok(success));
                 self.stage = Stage::Spliced;
                 self.hear_upstream(&behind_the_verdict);
                 let behind_the_password = self.client.received.rest().to_vec();
@@ -249,9 +247,16 @@ impl Rehearsal {
     }
 }
 
-impl<D: ?Sized> Side<D> {
+impl<D: Dialogue + ?Sized> Side<D> {
+    fn feed(&mut self) -> Option<Step<D::Yield>> {
+        let Self { dialogue, received, output, literal } = self;
+        let step = dialogue::feed(&mut **dialogue, *literal, received, output)?;
+        *literal = if let Step::NeedLiteral(length) = step { Some(length) } else { None };
+        Some(step)
+    }
+
     fn new(dialogue: Box<D>) -> Self {
-        Self { dialogue, received: LineBuffer::new(), output: Output::default() }
+        Self { dialogue, received: LineBuffer::new(), output: Output::default(), literal: None }
     }
 
     fn fill(&mut self, bytes: &[u8]) -> usize {
@@ -272,6 +277,9 @@ fn server(protocol: Protocol, encryption: Encryption) -> Box<dyn ServerDialogue>
         }
         Protocol::Pop3 => {
             Box::new(pop3::Server::new(host_name, capabilities(1), encryption, WRONG_PASSWORDS))
+        }
+        Protocol::Imap => {
+            Box::new(imap::Server::new(host_name, capabilities(2), encryption, WRONG_PASSWORDS))
         }
     }
 }

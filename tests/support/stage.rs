@@ -223,7 +223,7 @@ impl Play<'_> {
 
 fn yaml(setting: Setting, endpoint: &TokenEndpoint, port: u16) -> String {
     let tls = if setting.upstream_start_tls { "starttls" } else { "implicit" };
-    let [smtp, pop3] = CAPABILITIES.map(|capabilities| capabilities.join(", "));
+    let [smtp, pop3, imap] = CAPABILITIES.map(|capabilities| capabilities.join(", "));
     let listener_tls = setting.tls_yaml();
     format!(
         "providers:
@@ -236,9 +236,11 @@ fn yaml(setting: Setting, endpoint: &TokenEndpoint, port: u16) -> String {
     ca_file: {ca}
     smtp: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{smtp}] }}
     pop3: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{pop3}] }}
+    imap: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{imap}] }}
 listeners:
   - {{ protocol: smtp, address: \"127.0.0.1:0\", {listener_tls} }}
   - {{ protocol: pop3, address: \"127.0.0.1:0\", {listener_tls} }}
+  - {{ protocol: imap, address: \"127.0.0.1:0\", {listener_tls} }}
 state: state
 ",
         url = endpoint.url(),

@@ -36,8 +36,9 @@ pub const PASSWORD: &str = "tanstaaftanstaaf";
 pub const TOKEN: &str = "ya29.test";
 /// Wrong passwords per connection.
 pub const WRONG_PASSWORDS: u32 = 3;
-/// What the provider's preset says, for SMTP and for POP3.
-pub const CAPABILITIES: [&[&str]; 2] = [&["SIZE 35882577", "8BITMIME"], &["TOP", "UIDL"]];
+/// What the provider's preset says, for SMTP, for POP3 and for IMAP.
+pub const CAPABILITIES: [&[&str]; 3] =
+    [&["SIZE 35882577", "8BITMIME"], &["TOP", "UIDL"], &["IDLE", "LITERAL+"]];
 
 /// A dialogue of four parties, as a file has it.
 pub struct Transcript {

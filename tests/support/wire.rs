@@ -22,6 +22,7 @@ pub fn success(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Smtp => "235 2.7.0 Authentication succeeded",
         Protocol::Pop3 => "+OK Logged in",
+        Protocol::Imap => "a1 OK [CAPABILITY IMAP4rev1 IDLE LITERAL+ UIDPLUS] Logged in",
     }
 }
 

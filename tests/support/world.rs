@@ -180,6 +180,7 @@ pub async fn add_account(store: &Store, provider: &str, address: &str, password:
         provider: provider.to_owned(),
         smtp_user_name: None,
         pop3_user_name: None,
+        imap_user_name: None,
         disabled: false,
     };
     let credential = NewCredential { user_name: address.to_owned(), password_hash, label: None };

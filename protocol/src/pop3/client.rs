@@ -9,7 +9,7 @@
 use std::mem;
 
 use super::response::{self, Response, Status};
-use crate::dialogue::{Dialogue, Output, Step};
+use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
 use crate::sasl::{self, Xoauth2};
 
@@ -32,7 +32,7 @@ impl Client {
         state: ClientState,
         response: &Response<'_>,
         output: &mut Output,
-    ) -> (ClientState, Step<Result<(), Refusal>>) {
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         let next = match (state, response.status) {
             (ClientState::AwaitGreeting, Status::Ok) if self.start_tls => {
                 output.line("STLS");
@@ -53,7 +53,7 @@ impl Client {
                 ClientState::AwaitFinalResponse { challenge: self.xoauth2.challenge_meaning(response.text) }
             }
             (ClientState::AwaitVerdict | ClientState::AwaitFinalResponse { .. }, Status::Ok) => {
-                return (ClientState::Over, Step::Yield(Ok(())));
+                return (ClientState::Over, Step::Yield(Ok(Success::default())));
             }
             (state, Status::Err) => {
                 return self.refuse(&state, kind(&state, response), response.text, output);
@@ -70,7 +70,7 @@ impl Client {
         kind: RefusalKind,
         text: &[u8],
         output: &mut Output,
-    ) -> (ClientState, Step<Result<(), Refusal>>) {
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         if kind != RefusalKind::NotUnderstood {
             output.line("QUIT");
         }
@@ -85,7 +85,7 @@ impl Client {
 }
 
 impl Dialogue for Client {
-    type Yield = Result<(), Refusal>;
+    type Yield = Result<Success, Refusal>;
 
     fn open(&mut self, _output: &mut Output) {}
 
@@ -238,7 +238,7 @@ mod tests {
         output.wipe();
         client.line(b"+", &mut output);
         assert!(output.as_bytes().len() > 8192 * 4 / 3 && output.as_bytes().ends_with(b"\r\n"));
-        assert!(matches!(client.line(b"+OK", &mut output), Step::Yield(Ok(()))));
+        assert!(matches!(client.line(b"+OK", &mut output), Step::Yield(Ok(_))));
     }
 
     #[test]

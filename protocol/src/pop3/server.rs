@@ -11,11 +11,9 @@ use std::mem;
 
 use super::command::{self, Command};
 use super::response::write_failure;
-use crate::dialogue::{
-    Dialogue, Encryption, Goodbye, MAX_BAD_COMMANDS, MAX_FAILED_LOGINS, Output, ServerDialogue, Step,
-    Violation,
-};
+use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Success, Violation};
 use crate::failure::AuthFailure;
+use crate::patience::Patience;
 use crate::sasl::{self, Credentials, Exchange, Mechanism, Progress};
 use crate::secret::SecretBytes;
 
@@ -39,9 +37,7 @@ impl Server {
             host_name,
             capabilities,
             encryption,
-            attempts_left: wrong_passwords,
-            bad_commands: 0,
-            failed_logins: 0,
+            patience: Patience::new(wrong_passwords),
             violation: None,
         };
         Self { session, state: ServerState::AwaitCommand }
@@ -61,9 +57,9 @@ pub fn goodbye(reason: Goodbye, output: &mut Output) {
 }
 
 impl ServerDialogue for Server {
-    fn verdict(&mut self, verdict: &Result<(), AuthFailure>, output: &mut Output) -> Step<Credentials> {
+    fn verdict(&mut self, verdict: &Result<Success, AuthFailure>, output: &mut Output) -> Step<Credentials> {
         let (state, step) = match (mem::replace(&mut self.state, ServerState::Over), verdict) {
-            (ServerState::AwaitVerdict, Ok(())) => {
+            (ServerState::AwaitVerdict, Ok(_)) => {
                 output.line("+OK Logged in");
                 (ServerState::Over, Step::NeedLine)
             }
@@ -153,9 +149,7 @@ struct Session {
     host_name: String,
     capabilities: Vec<String>,
     encryption: Encryption,
-    attempts_left: u32,
-    bad_commands: u32,
-    failed_logins: u32,
+    patience: Patience,
     violation: Option<Violation>,
 }
 
@@ -249,12 +243,7 @@ impl Session {
 
     fn refuse(&mut self, failure: &AuthFailure, output: &mut Output) -> (ServerState, Step<Credentials>) {
         write_failure(failure, output);
-        if *failure == AuthFailure::WrongCredentials {
-            self.attempts_left = self.attempts_left.saturating_sub(1);
-        } else {
-            self.failed_logins += 1;
-        }
-        if self.attempts_left == 0 || self.failed_logins >= MAX_FAILED_LOGINS {
+        if self.patience.ends_after_failure(failure) {
             goodbye(Goodbye::TooManyFailures, output);
             return (ServerState::Over, Step::Close);
         }
@@ -274,8 +263,7 @@ impl Session {
     }
 
     fn unknown(&mut self, output: &mut Output) -> (ServerState, Step<Credentials>) {
-        self.bad_commands += 1;
-        if self.bad_commands < MAX_BAD_COMMANDS {
+        if !self.patience.ends_after_bad_command() {
             output.line("-ERR Unknown command");
             return (ServerState::AwaitCommand, Step::NeedLine);
         }
@@ -307,7 +295,7 @@ fn write_list(first: &str, lines: &[&str], output: &mut Output) {
 #[cfg(test)]
 mod tests {
     use super::{Server, goodbye};
-    use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Violation};
+    use crate::dialogue::{Dialogue, Encryption, Goodbye, Output, ServerDialogue, Step, Success, Violation};
     use crate::failure::AuthFailure;
     use crate::sasl;
 
@@ -404,7 +392,7 @@ mod tests {
     fn a_verdict_that_nobody_waits_for_closes() {
         let mut server = Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
         let mut output = Output::default();
-        assert!(matches!(server.verdict(&Ok(()), &mut output), Step::Close));
+        assert!(matches!(server.verdict(&Ok(Success::default()), &mut output), Step::Close));
         assert!(matches!(server.verdict(&Err(AuthFailure::Disabled), &mut output), Step::Close));
         assert!(output.is_empty());
     }

@@ -10,7 +10,7 @@
 use std::mem;
 
 use super::reply::{self, Reply, ReplyLine};
-use crate::dialogue::{Dialogue, Output, Step};
+use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
 use crate::sasl::{self, Xoauth2};
 
@@ -38,7 +38,7 @@ impl Client {
         reply: &Reply,
         last_text: &[u8],
         output: &mut Output,
-    ) -> (ClientState, Step<Result<(), Refusal>>) {
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         let next = match (state, reply.code) {
             (ClientState::AwaitGreeting, 220) => {
                 output.line(&format!("EHLO {}", self.host_name));
@@ -67,7 +67,7 @@ impl Client {
                 ClientState::AwaitFinalReply { challenge: self.xoauth2.challenge_meaning(last_text) }
             }
             (ClientState::AwaitVerdict | ClientState::AwaitFinalReply { .. }, 235) => {
-                return (ClientState::Over, Step::Yield(Ok(())));
+                return (ClientState::Over, Step::Yield(Ok(Success::default())));
             }
             (state, _) => return refuse(&state, kind(&state, reply), reply.text.clone(), output),
         };
@@ -76,7 +76,7 @@ impl Client {
 }
 
 impl Dialogue for Client {
-    type Yield = Result<(), Refusal>;
+    type Yield = Result<Success, Refusal>;
 
     fn open(&mut self, _output: &mut Output) {}
 
@@ -184,7 +184,7 @@ fn refuse(
     kind: RefusalKind,
     text: String,
     output: &mut Output,
-) -> (ClientState, Step<Result<(), Refusal>>) {
+) -> (ClientState, Step<Result<Success, Refusal>>) {
     if kind != RefusalKind::NotUnderstood && !text.starts_with("421") {
         output.line("QUIT");
     }
@@ -290,7 +290,7 @@ mod tests {
         output.wipe();
         client.line(b"334", &mut output);
         assert!(output.as_bytes().len() > 8192 * 4 / 3 && output.as_bytes().ends_with(b"\r\n"));
-        assert!(matches!(client.line(b"235 2.7.0 Accepted", &mut output), Step::Yield(Ok(()))));
+        assert!(matches!(client.line(b"235 2.7.0 Accepted", &mut output), Step::Yield(Ok(_))));
     }
 
     #[test]

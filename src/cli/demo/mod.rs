@@ -194,6 +194,7 @@ async fn add_account(config: &Config, store: &Store) -> Result<Secret<String>, F
         provider: provider.name.clone(),
         smtp_user_name: None,
         pop3_user_name: None,
+        imap_user_name: None,
         disabled: false,
     };
     let label = Some("demo".to_owned());
