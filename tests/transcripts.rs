@@ -21,6 +21,11 @@ fn pop3_dialogues_go_as_written() {
     play_all(Protocol::Pop3);
 }
 
+#[test]
+fn imap_dialogues_go_as_written() {
+    play_all(Protocol::Imap);
+}
+
 fn play_all(protocol: Protocol) {
     for transcript in Transcript::all(protocol) {
         play(&transcript, "at once", |_, bytes| vec![bytes.len()]);

@@ -60,12 +60,9 @@ impl Client {
                 self.greeted(text, output)
             }
             (state, Response::Status { tag: None, status: Status::Bye, text }) => {
-                self.refuse(&state, kind_of_bye(text), text, output)
+                self.give_up(&state, kind_of_bye(text), text)
             }
-            (
-                state @ ClientState::AwaitGreeting,
-                Response::Status { text, .. } | Response::Continuation(text) | Response::Capability(text),
-            ) => self.refuse(&state, RefusalKind::NotUnderstood, text, output),
+            (state @ ClientState::AwaitGreeting, _) => self.give_up(&state, RefusalKind::NotUnderstood, line),
             (state, Response::Continuation(text)) => self.continued(state, text, output),
             (state, Response::Capability(words)) => {
                 self.capabilities = Some(capabilities(words));
@@ -75,11 +72,11 @@ impl Client {
                 if tag == self.awaited_tag(&state).as_bytes() {
                     self.answered(state, status, text, output)
                 } else {
-                    self.refuse(&state, RefusalKind::NotUnderstood, line, output)
+                    self.give_up(&state, RefusalKind::NotUnderstood, line)
                 }
             }
             (state, Response::Status { tag: None, .. } | Response::Other) => {
-                self.untagged(state, response, line, output)
+                self.untagged(state, response, line)
             }
         }
     }
@@ -109,7 +106,7 @@ impl Client {
                 output.line("");
                 ClientState::AwaitFinalResponse { challenge: self.xoauth2.challenge_meaning(text) }
             }
-            state => return self.refuse(&state, RefusalKind::NotUnderstood, text, output),
+            state => return self.give_up(&state, RefusalKind::NotUnderstood, text),
         };
         (next, Step::NeedLine)
     }
@@ -131,7 +128,7 @@ impl Client {
                 (ClientState::Over, Step::Yield(Ok(success)))
             }
             (state @ ClientState::AwaitContinuation, Status::Ok) => {
-                self.refuse(&state, RefusalKind::NotUnderstood, text, output)
+                self.give_up(&state, RefusalKind::NotUnderstood, text)
             }
             (state, _) => {
                 let kind = kind(&state, text);
@@ -141,19 +138,13 @@ impl Client {
     }
 
     /// Nobody asked for it. Before the success it is the provider's affair, after it the client's.
-    fn untagged(
-        &mut self,
-        state: ClientState,
-        response: Response<'_>,
-        line: &[u8],
-        output: &mut Output,
-    ) -> Next {
+    fn untagged(&mut self, state: ClientState, response: Response<'_>, line: &[u8]) -> Next {
         if let Response::Status { status: Status::No | Status::Bad, text, .. } = response {
             self.remark = Some(self.xoauth2.censor(text));
         }
         if matches!(state, ClientState::AwaitMailbox) {
             if self.behind.len() + line.len() > MAX_BEHIND_LEN {
-                return self.refuse(&state, RefusalKind::NotUnderstood, line, output);
+                return self.give_up(&state, RefusalKind::NotUnderstood, line);
             }
             self.behind.extend_from_slice(line);
             self.behind.extend_from_slice(b"\r\n");
@@ -198,11 +189,14 @@ impl Client {
         }
     }
 
-    /// Ends the dialogue, with a LOGOUT where the provider still listens for one.
+    /// Ends the dialogue with a provider that still listens.
     fn refuse(&mut self, state: &ClientState, kind: RefusalKind, text: &[u8], output: &mut Output) -> Next {
-        if kind != RefusalKind::NotUnderstood {
-            output.line(&format!("{LOGOUT_TAG} LOGOUT"));
-        }
+        output.line(&format!("{LOGOUT_TAG} LOGOUT"));
+        self.give_up(state, kind, text)
+    }
+
+    /// Ends the dialogue without another word.
+    fn give_up(&mut self, state: &ClientState, kind: RefusalKind, text: &[u8]) -> Next {
         let challenge = match state {
             ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
             _ => None,
@@ -239,15 +233,15 @@ impl Dialogue for Client {
         }
         let (next, step) = match Response::parse(line) {
             Some(response) => self.on_response(state, response, line, output),
-            None => self.refuse(&state, RefusalKind::NotUnderstood, line, output),
+            None => self.give_up(&state, RefusalKind::NotUnderstood, line),
         };
         self.state = next;
         step
     }
 
-    fn line_too_long(&mut self, output: &mut Output) -> Step<Self::Yield> {
+    fn line_too_long(&mut self, _output: &mut Output) -> Step<Self::Yield> {
         let state = mem::replace(&mut self.state, ClientState::Over);
-        self.refuse(&state, RefusalKind::NotUnderstood, b"a line without end", output).1
+        self.give_up(&state, RefusalKind::NotUnderstood, b"a line without end").1
     }
 
     fn tls_started(&mut self, output: &mut Output) -> Step<Self::Yield> {
