@@ -26,6 +26,8 @@ for protocol in smtp pop3 imap; do
         said U "$transcript" | seed "${protocol}_client" "$name-1" '\01\07'
         said C "$transcript" | seed line_buffer "$name" '\05'
         said U "$transcript" | seed smtp_reply "$name"
+        # From the first command on, so that literals follow what announces them.
+        said C "$transcript" | seed imap_login "$name"
         for mechanism in 0 1 2 3; do
             said C "$transcript" | sed 's/^.* //' | seed sasl "$name-$mechanism" "\\0$mechanism"
         done
@@ -41,5 +43,6 @@ cat ../tests/transcripts/*/*.txt | grep '^[CU]:' | sort -u | cut -c4- |
         printf '%s' "$line" | seed pop3 "$number"
         printf '%s' "$line" | seed imap "$number"
         printf '%s\r\n' "$line" | seed imap_login "$number"
+        printf '%s\r\n' "$line" | seed imap_response "$number"
     done
 echo "seeded from $count transcripts"
