@@ -19,6 +19,10 @@ pub struct Personality {
     pub rotation: bool,
     /// The OAuth error with which every consent is refused, for example `access_denied`.
     pub consent_refused: Option<String>,
+    /// Whether the IMAP greeting names the capabilities. Exchange's does not.
+    pub imap_greeting_capabilities: bool,
+    /// Whether IMAP announces SASL-IR, and takes the token in the line of AUTHENTICATE.
+    pub sasl_ir: bool,
     /// What the token endpoint does instead of its work.
     pub token_endpoint: Option<TokenFault>,
     /// What the mail servers do instead of their work.
@@ -33,6 +37,8 @@ impl Default for Personality {
             refresh_tokens: true,
             rotation: true,
             consent_refused: None,
+            imap_greeting_capabilities: true,
+            sasl_ir: true,
             token_endpoint: None,
             mail: Vec::new(),
         }
@@ -119,27 +125,30 @@ pub struct MailFault {
 pub enum Moment {
     /// The first line.
     Greeting,
-    /// To EHLO or CAPA before TLS.
+    /// To EHLO, CAPA or CAPABILITY before TLS, and to what else is no step of the login there.
     Hello,
     /// To STARTTLS or STLS.
     StartTls,
     /// In place of our part of the TLS handshake.
     Handshake,
-    /// To EHLO or CAPA inside TLS.
+    /// To EHLO, CAPA or CAPABILITY inside TLS, and to what else is no step of the login there.
     HelloInTls,
-    /// To `AUTH XOAUTH2`.
+    /// To `AUTH XOAUTH2` or `AUTHENTICATE XOAUTH2`. With an initial response the token is not looked at.
     Auth,
     /// To the token.
     Verdict,
-    /// To any command after login.
+    /// To any command after login. IMAP's CAPABILITY, with which Gatepost makes sure of the mailbox, is the first.
     Command,
-    /// Once this many bytes of a message have come (SMTP) or gone out (POP3), in whole lines.
+    /// Once this many bytes of a message have come (SMTP, IMAP's APPEND) or gone out (POP3, IMAP's FETCH). SMTP and POP3
+    /// count whole lines.
     Body(usize),
 }
 
 /// What happens in place of the reply that is due.
 #[derive(Clone, Debug)]
 pub enum Action {
+    /// This line, behind the command's tag in IMAP. The command is not carried out, and the dialogue goes on.
+    Answer(String),
     /// The connection ends.
     Close,
     /// Only at [`Moment::Verdict`]: the token is refused, and said back as it came and as it was meant.
@@ -148,7 +157,7 @@ pub enum Action {
     Refuse {
         /// Whether the failure challenge comes first (Gmail) or not (Exchange).
         challenge: bool,
-        /// The final reply, with its line ends.
+        /// The final reply, with its line ends; in IMAP what stands behind the client's tag.
         reply: String,
     },
     /// These bytes go out, and the dialogue goes on: garbage, or another reply.
@@ -183,8 +192,18 @@ impl MailFault {
         )
     }
 
-    /// The login fails in these words.
+    /// The login succeeds, and Exchange answers everything behind it with the same BAD: the token's user may not open the
+    /// mailbox, or has opened it too often of late.
+    pub fn exchange_not_connected() -> Self {
+        let words = "BAD User is authenticated but not connected.".to_owned();
+        Self { protocol: Protocol::Imap, at: Moment::Command, action: Action::Answer(words) }
+    }
+
+    /// The login fails in these words, whole lines in SMTP and POP3. In IMAP they stand behind the client's tag, for example
+    /// `NO [AUTHENTICATIONFAILED] Invalid credentials`, and need no line end.
     pub fn refusal(protocol: Protocol, challenge: bool, reply: &str) -> Self {
-        Self { protocol, at: Moment::Verdict, action: Action::Refuse { challenge, reply: reply.to_owned() } }
+        let line_end = if reply.ends_with('\n') { "" } else { "\r\n" };
+        let reply = format!("{reply}{line_end}");
+        Self { protocol, at: Moment::Verdict, action: Action::Refuse { challenge, reply } }
     }
 }

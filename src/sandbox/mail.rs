@@ -1,4 +1,4 @@
-//! What both mail servers share: buffered lines over plain TCP or TLS, the upgrade, the login, and the one place where
+//! What the mail servers share: buffered lines over plain TCP or TLS, the upgrade, the login, and the one place where
 //! a fault takes the place of a reply.
 
 use std::io;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::faults::{Action, Moment};
 use super::record::{Speaker, shortened};
-use super::{Shared, pop3, smtp};
+use super::{Shared, imap, pop3, smtp};
 use crate::config::provider::UpstreamTls;
 
 /// How far the connection is when a dialogue begins.
@@ -42,6 +42,8 @@ pub(super) struct Connection<S> {
     /// Reads and writes are whole buffers, so that a message of 20 MB is few calls.
     stream: BufReader<BufWriter<S>>,
     peer: Peer,
+    /// The tag of the IMAP command that is being answered, and the space behind it. Empty in SMTP and POP3.
+    pub(super) tag: String,
 }
 
 /// Whose connection it is.
@@ -51,7 +53,7 @@ struct Peer {
     record: u64,
 }
 
-/// What a protocol says during `AUTH XOAUTH2`.
+/// What a protocol says during `AUTH XOAUTH2`; all but `go_on` stand behind the command's tag, where there are tags.
 pub(super) struct LoginWords {
     pub(super) go_on: &'static str,
     pub(super) accepted: &'static str,
@@ -102,7 +104,7 @@ async fn converse(peer: Peer, tls: UpstreamTls, socket: TcpStream) -> io::Result
         plain.stream.flush().await?;
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    let Connection { stream, peer } = plain;
+    let Connection { stream, peer, .. } = plain;
     let stream = peer.shared.acceptor.accept(stream.into_inner().into_inner()).await?;
     peer.note(Speaker::Client, "(TLS begins)");
     let mut encrypted = Connection::new(stream, peer);
@@ -120,14 +122,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn new(stream: S, peer: Peer) -> Self {
         const BUFFER: usize = 64 * 1024;
         let stream = BufReader::with_capacity(BUFFER, BufWriter::with_capacity(BUFFER, stream));
-        Self { stream, peer }
+        Self { stream, peer, tag: String::new() }
     }
 
     async fn dialogue(&mut self, stage: Stage) -> io::Result<Next> {
         let next = match self.peer.protocol {
             Protocol::Smtp => smtp::dialogue(self, stage).await,
             Protocol::Pop3 => pop3::dialogue(self, stage).await,
-            Protocol::Imap => Ok(Next::Close),
+            Protocol::Imap => imap::dialogue(self, stage).await,
         }?;
         self.stream.flush().await?;
         Ok(next)
@@ -153,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match self.fault(moment) {
             None | Some(Action::Refuse { .. } | Action::Echo) => self.say(reply).await.map(|()| true),
             Some(Action::Close) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Action::Answer(words)) => self.answer(&format!("{words}\r\n")).await.map(|()| false),
             Some(Action::Say(bytes)) => self.stream.write_all(&bytes).await.map(|()| false),
             Some(Action::SayAndClose(bytes)) => {
                 self.stream.write_all(&bytes).await?;
@@ -166,19 +169,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// `AUTH XOAUTH2` from the server's go-ahead on; gives the mailbox, or `None` when the login failed.
-    pub(super) async fn authenticate(&mut self, words: &LoginWords) -> io::Result<Option<String>> {
-        self.reply(Moment::Auth, &format!("{}\r\n", words.go_on)).await?;
-        let line = self.unrecorded_line().await?;
+    /// `AUTH XOAUTH2`, whose initial response only IMAP takes, from the server's go-ahead on; gives the mailbox, or `None`
+    /// when the login failed.
+    pub(super) async fn authenticate(
+        &mut self,
+        words: &LoginWords,
+        initial_response: Option<&str>,
+    ) -> io::Result<Option<String>> {
+        let line = match initial_response {
+            Some(response) => {
+                // No go-ahead is due, but a fault may be.
+                if !self.reply(Moment::Auth, "").await? {
+                    return Ok(None);
+                }
+                response.to_owned()
+            }
+            None => {
+                self.reply(Moment::Auth, &format!("{}\r\n", words.go_on)).await?;
+                self.unrecorded_line().await?
+            }
+        };
         if line == "*" {
             self.note(Speaker::Client, "*");
-            return self.say(words.cancelled).await.map(|()| None);
+            return self.answer(words.cancelled).await.map(|()| None);
         }
+        let command =
+            initial_response.map(|_| format!("{}AUTHENTICATE XOAUTH2 ", self.tag)).unwrap_or_default();
         let Some((user, token)) = xoauth2(&line) else {
-            self.note(Speaker::Client, "(something that is not XOAUTH2)");
-            return self.say(words.malformed).await.map(|()| None);
+            self.note(Speaker::Client, &format!("{command}(something that is not XOAUTH2)"));
+            return self.answer(words.malformed).await.map(|()| None);
         };
-        self.note(Speaker::Client, &format!("user={user} auth=Bearer {}", shortened(&token)));
+        self.note(Speaker::Client, &format!("{command}user={user} auth=Bearer {}", shortened(&token)));
         let refusal = match self.fault(Moment::Verdict) {
             Some(Action::Refuse { challenge, reply }) => Some((challenge, reply)),
             Some(Action::Echo) => {
@@ -194,10 +215,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.say(&format!("{}{}\r\n", words.go_on, STANDARD.encode(CHALLENGE))).await?;
                 self.line().await?;
             }
-            self.reply(Moment::Verdict, &reply).await?;
+            self.reply(Moment::Verdict, &format!("{}{reply}", self.tag)).await?;
             return Ok(None);
         }
-        let accepted = self.reply(Moment::Verdict, words.accepted).await?;
+        let accepted = self.reply(Moment::Verdict, &format!("{}{}", self.tag, words.accepted)).await?;
         Ok(accepted.then_some(user))
     }
 
@@ -269,7 +290,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.say(".\r\n").await
     }
 
-    async fn say(&mut self, reply: &str) -> io::Result<()> {
+    /// Appends exactly this many octets to what has been read: a literal of IMAP.
+    pub(super) async fn literal(&mut self, length: usize, read: &mut Vec<u8>) -> io::Result<()> {
+        self.stream.flush().await?;
+        let end = read.len() + length;
+        if let Some(at) = self.body_fault().filter(|at| *at <= length) {
+            self.octets(read.len() + at, read).await?;
+            self.reply(Moment::Body(at), "").await?;
+        }
+        self.octets(end, read).await?;
+        self.note(Speaker::Client, &format!("({length} bytes)"));
+        Ok(())
+    }
+
+    /// Sends a message, or a part of one, as an IMAP literal: exactly as it is.
+    pub(super) async fn send_literal(&mut self, octets: &[u8]) -> io::Result<()> {
+        let fault_at = self.body_fault().filter(|at| *at <= octets.len());
+        let (first, rest) = octets.split_at_checked(fault_at.unwrap_or(0)).unwrap_or_default();
+        self.stream.write_all(first).await?;
+        if let Some(at) = fault_at {
+            self.stream.flush().await?;
+            self.reply(Moment::Body(at), "").await?;
+        }
+        self.note(Speaker::Server, &format!("({} bytes)", octets.len()));
+        self.stream.write_all(rest).await
+    }
+
+    /// Waits until the client says something or leaves; reads nothing, so it may be given up at any time.
+    pub(super) async fn readable(&mut self) -> io::Result<()> {
+        self.stream.flush().await?;
+        self.stream.fill_buf().await.map(drop)
+    }
+
+    /// Says this behind the tag, whatever the personality wants.
+    pub(super) async fn answer(&mut self, words: &str) -> io::Result<()> {
+        self.say(&format!("{}{words}", self.tag)).await
+    }
+
+    /// Says this, whatever the personality wants.
+    pub(super) async fn say(&mut self, reply: &str) -> io::Result<()> {
         self.note(Speaker::Server, reply);
         self.stream.write_all(reply.as_bytes()).await
     }
@@ -281,16 +340,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn unrecorded_line(&mut self) -> io::Result<String> {
-        self.flush_before_waiting().await?;
         let mut line = Vec::new();
-        (&mut self.stream).take(LINE).read_until(b'\n', &mut line).await?;
-        if line.pop() != Some(b'\n') {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        self.raw_line(&mut line).await?;
+        Ok(String::from_utf8_lossy(without_end(&line)).into_owned())
+    }
+
+    /// Appends the next line, its end included, to what has been read.
+    pub(super) async fn raw_line(&mut self, read: &mut Vec<u8>) -> io::Result<()> {
+        self.flush_before_waiting().await?;
+        let start = read.len();
+        (&mut self.stream).take(LINE).read_until(b'\n', read).await?;
+        if read.len() > start && read.ends_with(b"\n") {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
         }
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Reads until this many octets have been read.
+    async fn octets(&mut self, end: usize, read: &mut Vec<u8>) -> io::Result<()> {
+        let missing = end.saturating_sub(read.len());
+        read.reserve(missing);
+        (&mut self.stream).take(missing as u64).read_to_end(read).await?;
+        if read.len() == end { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Replies to a pipelined group leave together.
@@ -323,6 +395,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             (true, Protocol::Imap) => counters.imap_logins += 1,
         }
     }
+}
+
+/// A line without CRLF or a bare LF.
+pub(super) fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// `base64("user=" user 0x01 "auth=Bearer " token 0x01 0x01)`.

@@ -1,5 +1,5 @@
-//! A provider in this process, for the demo and the tests: an OAuth 2.0 server over https, SMTP submission
-//! with STARTTLS, SMTP with implicit TLS, POP3S and POP3 with STLS, all on free loopback ports, and XOAUTH2 the only way in.
+//! A provider in this process, for the demo and the tests: an OAuth 2.0 server over https; SMTP submission, POP3 and IMAP,
+//! each with implicit TLS and with STARTTLS; all on free loopback ports, and XOAUTH2 the only way in.
 //!
 //! It is as strict as the strictest provider (two-step AUTH, PKCE, rotation with reuse detection), keeps messages byte for
 //! byte, and misbehaves only as its [`Personality`] says. Nothing of it outlives the [`Sandbox`] value.
@@ -7,6 +7,7 @@
 mod certificate;
 mod faults;
 mod grants;
+mod imap;
 mod mail;
 mod mailbox;
 mod oauth;
@@ -132,7 +133,7 @@ struct World {
 }
 
 impl Sandbox {
-    /// Binds five free ports on 127.0.0.1 and begins.
+    /// Binds seven free ports on 127.0.0.1 and begins.
     pub async fn start() -> Result<Self, SandboxError> {
         let identity = certificate::Identity::generate()?;
         let mut seed = [0; 32];
@@ -141,7 +142,7 @@ impl Sandbox {
             personality: Personality::default(),
             counters: Counters::default(),
             grants: grants::Grants::new(seed),
-            mailboxes: mailbox::Mailboxes::default(),
+            mailboxes: mailbox::Mailboxes::new(),
             records: record::Records::default(),
         };
         let shared =

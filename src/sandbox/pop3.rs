@@ -22,7 +22,7 @@ struct Maildrop {
     mailbox: String,
     messages: Vec<Message>,
     /// Unique ids, gone from the mailbox at QUIT and not before.
-    deleted: Vec<u64>,
+    deleted: Vec<u32>,
 }
 
 /// Talks until QUIT or STLS.
@@ -59,7 +59,7 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
             }
             ("AUTH", None) if stage != Stage::Plain => {
                 if argument.eq_ignore_ascii_case("XOAUTH2") {
-                    let mailbox = connection.authenticate(&LOGIN).await?;
+                    let mailbox = connection.authenticate(&LOGIN, None).await?;
                     open = mailbox.map(|mailbox| {
                         let messages = connection.shared().world().mailboxes.messages(&mailbox);
                         Maildrop { mailbox, messages, deleted: Vec::new() }

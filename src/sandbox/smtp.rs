@@ -58,7 +58,7 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
             }
             "AUTH" if stage != Stage::Plain && !session.logged_in => {
                 if argument.eq_ignore_ascii_case("XOAUTH2") {
-                    session.logged_in = connection.authenticate(&LOGIN).await?.is_some();
+                    session.logged_in = connection.authenticate(&LOGIN, None).await?.is_some();
                 } else {
                     // A token behind the mechanism's name would make the command line too long for some providers.
                     let reply = "504 5.5.4 Only XOAUTH2 without an initial response\r\n";
