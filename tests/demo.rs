@@ -35,16 +35,19 @@ fn the_curl_lines_work_as_pasted_and_ctrl_c_ends_it() {
     let shown = shown.join("\n");
     let (_, send) = shown.split_once("Send with curl:\n").expect("how to send");
     let (send, fetch) = send.split_once("\nFetch with curl").expect("how to fetch");
-    let fetch = fetch.lines().find(|line| line.starts_with("curl pop3://")).expect("the line for POP3");
+    let by_pop3 = fetch.lines().find(|line| line.starts_with("curl pop3://")).expect("the line for POP3");
+    let by_imap = fetch.lines().find(|line| line.starts_with("curl 'imap://")).expect("the line for IMAP");
 
-    let first = pasted(fetch);
+    let first = pasted(by_pop3);
     assert!(
         first.starts_with("From: ") || first.contains("\nSubject: "),
         "the old program's message: {first}"
     );
+    assert_eq!(pasted(by_imap), first);
     pasted(send);
-    let second = pasted(&fetch.replace("/1 --user", "/2 --user"));
+    let second = pasted(&by_pop3.replace("/1 --user", "/2 --user"));
     assert!(second.contains("Hello from curl."), "{second}");
+    assert_eq!(pasted(&by_imap.replace(";UID=1'", ";UID=2'")), second);
 
     kill_process(Pid::from_child(&demo), Signal::INT).unwrap();
     let output = demo.wait_with_output().unwrap();

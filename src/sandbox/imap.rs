@@ -82,7 +82,10 @@ async fn not_authenticated<S: AsyncRead + AsyncWrite + Unpin>(
             *session = authenticate(connection, &mut command).await?;
             return Ok(None);
         }
-        "AUTHENTICATE" | "LOGIN" => format!("{tag}NO [PRIVACYREQUIRED] Only AUTHENTICATE inside TLS\r\n"),
+        "AUTHENTICATE" | "LOGIN" if stage == Stage::Plain => {
+            format!("{tag}NO [PRIVACYREQUIRED] Only inside TLS\r\n")
+        }
+        "LOGIN" => format!("{tag}NO Only AUTHENTICATE XOAUTH2\r\n"),
         _ => format!("{tag}BAD Only AUTHENTICATE XOAUTH2 inside TLS\r\n"),
     };
     connection.reply(due, &reply).await?;

@@ -157,11 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Action::Close) => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(Action::Answer(words)) => self.answer(&format!("{words}\r\n")).await.map(|()| false),
             Some(Action::Say(bytes)) => self.stream.write_all(&bytes).await.map(|()| false),
-            Some(Action::SayAndClose(bytes)) => {
-                self.stream.write_all(&bytes).await?;
-                self.stream.shutdown().await?;
-                Err(io::ErrorKind::ConnectionAborted.into())
-            }
+            Some(Action::SayAndClose(bytes)) => self.close(&bytes).await,
             Some(Action::Stall) => {
                 self.drain().await?;
                 Err(io::ErrorKind::ConnectionAborted.into())
@@ -331,6 +327,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn say(&mut self, reply: &str) -> io::Result<()> {
         self.note(Speaker::Server, reply);
         self.stream.write_all(reply.as_bytes()).await
+    }
+
+    /// Says this, and ends the connection.
+    pub(super) async fn close<T>(&mut self, last_words: &[u8]) -> io::Result<T> {
+        self.stream.write_all(last_words).await?;
+        self.stream.shutdown().await?;
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 
     /// Says no more, and waits until the client leaves.

@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+mod imap;
+
 use super::{
     Action, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Sandbox, TokenFault, grants,
 };

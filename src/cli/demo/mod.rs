@@ -1,5 +1,5 @@
 //! `gatepost demo`: Gatepost as it runs in production, in a temporary folder, beside a provider in this process; an old
-//! mail program sends a message through it and fetches it back. Only the provider and the person at the browser are
+//! mail program sends a message through it by SMTP and fetches it back by POP3 and by IMAP. Only the provider and the person at the browser are
 //! played; configuration, store, consent, listeners and sessions are the real ones.
 
 mod consent;
@@ -14,7 +14,7 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use tempfile::TempDir;
 
-use self::legacy_client::LegacyClient;
+use self::legacy_client::{LegacyClient, LegacyClientError};
 use super::run::stop_signal;
 use super::table::print;
 use super::{Context, Exit, Failure, style};
@@ -83,23 +83,30 @@ impl Demo {
     /// Sends and fetches, prints the transcript, and tells whether the message came back identical.
     async fn show(&self) -> Result<bool, Failure> {
         let message = message();
-        let (mut smtp, mut pop3) = (Dialogue::new(Protocol::Smtp), Dialogue::new(Protocol::Pop3));
+        let mut dialogues = Protocol::ALL.map(Dialogue::new);
         let begun = Instant::now();
-        let sent =
-            self.client.send(self.address(Protocol::Smtp, ListenerTls::None), &message, &mut smtp).await;
-        let fetched = match sent {
-            Ok(()) => self.client.fetch(self.address(Protocol::Pop3, ListenerTls::None), &mut pop3).await,
-            Err(error) => Err(error),
-        };
+        let fetched = self.there_and_back(&message, &mut dialogues).await;
         let duration = begun.elapsed();
         print(LEGEND)?;
-        for dialogue in [&smtp, &pop3] {
+        for dialogue in dialogues.iter().filter(|dialogue| !dialogue.lines.is_empty()) {
             print(&self.both_sides(dialogue))?;
         }
         let fetched = fetched.map_err(|error| failed(format!("the old program gives up: {error}")))?;
-        let identical = fetched == message;
-        print(&result(message.len() + fetched.len(), duration, identical))?;
-        Ok(identical)
+        print(&result(&message, &fetched, duration))?;
+        Ok(fetched.iter().all(|(_, fetched)| *fetched == message))
+    }
+
+    /// The message as it came back, by each protocol that fetches.
+    async fn there_and_back(
+        &self,
+        message: &[u8],
+        [smtp, pop3, imap]: &mut [Dialogue; 3],
+    ) -> Result<[(Protocol, Vec<u8>); 2], LegacyClientError> {
+        let server = |protocol| self.address(protocol, ListenerTls::None);
+        self.client.send(server(Protocol::Smtp), message, smtp).await?;
+        let by_pop3 = self.client.fetch_by_pop3(server(Protocol::Pop3), pop3).await?;
+        let by_imap = self.client.fetch_by_imap(server(Protocol::Imap), imap).await?;
+        Ok([(Protocol::Pop3, by_pop3), (Protocol::Imap, by_imap)])
     }
 
     fn both_sides(&self, client: &Dialogue) -> String {
@@ -125,6 +132,7 @@ impl Demo {
         let password = password.expose();
         let smtp = self.address(Protocol::Smtp, ListenerTls::None);
         let pop3 = self.address(Protocol::Pop3, ListenerTls::None);
+        let imap = self.address(Protocol::Imap, ListenerTls::None);
         format!(
             "Try it with your own mail program:
 {servers}  user name {user}
@@ -141,6 +149,7 @@ END
 
 Fetch with curl (1 is the old program's message, the next are yours):
 curl pop3://{pop3}/1 --user '{user}:{password}'
+curl 'imap://{imap}/INBOX;UID=1' --user '{user}:{password}'
 
 Ctrl-C ends the demo.
 "
@@ -171,8 +180,10 @@ fn configuration(sandbox: &Sandbox, folder: &Path) -> Result<Config, Failure> {
 listeners:
   - {{ protocol: smtp, address: \"127.0.0.1:0\", tls: none }}
   - {{ protocol: pop3, address: \"127.0.0.1:0\", tls: none }}
+  - {{ protocol: imap, address: \"127.0.0.1:0\", tls: none }}
   - {{ protocol: smtp, address: \"127.0.0.1:0\", tls: implicit }}
   - {{ protocol: pop3, address: \"127.0.0.1:0\", tls: implicit }}
+  - {{ protocol: imap, address: \"127.0.0.1:0\", tls: implicit }}
 state: state
 "
     );
@@ -216,11 +227,19 @@ fn message() -> Vec<u8> {
     .into_bytes()
 }
 
-fn result(bytes: usize, duration: Duration, identical: bool) -> String {
-    let mark = if identical { style::tick() } else { style::cross() };
-    let words = if identical { "identical" } else { "changed" };
+fn result(message: &[u8], fetched: &[(Protocol, Vec<u8>)], duration: Duration) -> String {
+    let changed: Vec<&Protocol> =
+        fetched.iter().filter(|(_, fetched)| fetched != message).map(|(protocol, _)| protocol).collect();
+    let (mark, words, named) = if changed.is_empty() {
+        (style::tick(), "identical", fetched.iter().map(|(protocol, _)| protocol).collect())
+    } else {
+        (style::cross(), "changed", changed)
+    };
+    let by: Vec<String> = named.into_iter().map(|protocol| format!("by {protocol}")).collect();
+    let bytes = message.len() + fetched.iter().map(|(_, fetched)| fetched.len()).sum::<usize>();
     format!(
-        "{mark} The message came back {words}: {bytes} bytes there and back in {} ms.\n\n",
+        "{mark} The message came back {words} {}: {bytes} bytes there and back in {} ms.\n\n",
+        by.join(" and "),
         duration.as_millis()
     )
 }
@@ -252,14 +271,37 @@ mod tests {
     // A test says what went wrong by panicking.
     #![allow(clippy::unwrap_used)]
 
-    use super::Demo;
+    use std::time::Duration;
+
+    use gatepost_protocol::Protocol::{Imap, Pop3};
+
+    use super::{Demo, result, style};
+
+    #[test]
+    fn the_result_names_the_protocols_that_changed_the_message() {
+        let (same, other) = (b"ab".to_vec(), b"abc".to_vec());
+        let tick = style::tick();
+        for (by_pop3, by_imap, expected) in [
+            (&same, &same, "identical by POP3 and by IMAP: 6"),
+            (&same, &other, "changed by IMAP: 7"),
+            (&other, &same, "changed by POP3: 7"),
+            (&other, &other, "changed by POP3 and by IMAP: 8"),
+        ] {
+            let fetched = [(Pop3, by_pop3.clone()), (Imap, by_imap.clone())];
+            let line = result(b"ab", &fetched, Duration::from_millis(5));
+            let words = format!(" The message came back {expected} bytes there and back in 5 ms.\n\n");
+            assert!(line.ends_with(&words), "{line}");
+            assert_eq!(line.starts_with(&format!("{tick}")), expected.starts_with("identical"), "{line}");
+        }
+    }
 
     #[tokio::test]
     async fn the_message_comes_back_identical() {
         let demo = Demo::start().await.unwrap();
         assert!(demo.show().await.unwrap());
         let counters = demo.sandbox.counters();
-        assert_eq!((counters.smtp_logins, counters.pop3_logins, counters.refused_logins), (1, 1, 0));
+        assert_eq!((counters.smtp_logins, counters.pop3_logins, counters.imap_logins), (1, 1, 1));
+        assert_eq!(counters.refused_logins, 0);
         assert_eq!((counters.code_requests, counters.refresh_requests), (1, 0));
         demo.stop().await;
     }

@@ -54,8 +54,7 @@ impl Command {
             let Some((length, waits)) = announced_literal(line) else { break };
             if length > limit {
                 // The client may be sending it already, so that nothing sensible can follow.
-                connection.say("* BYE Literal too long\r\n").await?;
-                return Err(io::ErrorKind::InvalidData.into());
+                return connection.close(b"* BYE Literal too long\r\n").await;
             }
             if waits {
                 connection.say("+ Go on\r\n").await?;
