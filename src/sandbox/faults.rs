@@ -8,6 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How the sandbox behaves from now on. The default is a provider on a good day.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a property of a provider, and each goes with every other"
+)]
 pub struct Personality {
     /// `expires_in` of new access tokens.
     pub token_lifetime: Duration,

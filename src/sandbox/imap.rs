@@ -99,17 +99,16 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     let mechanism = command.arguments.atom().unwrap_or_default();
     let initial_response = command.arguments.space().and_then(|()| command.arguments.base64());
     let sasl_ir = connection.shared().world().personality.sasl_ir;
-    if !mechanism.eq_ignore_ascii_case("XOAUTH2") || !command.arguments.is_empty() {
-        connection.reply(Moment::Auth, &format!("{}NO Only XOAUTH2\r\n", connection.tag)).await?;
-        return Ok(None);
-    }
-    if initial_response.is_some() && !sasl_ir {
-        let reply = format!("{}BAD No initial response is taken\r\n", connection.tag);
-        connection.reply(Moment::Auth, &reply).await?;
-        return Ok(None);
-    }
-    let mailbox = connection.authenticate(&LOGIN, initial_response.as_deref()).await?;
-    Ok(mailbox.map(Session::new))
+    let refusal = if !mechanism.eq_ignore_ascii_case("XOAUTH2") || !command.arguments.is_empty() {
+        "NO Only XOAUTH2"
+    } else if initial_response.is_some() && !sasl_ir {
+        "BAD No initial response is taken"
+    } else {
+        let mailbox = connection.authenticate(&LOGIN, initial_response.as_deref()).await?;
+        return Ok(mailbox.map(Session::new));
+    };
+    connection.reply(Moment::Auth, &format!("{}{refusal}\r\n", connection.tag)).await?;
+    Ok(None)
 }
 
 /// What the sandbox says that it is (RFC 2971).

@@ -133,7 +133,7 @@ fn store(
     if selected.read_only {
         return Some(READ_ONLY.into());
     }
-    let mut untagged = String::new();
+    let mut untagged = Vec::new();
     for index in chosen {
         let Some(now) = selected.change_flags(mailboxes, index, |before| change(before, flags)) else {
             // Somebody else has removed it; EXPUNGE will tell.
@@ -142,10 +142,10 @@ fn store(
         if !silent {
             let uid = selected.messages.get(index).filter(|_| by == By::Uid);
             let uid = uid.map(|message| format!("UID {} ", message.uid)).unwrap_or_default();
-            untagged += &format!("* {} FETCH ({uid}FLAGS {now})\r\n", index + 1);
+            untagged.push(format!("* {} FETCH ({uid}FLAGS {now})\r\n", index + 1));
         }
     }
-    Some(Reply::untagged(untagged))
+    Some(Reply::untagged(untagged.concat()))
 }
 
 /// SEARCH and UID SEARCH.
@@ -161,6 +161,7 @@ fn search(selected: &Selected, arguments: &mut Arguments, by: By) -> Option<Repl
     let numbered = (1..).zip(&selected.messages);
     let found = numbered.filter(|(number, message)| criterion.fits(*number, message, selected));
     let found = found.map(|(number, message)| if by == By::Uid { message.uid } else { number });
-    let numbers: String = found.map(|number| format!(" {number}")).collect();
-    Some(Reply::untagged(format!("* SEARCH{numbers}\r\n")))
+    let mut words = vec!["* SEARCH".to_owned()];
+    words.extend(found.map(|number| number.to_string()));
+    Some(Reply::untagged(words.join(" ") + "\r\n"))
 }

@@ -77,26 +77,26 @@ impl Selected {
         let now = mailboxes.messages(&self.address);
         let current =
             |uid: u32| now.binary_search_by_key(&uid, |message| message.uid).ok().and_then(|at| now.get(at));
-        let mut responses = String::new();
+        let mut responses = Vec::new();
         // From the last on, so that each number is right when it is said.
         for index in (0..self.messages.len()).rev() {
             if self.messages.get(index).is_some_and(|message| current(message.uid).is_none()) {
                 self.messages.remove(index);
-                responses += &format!("* {} EXPUNGE\r\n", index + 1);
+                responses.push(format!("* {} EXPUNGE\r\n", index + 1));
             }
         }
         for (number, message) in (1..).zip(&mut self.messages) {
             if let Some(current) = current(message.uid).filter(|current| current.flags != message.flags) {
                 message.flags = current.flags;
-                responses += &format!("* {number} FETCH (UID {} FLAGS {})\r\n", message.uid, message.flags);
+                responses.push(format!("* {number} FETCH (UID {} FLAGS {})\r\n", message.uid, message.flags));
             }
         }
         let known = self.largest(By::Uid);
         let before = self.messages.len();
         self.messages.extend(now.into_iter().filter(|message| message.uid > known));
         if self.messages.len() > before {
-            responses += &format!("* {} EXISTS\r\n", self.messages.len());
+            responses.push(format!("* {} EXISTS\r\n", self.messages.len()));
         }
-        responses
+        responses.concat()
     }
 }
