@@ -76,7 +76,7 @@ fn every_broken_file_gets_its_exact_complaint() {
 fn the_example_is_accepted_as_it_is_shipped() {
     let config = accepted(EXAMPLE);
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso"]);
-    assert_eq!(config.listeners.len(), 4);
+    assert_eq!(config.listeners.len(), 6);
 }
 
 /// The example with every `#:` taken away, and the files that it names in a folder of the test.
@@ -101,11 +101,12 @@ fn the_example_is_accepted_with_everything_switched_on() {
     let config = accepted(&example_with_everything_on(folder.path()));
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "own"]);
     assert_eq!(config.providers["contoso"].oauth.client_secret.as_ref().unwrap().expose(), "planted-secret");
-    assert_eq!(config.listeners.len(), 5);
-    assert!(config.listeners[4].plaintext_allowed);
-    assert_eq!(config.listeners[4].provider.as_deref(), Some("contoso"));
+    assert_eq!(config.listeners.len(), 7);
+    assert!(config.listeners[6].plaintext_allowed);
+    assert_eq!(config.listeners[6].provider.as_deref(), Some("contoso"));
     assert!(config.certificate.is_some());
-    assert!(config.providers["contoso"].pop3.is_none());
+    let protocols = |name: &str| Protocol::ALL.map(|it| config.providers[name].endpoint(it).is_some());
+    assert_eq!((protocols("contoso"), protocols("own")), ([true, false, false], [true; 3]));
 }
 
 #[test]
@@ -114,9 +115,9 @@ fn what_the_example_calls_defaults_are_the_defaults() {
     let everything = accepted(&example_with_everything_on(folder.path()));
     let nothing = accepted(PROVIDER);
     assert_eq!(format!("{:?}", everything.limits), format!("{:?}", Limits::default()));
-    let four: Vec<_> = everything.listeners.iter().take(4).map(|listener| format!("{listener:?}")).collect();
+    let six: Vec<_> = everything.listeners.iter().take(6).map(|listener| format!("{listener:?}")).collect();
     let defaults: Vec<_> = nothing.listeners.iter().map(|listener| format!("{listener:?}")).collect();
-    assert_eq!(four, defaults);
+    assert_eq!(six, defaults);
 }
 
 #[test]
@@ -130,7 +131,9 @@ fn every_preset_needs_only_a_client_id() {
     for preset in presets {
         let config = accepted(&format!("providers: {{ it: {{ preset: {preset}, client_id: abc }} }}"));
         let provider = &config.providers["it"];
-        assert!(provider.smtp.is_some() && provider.pop3.is_some(), "{preset}");
+        for protocol in Protocol::ALL {
+            assert!(provider.endpoint(protocol).is_some(), "{preset} {protocol}");
+        }
         assert_eq!(provider.oauth.grant, GrantType::AuthorizationCode, "{preset}");
         assert!(!provider.oauth.scopes.is_empty(), "{preset}");
     }
@@ -199,6 +202,8 @@ fn an_address_needs_no_port() {
         ("protocol: pop3, tls: none", "127.0.0.1:1110"),
         ("protocol: pop3, tls: implicit", "127.0.0.1:1995"),
         ("protocol: pop3, address: '::1'", "[::1]:1110"),
+        ("protocol: imap, tls: none", "127.0.0.1:1143"),
+        ("protocol: imap, tls: implicit", "127.0.0.1:1993"),
         ("protocol: pop3, address: '[::1]:0'", "[::1]:0"),
         ("protocol: smtp, address: 127.0.0.2:25", "127.0.0.2:25"),
     ] {
@@ -209,14 +214,27 @@ fn an_address_needs_no_port() {
 
 #[test]
 fn only_protocols_that_a_provider_has_are_listened_for_by_default() {
-    let config = accepted(
-        "providers:\n  own:\n    client_id: abc\n    authorization_endpoint: https://login.example.org/authorize\n    \
-         token_endpoint: https://login.example.org/token\n    scopes: [mail]\n    \
-         pop3: { host: mail.example.org, tls: implicit }\n",
-    );
-    let heard: Vec<_> = config.listeners.iter().map(|listener| (listener.protocol, listener.tls)).collect();
-    assert_eq!(heard, [(Protocol::Pop3, ListenerTls::StartTls), (Protocol::Pop3, ListenerTls::Implicit)]);
-    assert_eq!(config.providers["own"].pop3.as_ref().unwrap().port, 995);
+    for (protocol, tls, port) in [
+        (Protocol::Smtp, "implicit", 465),
+        (Protocol::Smtp, "starttls", 587),
+        (Protocol::Pop3, "implicit", 995),
+        (Protocol::Pop3, "starttls", 110),
+        (Protocol::Imap, "implicit", 993),
+        (Protocol::Imap, "starttls", 143),
+    ] {
+        let config = accepted(&format!(
+            "providers:\n  own:\n    client_id: abc\n    authorization_endpoint: https://login.example.org/authorize\n    \
+             token_endpoint: https://login.example.org/token\n    scopes: [mail]\n    \
+             {}: {{ host: mail.example.org, tls: {tls} }}\n",
+            protocol.name()
+        ));
+        let heard: Vec<_> =
+            config.listeners.iter().map(|listener| (listener.protocol, listener.tls)).collect();
+        assert_eq!(heard, [(protocol, ListenerTls::StartTls), (protocol, ListenerTls::Implicit)]);
+        assert_eq!(config.providers["own"].endpoint(protocol).unwrap().port, port);
+        let served = Protocol::ALL.map(|it| config.providers["own"].endpoint(it).is_some());
+        assert_eq!(served, Protocol::ALL.map(|it| it == protocol));
+    }
 }
 
 #[test]
@@ -273,19 +291,24 @@ fn a_user_name_is_ambiguous_only_where_one_listener_serves_both_providers() {
 
 #[test]
 fn what_is_hardly_meant_is_a_warning() {
-    let scopes = "scopes: [https://outlook.office.com/SMTP.Send, offline_access]";
+    let only_smtp = "preset: microsoft365, client_id: abc, scopes: [https://outlook.office.com/SMTP.Send, offline_access]";
+    let (no_pop3, no_imap) = ("POP.AccessAsUser.All; add it", "IMAP.AccessAsUser.All; add it");
     for (provider, expected) in [
-        (format!("preset: microsoft365, client_id: abc, {scopes}"), Some("(L17)")),
-        (format!("preset: microsoft365, client_id: abc, {scopes}, pop3: none"), None),
+        (only_smtp.to_owned(), &[no_pop3, no_imap][..]),
+        (format!("{only_smtp}, pop3: none"), &[no_imap]),
+        (format!("{only_smtp}, imap: none"), &[no_pop3]),
+        (format!("{only_smtp}, pop3: none, imap: none"), &[]),
         (
             "preset: google, client_id: 00000000-0000-0000-0000-000000000000".to_owned(),
-            Some("still the example's"),
+            &["still the example's"],
         ),
-        ("preset: google, client_id: abc".to_owned(), None),
+        ("preset: google, client_id: abc".to_owned(), &[]),
     ] {
         let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
-        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{provider}: {warnings:?}");
-        assert!(expected.is_none_or(|words| warnings[0].contains(words)), "{warnings:?}");
+        assert_eq!(warnings.len(), expected.len(), "{provider}: {warnings:?}");
+        for (warning, words) in warnings.iter().zip(expected) {
+            assert!(warning.contains(words), "{warning}");
+        }
     }
 }
 

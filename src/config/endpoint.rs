@@ -52,7 +52,7 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
 
     let host = host.and_then(|field| read_host(&field));
     let tls = tls.and_then(|field| read_tls(&field));
-    let capabilities = capabilities.map(|field| read_capabilities(&field)).unwrap_or_default();
+    let capabilities = capabilities.map(|field| read_capabilities(&field, protocol)).unwrap_or_default();
     let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
     let port = match (written_port, tls) {
@@ -106,7 +106,7 @@ fn read_tls(field: &Field<'_>) -> Option<UpstreamTls> {
 const OUR_OWN: [&str; 8] =
     ["AUTH", "IMAP4REV1", "LOGINDISABLED", "SASL", "SASL-IR", "STARTTLS", "STLS", "USER"];
 
-fn read_capabilities(field: &Field<'_>) -> Vec<String> {
+fn read_capabilities(field: &Field<'_>, protocol: Protocol) -> Vec<String> {
     let mut capabilities = Vec::new();
     for member in field.list() {
         let Some(text) = member.text() else { continue };
@@ -115,9 +115,18 @@ fn read_capabilities(field: &Field<'_>) -> Vec<String> {
             member.complain("has characters that a capability cannot have; write printable ASCII");
         } else if OUR_OWN.contains(&keyword.as_str()) || keyword.starts_with("AUTH=") {
             member.complain(format!("{keyword} is Gatepost's own to offer; leave it out"));
+        } else if protocol == Protocol::Imap && !is_atom(text) {
+            member.complain(format!(
+                "`{text}` is not one word without ( ) {{ ] % * \" \\, which a capability of IMAP is"
+            ));
         } else {
             capabilities.push(text.to_owned());
         }
     }
     capabilities
+}
+
+/// RFC 9051 section 9. Anything else would end the greeting's list of capabilities, or the line.
+fn is_atom(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !b"(){]%*\"\\".contains(&byte))
 }
