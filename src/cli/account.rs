@@ -278,6 +278,7 @@ providers:
 listeners:
   - { protocol: smtp, address: '127.0.0.1:1587', tls: starttls, provider: contoso }
   - { protocol: pop3, address: '127.0.0.1:1995', tls: implicit, provider: contoso }
+  - { protocol: imap, address: '127.0.0.1:1143', tls: starttls, provider: contoso }
   - { protocol: pop3, address: '127.0.0.1:1110', tls: none, provider: fabrikam }
 ";
 
@@ -321,6 +322,7 @@ listeners:
              \x20 Password   PASSWORD   (not shown again)\n\
              \x20 SMTP       127.0.0.1, port 1587, STARTTLS or no encryption (from this machine only)\n\
              \x20 POP3       127.0.0.1, port 1995, SSL/TLS (from this machine only)\n\
+             \x20 IMAP       127.0.0.1, port 1143, STARTTLS or no encryption (from this machine only)\n\
              To revoke this password alone: gatepost credential revoke 1\n\
              \n\
              Next: gatepost connect ann@example.com\n"

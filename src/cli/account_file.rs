@@ -32,8 +32,8 @@ use crate::store::credentials::NewCredential;
 /// `gatepost account apply`.
 #[derive(Args, Clone, Debug)]
 pub struct Apply {
-    /// A YAML list of accounts: address, provider, and optionally smtp_user_name, pop3_user_name, imap_user_name, disabled and
-    /// credentials (user_name, label, password_hash)
+    /// A YAML list of accounts: address, provider, and optionally smtp_user_name, pop3_user_name, imap_user_name,
+    /// disabled and credentials (user_name, label, password_hash)
     file: PathBuf,
     /// Remove accounts that are not in the file, and passwords that are not in an account's `credentials`
     #[arg(long)]
@@ -202,6 +202,8 @@ fn right(field: &Field<'_>, wrong: fn(&str) -> Option<&'static str>) -> Option<S
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use gatepost_protocol::Protocol;
+
     use super::super::account::tests::desk;
     use super::*;
 
@@ -280,6 +282,36 @@ mod tests {
             .map(|one| (one.user_name, one.label))
             .collect();
         assert_eq!(left, [("scanner".to_owned(), None)]);
+    }
+
+    #[tokio::test]
+    async fn a_shared_mailbox_has_a_user_name_for_each_protocol() {
+        let (_folder, config, store) = desk().await;
+        let (smtp, pop3) = ("smtp_user_name: ann@example.com", "pop3_user_name: 'example/ann/office'");
+        let imap = "imap_user_name: 'ann@example.com\\office'";
+        let office = "office@example.com";
+        for (names, told, expected) in [
+            (
+                vec![smtp, pop3, imap],
+                "1 added, 0 changed",
+                ["ann@example.com", "example/ann/office", "ann@example.com\\office"],
+            ),
+            (
+                vec![smtp, pop3, "imap_user_name: ann@example.com"],
+                "0 added, 1 changed",
+                ["ann@example.com", "example/ann/office", "ann@example.com"],
+            ),
+            (vec![smtp, pop3], "0 added, 1 changed", ["ann@example.com", "example/ann/office", office]),
+            (vec![], "0 added, 1 changed", [office; 3]),
+        ] {
+            let names: String = names.into_iter().map(|name| format!("  {name}\n")).collect();
+            let text = format!("- address: {office}\n  provider: contoso\n{names}");
+            let said = apply(&config, &store, &text, false).await.unwrap();
+            assert!(said.contains(told), "{text}{said}");
+            let accounts = store.accounts().await.unwrap();
+            let account = accounts.first().unwrap();
+            assert_eq!(Protocol::ALL.map(|protocol| account.upstream_user_name(protocol)), expected);
+        }
     }
 
     #[test]

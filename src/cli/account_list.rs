@@ -17,7 +17,8 @@ use crate::store::grants::GrantKey;
 #[derive(Args, Clone, Debug)]
 pub struct List {
     /// Print a JSON array instead: [{"id", "address", "provider", "provider_known", "disabled", "smtp_user_name",
-    /// "pop3_user_name", "imap_user_name", "grant": "connected" | "none" | "refused" | "application", "refused", "credentials"}]
+    /// "pop3_user_name", "imap_user_name", "grant": "connected" | "none" | "refused" | "application", "refused",
+    /// "credentials"}]
     #[arg(long)]
     json: bool,
 }
@@ -128,12 +129,14 @@ mod tests {
             identity: None,
         };
         let account = async |address: &str, provider: &str| {
+            let shared =
+                |protocol: &str| Some(format!("{protocol}.{address}")).filter(|_| provider == "fabrikam");
             let new = NewAccount {
                 address: address.to_owned(),
                 provider: provider.to_owned(),
-                smtp_user_name: None,
-                pop3_user_name: None,
-                imap_user_name: None,
+                smtp_user_name: shared("smtp"),
+                pop3_user_name: shared("pop3"),
+                imap_user_name: shared("imap"),
                 disabled: false,
             };
             store.add_account(&new, None).await.unwrap().0
@@ -166,5 +169,10 @@ mod tests {
         assert_eq!(column("grant"), ["none", "connected", "refused", "none", "none"]);
         assert_eq!(column("provider_known"), [true, true, true, false, true]);
         assert_eq!(column("disabled"), [false, false, false, false, true]);
+        for protocol in ["smtp", "pop3", "imap"] {
+            let mut names = column(&format!("{protocol}_user_name"));
+            assert_eq!(names.pop().unwrap(), format!("{protocol}.e@example.com"));
+            assert!(names.iter().all(serde_json::Value::is_null), "{protocol}: {names:?}");
+        }
     }
 }

@@ -178,6 +178,7 @@ state: state
   contoso: { preset: microsoft365, client_id: abc, tenant: contoso.example }
 listeners:
   - { protocol: smtp, tls: implicit }
+  - { protocol: imap }
   - protocol: smtp
     address: 192.168.1.10
     tls: none
@@ -193,9 +194,11 @@ Providers
   contoso: authorization_code at login.microsoftonline.com
     SMTP smtp.office365.com:587, TLS starttls
     POP3 outlook.office365.com:995, TLS implicit
+    IMAP outlook.office365.com:993, TLS implicit
 
 Listeners
   SMTP 127.0.0.1:1465: TLS from the first byte; from this machine; accounts of every provider
+  IMAP 127.0.0.1:1143: STARTTLS for those who ask; from this machine; accounts of every provider
   SMTP 192.168.1.10:1587: no TLS; from 192.168.1.0/24, 10.0.0.7/32; accounts of contoso
 
 Certificate: made by Gatepost itself
