@@ -163,6 +163,10 @@ pub(crate) mod tests {
 
     use std::fs;
 
+    use sqlx::migrate::Migrator;
+
+    use super::accounts::{Account, AccountId};
+    use super::credentials::NewCredential;
     use super::grants::{GrantKey, NewTokens};
     use super::*;
 
@@ -271,6 +275,61 @@ pub(crate) mod tests {
         .unwrap();
         let refused = open(folder.path()).await.unwrap_err();
         assert!(matches!(refused, StoreError::Newer { .. }), "{refused}");
+    }
+
+    /// A store as migration 0001 alone makes it.
+    async fn open_with_the_first_migration(folder: &Path) -> Store {
+        let database = database(folder);
+        let key = KeySource::StateFolder(folder.join("master.key")).load(&database).unwrap();
+        folder::make_database(&database).unwrap();
+        let options = SqliteConnectOptions::new().filename(&database);
+        let pool = SqlitePool::connect_with(options.clone()).await.unwrap();
+        let first = sqlx::migrate!().migrations.iter().take(1).cloned().collect();
+        Migrator { migrations: first, ..Migrator::DEFAULT }.run(&pool).await.unwrap();
+        let watcher = SqliteConnection::connect_with(&options).await.unwrap();
+        let sealer = Arc::new(Sealer::new(&key).unwrap());
+        let store = Store { pool, sealer, watcher: Arc::new(Mutex::new(watcher)) };
+        assert!(store.key_fits().await.unwrap());
+        store
+    }
+
+    #[tokio::test]
+    async fn a_store_from_before_imap_opens_with_all_that_it_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = open_with_the_first_migration(folder.path()).await;
+        sqlx::query(
+            "INSERT INTO accounts (id, provider, address, smtp_user_name, pop3_user_name, disabled)
+             VALUES (7, 'contoso', 'office@example.com', 'ann@example.com', 'example/ann/office', TRUE)",
+        )
+        .execute(&old.pool)
+        .await
+        .unwrap();
+        let (id, key) = (AccountId(7), GrantKey::Account(AccountId(7)));
+        let credential = NewCredential {
+            user_name: "scanner".to_owned(),
+            password_hash: Secret::new("a hash".to_owned()),
+            label: Some("2nd floor".to_owned()),
+        };
+        sqlx::query("SELECT imap_user_name FROM accounts").fetch_all(&old.pool).await.unwrap_err();
+        old.add_credential(id, &credential).await.unwrap();
+        old.replace_grant(&key, &tokens()).await.unwrap();
+        old.close().await;
+
+        let store = open(folder.path()).await.unwrap();
+        let account = Account {
+            id,
+            address: "office@example.com".to_owned(),
+            provider: "contoso".to_owned(),
+            smtp_user_name: Some("ann@example.com".to_owned()),
+            pop3_user_name: Some("example/ann/office".to_owned()),
+            imap_user_name: None,
+            disabled: true,
+        };
+        assert_eq!(store.accounts().await.unwrap(), [account]);
+        let (_, kept) = store.credentials_named("scanner").await.unwrap().pop().unwrap();
+        assert_eq!((kept.label, kept.password_hash.expose()), (credential.label, &"a hash".to_owned()));
+        let grant = store.grant(&key).await.unwrap().unwrap();
+        assert_eq!(grant.refresh_token.unwrap().expose(), "tanstaaf-refresh");
     }
 
     #[tokio::test]
