@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bytes ─ Stream ─▶ line ─ LineBuffer ─▶ Command ─▶ Credentials ─▶ Account ─ Accounts::verify ─▶
-//! AccessToken ─ Tokens::access_token ─▶ upstream login (EHLO/CAPA, STARTTLS, AUTH XOAUTH2) ─▶
+//! AccessToken ─ Tokens::access_token ─▶ upstream login (greeting, STARTTLS, XOAUTH2) ─▶
 //! only now success to the client ─▶ splice(client, upstream) ─▶ one log line
 //! ```
 //!

@@ -14,7 +14,7 @@ use super::complaint::Complaint;
 use super::listener::ListenerTls;
 use super::provider::{GrantType, Provider, UpstreamTls};
 
-/// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939).
+/// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
 const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
     (25, "smtp", UpstreamTls::StartTls),
     (110, "pop3", UpstreamTls::StartTls),
