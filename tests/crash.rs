@@ -126,7 +126,7 @@ async fn cut_short_in_a_refresh(name: &str, still_good: bool) {
 async fn log_in(address: SocketAddr) -> String {
     let mut wire = Wire::connect(address).await;
     wire.line().await;
-    wire.ask(&login(PASSWORD)).await
+    wire.ask(&login(Smtp, PASSWORD)).await
 }
 
 /// The lease of the process that was killed must run out first. Meanwhile a client is asked to try again.

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::sandbox::{Action, MailFault, Moment, TokenFault};
-use gatepost_protocol::Protocol::{Pop3, Smtp};
+use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 use tokio_util::sync::CancellationToken;
 
 use support::leftovers::{Alone, eventually};
-use support::wire::{Wire, login, success};
+use support::wire::{Wire, authenticate, login, quit, success};
 use support::world::{ADDRESS, PASSWORD, World};
 
 const ENVELOPE: [&str; 3] = ["MAIL FROM:<scanner@example.com>", "RCPT TO:<scanner@example.com>", "DATA"];
@@ -40,16 +40,16 @@ async fn a_client_that_goes_away_leaves_nothing_however_it_goes() {
     alone.nothing_left(&world, "a client gone mid-DATA").await;
     assert!(world.sandbox.mailbox(ADDRESS).is_empty(), "half a message is none");
 
-    for protocol in [Smtp, Pop3] {
+    for protocol in Protocol::ALL {
         for tls in [ListenerTls::None, ListenerTls::StartTls, ListenerTls::Implicit] {
             drop(Wire::connect(world.address(protocol, tls)).await);
             drop(Wire::greeted(&world, protocol, tls).await);
             let mut wire = Wire::greeted(&world, protocol, tls).await;
-            assert_eq!(wire.log_in().await, success(protocol));
+            assert_eq!(wire.log_in(protocol).await, success(protocol));
             // No QUIT, and for TLS no close_notify either.
             drop(wire);
             let mut wire = Wire::greeted(&world, protocol, tls).await;
-            assert_eq!(wire.log_in().await, success(protocol));
+            assert_eq!(wire.log_in(protocol).await, success(protocol));
             wire.reset();
             Wire::greeted(&world, protocol, tls).await.reset();
         }
@@ -68,15 +68,19 @@ async fn a_half_closed_client_hears_the_reply_that_is_due() {
     assert_eq!(wire.rest().await, b"250 2.6.0 Delivered\r\n");
     assert_eq!(world.sandbox.mailbox(ADDRESS), [Bytes::from_static(b"Subject: x\r\n\r\nbody\r\n")]);
 
-    for (protocol, farewell) in [(Smtp, "221 2.0.0 Goodbye\r\n"), (Pop3, "+OK Goodbye\r\n")] {
+    for (protocol, farewell) in [
+        (Smtp, "221 2.0.0 Goodbye\r\n"),
+        (Pop3, "+OK Goodbye\r\n"),
+        (Imap, "* BYE Goodbye\r\na9 OK Completed\r\n"),
+    ] {
         let mut wire = Wire::logged_in(&world, protocol).await;
-        wire.say("QUIT\r\n").await;
+        wire.say(format!("{}\r\n", quit(protocol))).await;
         wire.end().await;
         assert_eq!(wire.rest().await, farewell.as_bytes());
 
         // Everything at once, the login too: still heard out.
         let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
-        wire.say(format!("{}\r\nQUIT\r\n", login(PASSWORD))).await;
+        wire.say(format!("{}\r\n{}\r\n", login(protocol, PASSWORD), quit(protocol))).await;
         wire.end().await;
         let heard = format!("{}\r\n{farewell}", success(protocol));
         assert_eq!(String::from_utf8(wire.rest().await).unwrap(), heard);
@@ -94,8 +98,10 @@ async fn what_a_client_says_wrongly_is_told_in_a_line_and_then_a_proper_end() {
     let table = [
         (Smtp, endless.as_str(), "500 5.5.6 Line too long"),
         (Pop3, &endless, "-ERR Line too long"),
+        (Imap, &endless, "* BYE Line too long"),
         (Smtp, &ten_unknown, "Too many unknown commands"),
         (Pop3, &ten_unknown, "-ERR Too many unknown commands"),
+        (Imap, &ten_unknown, "* BYE Too many unknown commands"),
     ];
     for (protocol, said, told) in table {
         for tls in [ListenerTls::None, ListenerTls::Implicit] {
@@ -106,13 +112,14 @@ async fn what_a_client_says_wrongly_is_told_in_a_line_and_then_a_proper_end() {
             assert!(heard.trim_end().ends_with(told), "{protocol} {tls:?}: {heard}");
         }
     }
-    for (protocol, said, told) in [
-        (Smtp, "AUTH PLAIN !!!", "501 5.5.2 Cannot read the login data"),
-        (Pop3, "AUTH PLAIN !!!", "-ERR Cannot read the login data"),
+    for (protocol, told) in [
+        (Smtp, "501 5.5.2 Cannot read the login data"),
+        (Pop3, "-ERR Cannot read the login data"),
+        (Imap, "a1 BAD Cannot read the login data"),
     ] {
         let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
-        assert_eq!(wire.ask(said).await, told);
-        assert_eq!(wire.log_in().await, success(protocol), "and the session goes on");
+        assert_eq!(wire.ask(&authenticate(protocol, "PLAIN !!!")).await, told);
+        assert_eq!(wire.log_in(protocol).await, success(protocol), "and the session goes on");
     }
     alone.nothing_left(&world, "clients that say nonsense").await;
 }
@@ -127,15 +134,16 @@ async fn a_slow_client_is_heard_out_and_a_silent_one_is_told_its_time_is_up() {
         (Smtp, ListenerTls::None, "Timed out waiting for a login"),
         (Pop3, ListenerTls::Implicit, "-ERR Timed out waiting for a login"),
         (Smtp, ListenerTls::StartTls, "Timed out waiting for a login"),
+        (Imap, ListenerTls::None, "* BYE Timed out waiting for a login"),
     ] {
         silent.push((Wire::greeted(&world, protocol, tls).await, told));
     }
     // It never begins with TLS, so there is nothing that it would understand.
     let mut without_hello = Wire::connect(world.address(Smtp, ListenerTls::Implicit)).await;
 
-    for protocol in [Smtp, Pop3] {
+    for protocol in Protocol::ALL {
         let mut slow = Wire::greeted(&world, protocol, ListenerTls::None).await;
-        for byte in format!("{}\r\n", login(PASSWORD)).bytes() {
+        for byte in format!("{}\r\n", login(protocol, PASSWORD)).bytes() {
             slow.say([byte]).await;
             tokio::task::yield_now().await;
         }
@@ -192,12 +200,13 @@ fn resident() -> usize {
 async fn a_client_that_hangs_up_while_it_waits_gives_its_place_back() {
     let alone = Alone::begin().await;
     let world = World::capped(1).await;
-    for protocol in [Smtp, Pop3] {
-        for at in [Moment::Greeting, Moment::Auth, Moment::Verdict] {
+    for protocol in Protocol::ALL {
+        let last = if protocol == Imap { Moment::Command } else { Moment::Verdict };
+        for at in [Moment::Greeting, Moment::Auth, Moment::Verdict, last] {
             let fault = MailFault { protocol, at, action: Action::Stall };
             world.sandbox.change(|personality| personality.mail = vec![fault]);
             let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
-            wire.say(format!("{}\r\n", login(PASSWORD))).await;
+            wire.say(format!("{}\r\n", login(protocol, PASSWORD))).await;
             eventually("the place is taken", || world.daemon.mailboxes_in_use() == 1).await;
             drop(wire);
             // The sandbox's side of the connection too, which it keeps for as long as Gatepost keeps its own.
@@ -210,7 +219,7 @@ async fn a_client_that_hangs_up_while_it_waits_gives_its_place_back() {
     world.connect_with_an_expired_token().await;
     world.sandbox.change(|personality| personality.token_endpoint = Some(TokenFault::Hold(held.clone())));
     let mut wire = Wire::greeted(&world, Smtp, ListenerTls::None).await;
-    wire.say(format!("{}\r\n", login(PASSWORD))).await;
+    wire.say(format!("{}\r\n", login(Smtp, PASSWORD))).await;
     eventually("the refresh is asked for", || world.sandbox.counters().refresh_requests == 1).await;
     drop(wire);
     eventually("the place is free again", || world.daemon.mailboxes_in_use() == 0).await;

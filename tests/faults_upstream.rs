@@ -14,7 +14,7 @@ use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 use tokio_util::sync::CancellationToken;
 
 use support::leftovers::Alone;
-use support::wire::{Wire, success};
+use support::wire::{Wire, quit, success};
 use support::world::{ADDRESS, World};
 
 /// Enough for a password check on a busy machine, and little enough to wait for in every state.
@@ -45,7 +45,7 @@ const BUSY: Codes = ("454 4.3.2", "SYS/TEMP", "LIMIT");
 /// session logs in.
 async fn fails_then_works(world: &World, protocol: Protocol, expected: &str, what: &str) {
     let mut wire = Wire::greeted(world, protocol, ListenerTls::None).await;
-    assert_eq!(wire.log_in().await, expected, "{what}");
+    assert_eq!(wire.log_in(protocol).await, expected, "{what}");
     if protocol == Smtp {
         // .NET hides the reply to AUTH and shows this one.
         assert_eq!(wire.ask("MAIL FROM:<a@example.com>").await, expected, "{what}");
@@ -54,14 +54,14 @@ async fn fails_then_works(world: &World, protocol: Protocol, expected: &str, wha
         personality.mail.retain(|fault| fault.protocol != protocol);
         personality.token_endpoint = None;
     });
-    assert_eq!(wire.log_in().await, success(protocol), "after {what}");
-    wire.ask("QUIT").await;
-    assert!(wire.rest().await.is_empty());
+    assert_eq!(wire.log_in(protocol).await, success(protocol), "after {what}");
+    wire.say(format!("{}\r\n", quit(protocol))).await;
+    assert!(!wire.rest().await.is_empty());
 }
 
 fn moments(protocol: Protocol) -> &'static [Moment] {
     match protocol {
-        Smtp | Imap => &[
+        Smtp => &[
             Moment::Greeting,
             Moment::Hello,
             Moment::StartTls,
@@ -72,6 +72,16 @@ fn moments(protocol: Protocol) -> &'static [Moment] {
         ],
         // CAPA is not asked for.
         Pop3 => &[Moment::Greeting, Moment::StartTls, Moment::Handshake, Moment::Auth, Moment::Verdict],
+        // CAPABILITY is asked for inside TLS, and once more behind the login.
+        Imap => &[
+            Moment::Greeting,
+            Moment::StartTls,
+            Moment::Handshake,
+            Moment::HelloInTls,
+            Moment::Auth,
+            Moment::Verdict,
+            Moment::Command,
+        ],
     }
 }
 
@@ -97,7 +107,10 @@ async fn every_state_of(world: &World, protocol: Protocol) {
 async fn invariant_9_closed_stalled_and_garbled_in_every_state_is_temporary() {
     let alone = Alone::begin().await;
     let world = world().await;
-    tokio::join!(every_state_of(&world, Smtp), every_state_of(&world, Pop3));
+    tokio::join!(every_state_of(&world, Smtp), every_state_of(&world, Pop3), every_state_of(&world, Imap),);
+    // The token in a line of its own, as where SASL-IR is not offered.
+    world.sandbox.change(|personality| personality.sasl_ir = false);
+    every_state_of(&world, Imap).await;
     alone.nothing_left(&world, "faults in every state").await;
 }
 
@@ -108,6 +121,14 @@ async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
     let refused = |codes: &str| format!("provider refused this mailbox{codes}; ask admin");
     let smtp = |challenge, reply| MailFault::refusal(Smtp, challenge, reply);
     let pop3 = |challenge, reply| MailFault::refusal(Pop3, challenge, reply);
+    let imap = |challenge, reply| MailFault::refusal(Imap, challenge, reply);
+    let no_mailbox = "provider gives no access to this mailbox; ask admin".to_owned();
+    let crowded = || "mailbox has too many sessions; try again".to_owned();
+    let first_answer = |said: &str| MailFault {
+        protocol: Imap,
+        at: Moment::Command,
+        action: Action::Say(said.as_bytes().to_vec()),
+    };
     let greeting = |protocol, line: &str| MailFault {
         protocol,
         at: Moment::Greeting,
@@ -122,11 +143,7 @@ async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
             TEMPORARY,
             "provider says try later (454 4.7.0)".to_owned(),
         ),
-        (
-            smtp(true, "432 4.3.2 Concurrent connections limit exceeded.\r\n"),
-            BUSY,
-            "mailbox has too many sessions; try again".to_owned(),
-        ),
+        (smtp(true, "432 4.3.2 Concurrent connections limit exceeded.\r\n"), BUSY, crowded()),
         (pop3(true, "-ERR [AUTH] Web login required\r\n"), NEEDS_ADMIN, refused("")),
         (
             pop3(false, "-ERR Authentication failure: unknown user name or bad password.\r\n"),
@@ -134,17 +151,33 @@ async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
             refused(""),
         ),
         (pop3(false, "-ERR [SYS/TEMP] Come back\r\n"), TEMPORARY, "provider says try later".to_owned()),
-        (
-            pop3(false, "-ERR [IN-USE] Maildrop locked\r\n"),
-            BUSY,
-            "mailbox has too many sessions; try again".to_owned(),
-        ),
+        (pop3(false, "-ERR [IN-USE] Maildrop locked\r\n"), BUSY, crowded()),
         (
             greeting(Smtp, "421 4.7.0 Temporary system problem\r\n"),
             TEMPORARY,
             "provider says try later (421 4.7.0)".to_owned(),
         ),
         (greeting(Pop3, "-ERR Too many connections\r\n"), TEMPORARY, "provider says try later".to_owned()),
+        (imap(true, "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)"), NEEDS_ADMIN, refused("")),
+        (imap(false, "NO AUTHENTICATE failed."), NEEDS_ADMIN, refused("")),
+        (imap(false, "BAD Not now"), NEEDS_ADMIN, refused("")),
+        (imap(true, "NO [UNAVAILABLE] Come back"), TEMPORARY, "provider says try later".to_owned()),
+        (imap(false, "NO [LIMIT] Too many sessions"), BUSY, crowded()),
+        (imap(false, "NO [ALERT] Too many simultaneous connections. (Failure)"), BUSY, crowded()),
+        (MailFault::exchange_not_connected(), NEEDS_ADMIN, no_mailbox.clone()),
+        (first_answer("* BYE Internal error\r\n"), TEMPORARY, "provider says try later".to_owned()),
+        (greeting(Imap, "* BYE Not today\r\n"), TEMPORARY, "provider says try later".to_owned()),
+        (greeting(Imap, "* BYE [ALERT] Too many simultaneous connections\r\n"), BUSY, crowded()),
+        (
+            greeting(Imap, "* PREAUTH Welcome to somebody's mailbox\r\n"),
+            TEMPORARY,
+            "mail provider not understood; try again".to_owned(),
+        ),
+        (
+            greeting(Imap, "* OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] No TLS here\r\n"),
+            NEEDS_ADMIN,
+            "provider offers no STARTTLS; ask admin".to_owned(),
+        ),
     ];
     for (fault, codes, cause) in table {
         let (protocol, what) = (fault.protocol, format!("{fault:?}"));
@@ -152,7 +185,7 @@ async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
         fails_then_works(&world, protocol, &told(protocol, codes, &cause), &what).await;
     }
     // Once for each service; never for a policy, and not again within minutes (invariant 8).
-    assert_eq!(world.sandbox.counters().refresh_requests, 2);
+    assert_eq!(world.sandbox.counters().refresh_requests, 3);
     alone.nothing_left(&world, "refusals").await;
 }
 
@@ -162,7 +195,7 @@ async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
     let world = world().await;
     let elsewhere = format!("https://localhost:{}/token", world.sandbox.ports().https);
     let fault = "token server has a fault; try again";
-    for protocol in [Smtp, Pop3] {
+    for protocol in Protocol::ALL {
         let held = CancellationToken::new();
         let table = [
             (TokenFault::internal_error(), TEMPORARY, fault),
@@ -187,17 +220,15 @@ async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
             world.connect_with_an_expired_token().await;
             world.sandbox.change(|personality| personality.token_endpoint = Some(fault.clone()));
             let (before, stored) = (world.sandbox.counters(), world.grant().await);
+            let connections = world.upstream_connections();
             let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
             let expected = told(protocol, codes, cause);
-            assert_eq!(wire.log_in().await, expected, "{what}");
-            assert_eq!(wire.log_in().await, expected, "{what}, and at once again");
+            assert_eq!(wire.log_in(protocol).await, expected, "{what}");
+            assert_eq!(wire.log_in(protocol).await, expected, "{what}, and at once again");
             let after = world.sandbox.counters();
             // A redirect would be a second request; so would be a device that retries at once.
             assert_eq!(after.refresh_requests - before.refresh_requests, 1, "{what}");
-            assert_eq!(
-                (after.smtp_connections, after.pop3_connections),
-                (before.smtp_connections, before.pop3_connections)
-            );
+            assert_eq!(world.upstream_connections(), connections, "{what}");
             let token = |grant: &gatepost::store::grants::Grant| {
                 grant.refresh_token.as_ref().map(|token| token.expose().clone())
             };
@@ -207,7 +238,7 @@ async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
                 held.cancel();
             }
             world.connect().await;
-            assert_eq!(wire.log_in().await, success(protocol), "after {what}");
+            assert_eq!(wire.log_in(protocol).await, success(protocol), "after {what}");
         }
     }
     alone.nothing_left(&world, "faults of the token endpoint").await;
@@ -219,10 +250,10 @@ async fn nobody_listening_is_told_as_temporary() {
     let mut world = world().await;
     let other = Sandbox::start().await.unwrap();
     std::mem::replace(&mut world.sandbox, other).stop().await;
-    for protocol in [Smtp, Pop3] {
+    for protocol in Protocol::ALL {
         let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
         let expected = told(protocol, TEMPORARY, "mail provider cannot be reached; try again");
-        assert_eq!(wire.log_in().await, expected);
+        assert_eq!(wire.log_in(protocol).await, expected);
     }
     alone.nothing_left(&world, "a refused port").await;
 }
@@ -240,8 +271,16 @@ async fn invariant_5_a_token_leaves_only_over_verified_tls() {
     for yaml in [world.yaml.clone(), implicit] {
         // The same servers under a name that their certificate does not have.
         let ports = world.sandbox.ports();
-        let relays =
-            support::relay::start([ports.smtp, ports.smtps, ports.pop3, ports.pop3s, ports.https]).await;
+        let relays = support::relay::start([
+            ports.smtp,
+            ports.smtps,
+            ports.pop3,
+            ports.pop3s,
+            ports.imap,
+            ports.imaps,
+            ports.https,
+        ])
+        .await;
         let wrong_name = yaml
             .replace("//localhost", &format!("//{}", support::relay::HOST))
             .replace("host: localhost,", &format!("host: {},", support::relay::HOST));
@@ -260,18 +299,19 @@ async fn invariant_5_a_token_leaves_only_over_verified_tls() {
 }
 
 async fn refused_for_the_certificate(world: &World, what: &str) {
-    for protocol in [Smtp, Pop3] {
+    for protocol in Protocol::ALL {
         let mut wire = Wire::greeted(world, protocol, ListenerTls::None).await;
         let expected = told(protocol, NEEDS_ADMIN, "provider's certificate not trusted; ask admin");
-        assert_eq!(wire.log_in().await, expected, "{what}");
+        assert_eq!(wire.log_in(protocol).await, expected, "{what}");
         world.connect_with_an_expired_token().await;
         let expected = told(protocol, NEEDS_ADMIN, "token server's certificate not trusted; ask admin");
-        assert_eq!(wire.log_in().await, expected, "{what}");
+        assert_eq!(wire.log_in(protocol).await, expected, "{what}");
         world.connect().await;
     }
     let counters = world.sandbox.counters();
     assert_eq!(counters.refresh_requests, 0, "{what}");
-    assert_eq!((counters.smtp_logins, counters.pop3_logins, counters.refused_logins), (0, 0, 0), "{what}");
+    assert_eq!(Protocol::ALL.map(|protocol| world.upstream_logins(protocol)), [0; 3], "{what}");
+    assert_eq!(counters.refused_logins, 0, "{what}");
 }
 
 #[tokio::test]
@@ -293,5 +333,28 @@ async fn a_provider_that_breaks_off_mid_data_is_heard_as_it_is() {
         assert_eq!(String::from_utf8(wire.rest().await).unwrap(), heard, "and then an end, not a reset");
     }
     assert!(world.sandbox.mailbox(ADDRESS).is_empty(), "half a message is none");
+    alone.nothing_left(&world, "a provider that broke off").await;
+}
+
+#[tokio::test]
+async fn a_provider_that_breaks_off_mid_fetch_is_heard_as_far_as_it_came() {
+    let alone = Alone::begin().await;
+    let world = world().await;
+    let line = [b"x".repeat(76), b"\r\n".to_vec()].concat();
+    world.sandbox.deliver(ADDRESS, line.repeat(100).into());
+    for (action, last) in [
+        (Action::Close, ""),
+        (Action::SayAndClose(b"* BYE Shutting down\r\n".to_vec()), "* BYE Shutting down"),
+    ] {
+        let fault = MailFault { protocol: Imap, at: Moment::Body(780), action };
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::logged_in(&world, Imap).await;
+        wire.command("a2", "SELECT INBOX").await;
+        wire.say("a3 FETCH 1 BODY.PEEK[]\r\n").await;
+        assert!(wire.line().await.ends_with("{7800}"));
+        let heard = String::from_utf8(wire.rest().await).unwrap();
+        assert_eq!(heard.lines().filter(|line| line.len() == 76).count(), 10, "{heard}");
+        assert!(heard.trim_end().ends_with(if last.is_empty() { "xxx" } else { last }), "{heard}");
+    }
     alone.nothing_left(&world, "a provider that broke off").await;
 }

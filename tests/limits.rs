@@ -8,20 +8,12 @@ use std::time::Duration;
 
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
-use gatepost_protocol::Protocol::{self, Pop3, Smtp};
+use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 use tokio::time::Instant;
 
 use support::leftovers::{Alone, eventually};
-use support::wire::{Wire, login, login_as, success};
-use support::world::{PASSWORD, World};
-
-/// What a wrong password and an unknown user name are told, both.
-fn wrong(protocol: Protocol) -> &'static str {
-    match protocol {
-        Smtp => "535 5.7.8 Wrong user name or password",
-        Pop3 => "-ERR [AUTH] Wrong user name or password",
-    }
-}
+use support::wire::{Wire, authenticate, busy, login, login_as, success, wrong};
+use support::world::{ADDRESS, PASSWORD, World};
 
 /// Whether it is this reply, wherever the host's name stands in it.
 fn is(line: &str, code: &str, text: &str) -> bool {
@@ -33,12 +25,13 @@ async fn the_third_wrong_password_ends_the_connection_with_a_line() {
     let alone = Alone::begin().await;
     let world =
         World::with(UpstreamTls::Implicit, |limits| limits.wrong_password_delay = Duration::ZERO).await;
-    for (protocol, code) in [(Smtp, "421 4.7.0 "), (Pop3, "-ERR ")] {
+    for (protocol, code) in [(Smtp, "421 4.7.0 "), (Pop3, "-ERR "), (Imap, "* BYE ")] {
         for tls in [ListenerTls::None, ListenerTls::Implicit] {
             let mut wire = Wire::greeted(&world, protocol, tls).await;
             // What is no attempt is not counted.
-            wire.ask("AUTH PLAIN !!!").await;
-            for attempt in [login("wrong"), login_as("nobody", PASSWORD), login("")] {
+            wire.ask(&authenticate(protocol, "PLAIN !!!")).await;
+            let nobody = login_as(protocol, "nobody", PASSWORD);
+            for attempt in [login(protocol, "wrong"), nobody, login(protocol, "")] {
                 assert_eq!(wire.ask(&attempt).await, wrong(protocol));
             }
             let farewell = wire.line().await;
@@ -60,7 +53,7 @@ async fn connections_beyond_a_cap_are_told_so_inside_tls_too() {
         .await;
         let inside =
             [Wire::greeted(&world, Smtp, ListenerTls::None).await, Wire::logged_in(&world, Pop3).await];
-        for (protocol, code) in [(Smtp, "421 4.3.2 "), (Pop3, "-ERR [SYS/TEMP] ")] {
+        for protocol in Protocol::ALL {
             for tls in [ListenerTls::None, ListenerTls::StartTls, ListenerTls::Implicit] {
                 let mut wire = Wire::connect(world.address(protocol, tls)).await;
                 if tls == ListenerTls::Implicit {
@@ -70,7 +63,7 @@ async fn connections_beyond_a_cap_are_told_so_inside_tls_too() {
                     wire.say("EHLO x\r\n").await;
                 }
                 let told = wire.line().await;
-                assert!(is(&told, code, text), "{protocol} {tls:?}: {told}");
+                assert!(is(&told, busy(protocol), text), "{protocol} {tls:?}: {told}");
                 assert!(wire.rest().await.is_empty(), "and an end, not a reset");
             }
         }
@@ -91,12 +84,15 @@ async fn an_address_that_is_not_allowed_is_told_so() {
     let listeners = "
   - { protocol: smtp, address: \"127.0.0.1:0\", tls: none, allow_from: [127.0.0.8/32] }
   - { protocol: pop3, address: \"127.0.0.1:0\", tls: implicit, allow_from: [127.0.0.8/32] }
+  - { protocol: imap, address: \"127.0.0.1:0\", tls: starttls, allow_from: [127.0.0.8/32] }
 ";
     let world = World::with_listeners(UpstreamTls::Implicit, listeners, |_| {}).await;
     let text = "Your address may not log in here";
     let smtp = world.address(Smtp, ListenerTls::None);
     let told = Wire::connect(smtp).await.line().await;
     assert!(is(&told, "554 5.7.1 ", text), "{told}");
+    let told = Wire::connect(world.address(Imap, ListenerTls::StartTls)).await.line().await;
+    assert!(is(&told, "* BYE ", text), "{told}");
     let mut pop3 = Wire::connect(world.address(Pop3, ListenerTls::Implicit)).await;
     pop3.start_tls(&world.state_dir()).await;
     let told = pop3.line().await;
@@ -110,12 +106,12 @@ async fn an_address_that_is_not_allowed_is_told_so() {
 async fn a_full_mailbox_serves_who_waits_in_order_and_then_says_busy() {
     let alone = Alone::begin().await;
     let mut world = World::capped(1).await;
-    for (protocol, other) in [(Smtp, Pop3), (Pop3, Smtp)] {
+    for (protocol, other) in [(Smtp, Pop3), (Pop3, Imap), (Imap, Smtp)] {
         let first = Wire::logged_in(&world, protocol).await;
         let mut waiting = Vec::new();
         for _ in 0..2 {
             let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
-            wire.say(format!("{}\r\n", login(PASSWORD))).await;
+            wire.say(format!("{}\r\n", login(protocol, PASSWORD))).await;
             // Passwords are checked one after the other, so once this one is in, the one before waits for its place.
             drop(Wire::logged_in(&world, other).await);
             waiting.push(wire);
@@ -135,10 +131,13 @@ async fn a_full_mailbox_serves_who_waits_in_order_and_then_says_busy() {
 
     let yaml = world.yaml.clone();
     world.restart(&yaml, |limits| limits.login = Duration::from_secs(1)).await;
-    for (protocol, code) in [(Smtp, "454 4.3.2"), (Pop3, "-ERR [SYS/TEMP]")] {
+    for (protocol, code) in [(Smtp, "454 4.3.2"), (Pop3, "-ERR [SYS/TEMP]"), (Imap, "a1 NO [LIMIT]")] {
         let _first = Wire::logged_in(&world, protocol).await;
         let mut second = Wire::greeted(&world, protocol, ListenerTls::None).await;
-        assert_eq!(second.log_in().await, format!("{code} mailbox busy, all its sessions are in use"));
+        assert_eq!(
+            second.log_in(protocol).await,
+            format!("{code} mailbox busy, all its sessions are in use")
+        );
     }
     alone.nothing_left(&world, "a queue without end").await;
 }
@@ -149,8 +148,8 @@ async fn a_wrong_password_is_told_after_a_fixed_time_and_the_right_one_at_once()
     let hour = Duration::from_hours(1);
     let mut world = World::with(UpstreamTls::Implicit, |limits| limits.wrong_password_delay = hour).await;
     let mut waiting = Vec::new();
-    for protocol in [Smtp, Pop3] {
-        for attempt in [login("wrong"), login_as("nobody", "wrong")] {
+    for protocol in Protocol::ALL {
+        for attempt in [login(protocol, "wrong"), login_as(protocol, "nobody", "wrong")] {
             let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
             wire.say(format!("{attempt}\r\n")).await;
             waiting.push(wire);
@@ -167,8 +166,8 @@ async fn a_wrong_password_is_told_after_a_fixed_time_and_the_right_one_at_once()
     let delay = Duration::from_millis(400);
     let yaml = world.yaml.clone();
     world.restart(&yaml, |limits| limits.wrong_password_delay = delay).await;
-    for protocol in [Smtp, Pop3] {
-        for attempt in [login("wrong"), login_as("nobody", "wrong")] {
+    for protocol in Protocol::ALL {
+        for attempt in [login(protocol, "wrong"), login_as(protocol, "nobody", "wrong")] {
             let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
             let asked_at = Instant::now();
             assert_eq!(wire.ask(&attempt).await, wrong(protocol));
@@ -176,4 +175,73 @@ async fn a_wrong_password_is_told_after_a_fixed_time_and_the_right_one_at_once()
         }
     }
     alone.nothing_left(&world, "clients that waited").await;
+}
+
+#[tokio::test]
+async fn a_literal_of_1024_octets_is_taken_and_a_longer_one_is_not_even_sent() {
+    let alone = Alone::begin().await;
+    let world =
+        World::with(UpstreamTls::Implicit, |limits| limits.wrong_password_delay = Duration::ZERO).await;
+    let (name, password) = (ADDRESS.len(), PASSWORD.len());
+
+    let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
+    assert!(wire.ask("a1 LOGIN {1024}").await.starts_with("+ "));
+    let told = wire.ask(&format!("{} x", "n".repeat(1024))).await;
+    assert!(told.starts_with("a1 BAD ") || told == wrong(Imap), "{told}");
+    assert_eq!(wire.ask("a1 LOGIN {1025}").await, "a1 BAD Literal longer than 1024 octets");
+    // The session goes on, with a user name and a password that are literals both.
+    assert!(wire.ask(&format!("a1 LOGIN {{{name}}}")).await.starts_with("+ "));
+    assert!(wire.ask(&format!("{ADDRESS} {{{password}}}")).await.starts_with("+ "));
+    assert_eq!(wire.ask(PASSWORD).await, success(Imap));
+
+    // Unasked it is on its way already, and what is in it must not be read as commands.
+    let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
+    wire.say(format!("a1 LOGIN {{1025+}}\r\n{}\r\na2 NOOP\r\n", "n".repeat(1025))).await;
+    assert_eq!(wire.rest().await, b"* BYE Line too long\r\n");
+    let mut wire = Wire::greeted(&world, Imap, ListenerTls::Implicit).await;
+    wire.say(format!("a1 LOGIN {{{name}+}}\r\n{ADDRESS} {{{password}+}}\r\n{PASSWORD}\r\na2 NOOP\r\n")).await;
+    assert_eq!(wire.line().await, success(Imap));
+    assert!(wire.line().await.starts_with("a2 OK"));
+    drop(wire);
+    alone.nothing_left(&world, "literals").await;
+}
+
+#[tokio::test]
+async fn an_imap_line_of_8192_octets_is_the_end() {
+    let alone = Alone::begin().await;
+    let world = World::start().await;
+    let line = |length: usize| format!("a1 LOGIN {}", "x".repeat(length - "a1 LOGIN ".len()));
+    let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
+    assert_eq!(wire.ask(&line(8191)).await, "a1 BAD Cannot read the login data");
+    assert_eq!(wire.log_in(Imap).await, success(Imap));
+    let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
+    assert_eq!(wire.ask(&line(8192)).await, "* BYE Line too long");
+    assert!(wire.rest().await.is_empty());
+    drop(wire);
+    alone.nothing_left(&world, "long lines").await;
+}
+
+#[tokio::test]
+async fn silence_ends_a_session_after_the_time_of_its_own_protocol() {
+    let alone = Alone::begin().await;
+    let mut world = World::start().await;
+    let yaml = world.yaml.clone();
+    for protocol in Protocol::ALL {
+        world
+            .restart(&yaml, |limits| {
+                let time = |it| Duration::from_secs(if it == protocol { 1 } else { 3600 });
+                (limits.idle_smtp, limits.idle_pop3, limits.idle_imap) = (time(Smtp), time(Pop3), time(Imap));
+            })
+            .await;
+        let mut others = Vec::new();
+        for other in Protocol::ALL.into_iter().filter(|other| *other != protocol) {
+            others.push(Wire::logged_in(&world, other).await);
+        }
+        let mut wire = Wire::logged_in(&world, protocol).await;
+        assert!(wire.rest().await.is_empty(), "{protocol}: ended without a word");
+        for other in &mut others {
+            assert!(other.is_silent().await, "not {protocol}, and not ended");
+        }
+    }
+    alone.nothing_left(&world, "silence").await;
 }

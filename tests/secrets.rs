@@ -13,10 +13,10 @@ use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::oauth::authorization_code::Authorization;
 use gatepost::sandbox::{Action, CLIENT_ID, CLIENT_SECRET, MailFault, Moment, TokenFault};
-use gatepost_protocol::Protocol::{self, Pop3, Smtp};
+use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 
 use support::log::Log;
-use support::wire::{Wire, login, success};
+use support::wire::{Wire, authenticate, login, quit, success};
 use support::world::{ADDRESS, PASSWORD, World};
 
 const BODY: &str = "what stands in a message is nobody's business";
@@ -68,12 +68,12 @@ impl Plot {
     /// The line that a login is told; the session ends.
     async fn log_in(&mut self, protocol: Protocol) -> String {
         let mut wire = Wire::greeted(&self.world, protocol, ListenerTls::StartTls).await;
-        let told = wire.log_in().await;
+        let told = wire.log_in(protocol).await;
         self.said.push(told.clone());
         if told != success(protocol) && protocol == Smtp {
             self.said.push(wire.ask("MAIL FROM:<a@example.com>").await);
         }
-        wire.say("QUIT\r\n").await;
+        wire.say(format!("{}\r\n", quit(protocol))).await;
         self.said.push(String::from_utf8_lossy(&wire.rest().await).into_owned());
         self.plant_tokens().await;
         told
@@ -130,37 +130,89 @@ async fn sessions_that_work(plot: &mut Plot) {
     assert_eq!(pop3.ask(&format!("PASS {PASSWORD}")).await, success(Pop3));
     assert!(pop3.ask("RETR 1").await.starts_with("+OK"));
     assert!(String::from_utf8(pop3.read_to_lone_dot().await).unwrap().contains(BODY));
+
+    let (name, password) = (ADDRESS.len(), PASSWORD.len());
+    for login in [
+        format!("a1 LOGIN {ADDRESS} \"{PASSWORD}\""),
+        format!("a1 LOGIN \"{ADDRESS}\" {PASSWORD}"),
+        format!("a1 LOGIN {{{name}+}}\r\n{ADDRESS} {{{password}+}}\r\n{PASSWORD}"),
+    ] {
+        let mut imap = Wire::greeted(&plot.world, Imap, ListenerTls::StartTls).await;
+        assert_eq!(imap.ask(&login).await, success(Imap));
+        imap.command("a2", "SELECT INBOX").await;
+        assert!(String::from_utf8(imap.fetch().await).unwrap().contains(BODY));
+        let message = format!("Subject: x\r\n\r\n{BODY}\r\n");
+        imap.say(format!("a3 APPEND Drafts {{{}+}}\r\n{message}\r\n", message.len())).await;
+        assert!(imap.line().await.starts_with("a3 "));
+    }
+}
+
+/// What clients get wrong in every protocol, and in this one.
+fn bad_logins(protocol: Protocol) -> Vec<String> {
+    let password = BASE64_STANDARD.encode(PASSWORD);
+    let mut lines = vec![
+        login(protocol, WRONG),
+        authenticate(protocol, &format!("PLAIN {password}!")),
+        // A password where none belongs, or in the wrong order.
+        authenticate(protocol, &format!("XOAUTH2 {password}")),
+        format!("PASS {PASSWORD}"),
+        authenticate(protocol, &format!("LOGIN {password}\r\n*")),
+        format!("{}{}", login(protocol, PASSWORD), "A".repeat(20_000)),
+    ];
+    if protocol != Imap {
+        lines.push(PASSWORD.to_owned());
+        return lines;
+    }
+    let (wrong, right) = (WRONG.len(), PASSWORD.len());
+    lines.extend([
+        format!("a1 LOGIN {ADDRESS} \"{WRONG}\""),
+        format!("a1 LOGIN {ADDRESS} {{{wrong}+}}\r\n{WRONG}"),
+        format!("a1 LOGIN {{{right}+}}\r\n{PASSWORD} {{{wrong}+}}\r\n{WRONG}"),
+        // Without a user name, without an end, with too much, and in commands that take none.
+        format!("a1 LOGIN \"{PASSWORD}\""),
+        format!("a1 LOGIN {ADDRESS} \"{PASSWORD}"),
+        format!("a1 LOGIN {ADDRESS} \"{PASSWORD}\\x\" {PASSWORD}"),
+        format!("a1 LOGIN {ADDRESS} {{{right}+}}\r\n{PASSWORD} {PASSWORD}"),
+        format!("a1 SELECT {{{right}+}}\r\n{PASSWORD}"),
+        format!("a1 {PASSWORD} {PASSWORD}"),
+        format!("a1 LOGIN {ADDRESS} {{2000+}}\r\n{PASSWORD}"),
+        format!("{{{right}+}}\r\n{PASSWORD}"),
+    ]);
+    lines
 }
 
 async fn sessions_that_do_not(plot: &mut Plot) {
-    let password = BASE64_STANDARD.encode(PASSWORD);
-    for protocol in [Smtp, Pop3] {
-        for line in [
-            login(WRONG),
-            format!("AUTH PLAIN {password}!"),
-            // A password where none belongs, or in the wrong order.
-            format!("AUTH XOAUTH2 {password}"),
-            PASSWORD.to_owned(),
-            format!("PASS {PASSWORD}"),
-            format!("AUTH LOGIN {password}\r\n*"),
-            format!("{}{}", login(PASSWORD), "A".repeat(20_000)),
-        ] {
+    for protocol in Protocol::ALL {
+        for line in bad_logins(protocol) {
             let mut wire = Wire::greeted(&plot.world, protocol, ListenerTls::StartTls).await;
-            wire.say(format!("{line}\r\nQUIT\r\n")).await;
+            wire.say(format!("{line}\r\n{}\r\n", quit(protocol))).await;
             plot.said.push(String::from_utf8_lossy(&wire.rest().await).into_owned());
         }
         // In clear where it may not be.
         let mut wire = Wire::greeted_in_clear(&plot.world, protocol).await;
-        plot.said.push(wire.ask(&login(PASSWORD)).await);
+        plot.said.push(wire.ask(&login(protocol, PASSWORD)).await);
+    }
+    // It stands where the tag belongs, so a mail program that does this hears it again; the log does not.
+    let mut wire = Wire::greeted(&plot.world, Imap, ListenerTls::StartTls).await;
+    assert_eq!(wire.ask(PASSWORD).await, format!("{PASSWORD} BAD Unknown command"));
+}
+
+/// The ways in which a provider may begin a line.
+fn beginnings(protocol: Protocol) -> &'static [&'static str] {
+    match protocol {
+        Smtp => &["220", "454", "what"],
+        Pop3 => &["+OK", "-ERR", "what"],
+        Imap => &["* OK", "* NO", "* BYE", "* CAPABILITY", "+", "a1 OK", "a1 NO", "gatepost2 BAD", "what"],
     }
 }
 
 async fn providers_that_echo(plot: &mut Plot) {
-    for protocol in [Smtp, Pop3] {
+    for protocol in Protocol::ALL {
         // First what is only a refusal: it costs the one refresh that a refusal may force.
         mail_fault(plot, protocol, Moment::Verdict, Action::Echo).await;
-        for at in [Moment::Greeting, Moment::StartTls, Moment::Auth, Moment::Verdict] {
-            for code in if protocol == Smtp { ["220", "454", "what"] } else { ["+OK", "-ERR", "what"] } {
+        let last = if protocol == Imap { Moment::Command } else { Moment::Verdict };
+        for at in [Moment::Greeting, Moment::StartTls, Moment::Auth, Moment::Verdict, last] {
+            for code in beginnings(protocol) {
                 let token = plot.world.grant().await.access_token.unwrap();
                 let line = format!("{code} what is {}?\r\n", token.expose());
                 mail_fault(plot, protocol, at, Action::SayAndClose(line.into_bytes())).await;
@@ -247,7 +299,8 @@ async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
 async fn invariant_4_the_challenge_is_answered_and_only_its_meaning_gets_out(plot: &mut Plot, log: &Log) {
     let (before, heard_before) = (log.text().len(), plot.said.len());
     let pop3 = MailFault::refusal(Pop3, true, "-ERR [AUTH] Not accepted\r\n");
-    for (protocol, fault) in [(Smtp, MailFault::gmail_refusal()), (Pop3, pop3)] {
+    let imap = MailFault::refusal(Imap, true, "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)");
+    for (protocol, fault) in [(Smtp, MailFault::gmail_refusal()), (Pop3, pop3), (Imap, imap)] {
         plot.connect().await;
         plot.world.sandbox.change(|personality| personality.mail = vec![fault]);
         let told = plot.log_in(protocol).await;
@@ -258,10 +311,13 @@ async fn invariant_4_the_challenge_is_answered_and_only_its_meaning_gets_out(plo
         let challenge = lines.iter().position(|line| line.contains("eyJzdGF0dXMi")).unwrap();
         // The final reply comes only after an answer, and an empty one leaves no line in the record.
         let reply = lines.get(challenge + 1).unwrap();
-        assert!(reply.starts_with(['5', '-']), "an empty line answers it: {lines:?}");
+        assert!(
+            ["5", "-", "a1 NO"].iter().any(|start| reply.starts_with(start)),
+            "an empty line answers it: {lines:?}"
+        );
     }
     let (text, heard) = (log.text().split_off(before), plot.said.split_off(heard_before).concat());
-    assert!(text.matches("status 400").count() >= 2, "its meaning is logged");
+    assert!(text.matches("status 400").count() >= 3, "its meaning is logged");
     for piece in ["eyJzdGF0dXMi", "schemes\":", "schemes\\\":"] {
         assert!(!text.contains(piece) && !heard.contains(piece), "{piece} got out");
     }

@@ -15,7 +15,7 @@ use super::world::World;
 const LOOKS: usize = 2000;
 
 /// The sandbox's own listening sockets.
-const SANDBOX_LISTENERS: usize = 5;
+const SANDBOX_LISTENERS: usize = 7;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 

@@ -26,14 +26,58 @@ pub fn success(protocol: Protocol) -> &'static str {
     }
 }
 
+/// What a wrong password and an unknown user name are told, both.
+pub fn wrong(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp => "535 5.7.8 Wrong user name or password",
+        Protocol::Pop3 => "-ERR [AUTH] Wrong user name or password",
+        Protocol::Imap => "a1 NO [AUTHENTICATIONFAILED] Wrong user name or password",
+    }
+}
+
 /// The one account's login as one line, without its end.
-pub fn login(password: &str) -> String {
-    login_as(ADDRESS, password)
+pub fn login(protocol: Protocol, password: &str) -> String {
+    login_as(protocol, ADDRESS, password)
 }
 
 /// Anybody's.
-pub fn login_as(user_name: &str, password: &str) -> String {
-    format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{user_name}\0{password}")))
+pub fn login_as(protocol: Protocol, user_name: &str, password: &str) -> String {
+    let message = BASE64_STANDARD.encode(format!("\0{user_name}\0{password}"));
+    authenticate(protocol, &format!("PLAIN {message}"))
+}
+
+/// A login by SASL: `words` begin with the mechanism.
+pub fn authenticate(protocol: Protocol, words: &str) -> String {
+    match protocol {
+        Protocol::Smtp | Protocol::Pop3 => format!("AUTH {words}"),
+        Protocol::Imap => format!("a1 AUTHENTICATE {words}"),
+    }
+}
+
+/// The command by which TLS begins.
+pub fn start_tls(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp => "STARTTLS",
+        Protocol::Pop3 => "STLS",
+        Protocol::Imap => "a0 STARTTLS",
+    }
+}
+
+/// The command by which a client takes its leave.
+pub fn quit(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp | Protocol::Pop3 => "QUIT",
+        Protocol::Imap => "a9 LOGOUT",
+    }
+}
+
+/// How the last line begins that a client hears for whom there is no place, or no time, now.
+pub fn busy(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp => "421 4.3.2 ",
+        Protocol::Pop3 => "-ERR [SYS/TEMP] ",
+        Protocol::Imap => "* BYE ",
+    }
 }
 
 /// A connection to Gatepost.
@@ -72,8 +116,7 @@ impl Wire {
         }
         wire.line().await;
         if tls == ListenerTls::StartTls {
-            let verb = if protocol == Protocol::Smtp { "STARTTLS" } else { "STLS" };
-            wire.ask(verb).await;
+            wire.ask(start_tls(protocol)).await;
             wire.start_tls(&world.state_dir()).await;
         }
         wire
@@ -89,13 +132,13 @@ impl Wire {
     /// Greeted in clear, and logged in.
     pub async fn logged_in(world: &World, protocol: Protocol) -> Self {
         let mut wire = Self::greeted(world, protocol, ListenerTls::None).await;
-        assert_eq!(wire.log_in().await, success(protocol));
+        assert_eq!(wire.log_in(protocol).await, success(protocol));
         wire
     }
 
     /// The answer to the right password.
-    pub async fn log_in(&mut self) -> String {
-        self.ask(&login(PASSWORD)).await
+    pub async fn log_in(&mut self, protocol: Protocol) -> String {
+        self.ask(&login(protocol, PASSWORD)).await
     }
 
     /// Sends bytes as they are.
@@ -128,6 +171,32 @@ impl Wire {
                 return lines;
             }
         }
+    }
+
+    /// Sends an IMAP command and reads up to the line with its tag.
+    pub async fn command(&mut self, tag: &str, command: &str) -> Vec<String> {
+        self.say(format!("{tag} {command}\r\n")).await;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            let last = line.is_empty() || line.starts_with(&format!("{tag} "));
+            lines.push(line);
+            if last {
+                return lines;
+            }
+        }
+    }
+
+    /// The one message in the mailbox that is selected in IMAP, as its literal has it.
+    pub async fn fetch(&mut self) -> Vec<u8> {
+        self.say("f1 FETCH 1 BODY.PEEK[]\r\n").await;
+        let line = self.line().await;
+        let (_, length) = line.strip_suffix('}').and_then(|line| line.rsplit_once('{')).unwrap();
+        let mut message = vec![0; length.parse().unwrap()];
+        self.stream.read_exact(&mut message).await.unwrap();
+        assert_eq!(self.line().await, ")");
+        assert!(self.line().await.starts_with("f1 OK"));
+        message
     }
 
     /// Whether nothing has come that was not read.

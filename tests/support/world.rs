@@ -24,7 +24,7 @@ pub const ADDRESS: &str = "scanner@example.com";
 /// Its password.
 pub const PASSWORD: &str = "tanstaaftanstaaf";
 
-/// The four kinds of listener that a test may want, on free ports of 127.0.0.1.
+/// Every kind of listener that a test may want, on free ports of 127.0.0.1.
 pub const LISTENERS: &str = "
   - { protocol: smtp, address: \"127.0.0.1:0\", tls: starttls }
   - { protocol: smtp, address: \"127.0.0.1:0\", tls: implicit }
@@ -32,6 +32,9 @@ pub const LISTENERS: &str = "
   - { protocol: pop3, address: \"127.0.0.1:0\", tls: starttls }
   - { protocol: pop3, address: \"127.0.0.1:0\", tls: implicit }
   - { protocol: pop3, address: \"127.0.0.1:0\", tls: none }
+  - { protocol: imap, address: \"127.0.0.1:0\", tls: starttls }
+  - { protocol: imap, address: \"127.0.0.1:0\", tls: implicit }
+  - { protocol: imap, address: \"127.0.0.1:0\", tls: none }
 ";
 
 /// Everything between the client and the provider, and the provider.
@@ -152,6 +155,22 @@ impl World {
             .find(|(listener, _)| listener.protocol == protocol && listener.tls == tls)
             .map(|(_, address)| address)
             .unwrap()
+    }
+
+    /// Connections to the provider's mail servers so far.
+    pub fn upstream_connections(&self) -> u64 {
+        let counters = self.sandbox.counters();
+        counters.smtp_connections + counters.pop3_connections + counters.imap_connections
+    }
+
+    /// Tokens that the provider has taken so far.
+    pub fn upstream_logins(&self, protocol: Protocol) -> u64 {
+        let counters = self.sandbox.counters();
+        match protocol {
+            Protocol::Smtp => counters.smtp_logins,
+            Protocol::Pop3 => counters.pop3_logins,
+            Protocol::Imap => counters.imap_logins,
+        }
     }
 
     /// A folder for the test's own files, which goes with the world.
