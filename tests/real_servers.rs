@@ -38,11 +38,17 @@ async fn a_persons_token_opens_her_mailbox_on_every_port_and_no_other() {
         assert!(verdict.starts_with("235"), "SMTP {tls:?}: {verdict}");
         let verdict = pop3(&provider, tls).xoauth2(MARTHA, &token);
         assert!(verdict.starts_with("+OK"), "POP3 {tls:?}: {verdict}");
+        for initial in [true, false] {
+            let (verdict, _) = imap(&provider, tls).imap_xoauth2(MARTHA, &token, initial);
+            assert!(verdict.starts_with("a OK"), "IMAP {tls:?}, initial response {initial}: {verdict}");
+        }
     }
     let verdict = smtp(&provider, Tls::Implicit).xoauth2(SHARED, &token);
     assert!(verdict.starts_with("535"), "another mailbox: {verdict}");
     let verdict = pop3(&provider, Tls::Implicit).xoauth2(SHARED, &token);
     assert!(verdict.starts_with("-ERR [AUTH]"), "another mailbox: {verdict}");
+    let (verdict, _) = imap(&provider, Tls::Implicit).imap_xoauth2(SHARED, &token, true);
+    assert!(verdict.starts_with("a NO [AUTHENTICATIONFAILED]"), "another mailbox: {verdict}");
 }
 
 #[tokio::test]
@@ -54,6 +60,8 @@ async fn an_applications_token_opens_any_mailbox_on_every_port() {
         assert!(verdict.starts_with("235"), "SMTP {tls:?}: {verdict}");
         let verdict = pop3(&provider, tls).xoauth2(SHARED, &token);
         assert!(verdict.starts_with("+OK"), "POP3 {tls:?}: {verdict}");
+        let (verdict, _) = imap(&provider, tls).imap_xoauth2(SHARED, &token, true);
+        assert!(verdict.starts_with("a OK"), "IMAP {tls:?}: {verdict}");
     }
 }
 
@@ -65,6 +73,12 @@ async fn a_wrong_token_is_refused_on_every_port() {
         assert!(verdict.starts_with("535"), "SMTP {tls:?}: {verdict}");
         let verdict = pop3(&provider, tls).xoauth2(MARTHA, "nobody-issued-this");
         assert!(verdict.starts_with("-ERR [AUTH]"), "POP3 {tls:?}: {verdict}");
+        for initial in [true, false] {
+            let (verdict, challenge) =
+                imap(&provider, tls).imap_xoauth2(MARTHA, "nobody-issued-this", initial);
+            assert!(verdict.starts_with("a NO [AUTHENTICATIONFAILED]"), "IMAP {tls:?}: {verdict}");
+            assert!(challenge.contains("\"status\":\"401\""), "IMAP {tls:?}: {challenge}");
+        }
     }
 }
 
@@ -75,12 +89,20 @@ async fn nobody_logs_in_without_tls_or_with_a_password() {
     smtp_plain.line();
     let offer = smtp_plain.smtp("EHLO localhost");
     assert!(offer.contains("STARTTLS") && !offer.contains("AUTH"), "{offer}");
-    // Dovecot takes a connection within one machine for safe, so POP3 without TLS cannot be told apart here.
+    // Dovecot takes a connection within one machine for safe, so POP3 and IMAP without TLS cannot be told apart here.
 
     let offer = smtp(&provider, Tls::StartTls).smtp("EHLO localhost");
     assert!(offer.contains("AUTH XOAUTH2 OAUTHBEARER"), "{offer}");
     let verdict = pop3(&provider, Tls::StartTls).ask("AUTH PLAIN");
     assert!(verdict.starts_with("-ERR"), "{verdict}");
+
+    let mut imap = imap(&provider, Tls::StartTls);
+    let offer = imap.imap_ok("CAPABILITY");
+    assert!(offer.contains(" AUTH=XOAUTH2 AUTH=OAUTHBEARER") && !offer.contains("AUTH=PLAIN"), "{offer}");
+    for refused in ["AUTHENTICATE PLAIN", "LOGIN martha@example.test any"] {
+        let verdict = imap.ask(&format!("a {refused}"));
+        assert!(verdict.starts_with("a NO"), "{refused}: {verdict}");
+    }
 }
 
 #[tokio::test]
@@ -150,12 +172,27 @@ fn smtp(provider: &MailProvider, tls: Tls) -> Connection {
 fn pop3(provider: &MailProvider, tls: Tls) -> Connection {
     let config = &provider.certificates.client;
     let mut connection = match tls {
-        Tls::Implicit => Connection::implicit(provider.dovecot.implicit, config),
-        Tls::StartTls => Connection::plain(provider.dovecot.starttls),
+        Tls::Implicit => Connection::implicit(provider.dovecot.pop3s, config),
+        Tls::StartTls => Connection::plain(provider.dovecot.pop3),
     };
     assert!(connection.line().starts_with("+OK"));
     if let Tls::StartTls = tls {
         assert!(connection.ask("STLS").starts_with("+OK"));
+        connection = connection.upgraded(config);
+    }
+    connection
+}
+
+/// A connection that is ready for AUTHENTICATE.
+fn imap(provider: &MailProvider, tls: Tls) -> Connection {
+    let config = &provider.certificates.client;
+    let mut connection = match tls {
+        Tls::Implicit => Connection::implicit(provider.dovecot.imaps, config),
+        Tls::StartTls => Connection::plain(provider.dovecot.imap),
+    };
+    assert!(connection.line().starts_with("* OK"));
+    if let Tls::StartTls = tls {
+        assert!(connection.ask("a STARTTLS").starts_with("a OK"));
         connection = connection.upgraded(config);
     }
     connection

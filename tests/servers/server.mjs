@@ -12,7 +12,7 @@ import Provider from 'oidc-provider';
 const [, , certificate, key] = process.argv;
 const seconds = (name, otherwise) => Number(process.env[name] ?? otherwise);
 
-const personal = 'openid offline_access mail.smtp mail.pop';
+const personal = 'openid offline_access mail.smtp mail.pop mail.imap';
 // Every mailbox at once, for an application alone. Dovecot lets a token with this scope into any mailbox.
 const everyMailbox = 'mail.every';
 

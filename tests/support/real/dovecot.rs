@@ -1,4 +1,4 @@
-//! Dovecot 2.3: POP3 that accepts nothing but OAuth tokens, the SASL server behind Postfix, and the delivery.
+//! Dovecot 2.3: POP3 and IMAP that accept nothing but OAuth tokens, the SASL server behind Postfix, and the delivery.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -15,15 +15,23 @@ const NOBODY: u32 = 65534;
 pub(crate) fn is_installed() -> bool {
     let version = find("dovecot").and_then(|dovecot| Command::new(dovecot).arg("--version").output().ok());
     // 2.4 reads another configuration language.
-    version.is_some_and(|version| version.stdout.starts_with(b"2.3.")) || missing("Dovecot 2.3")
+    let program = version.is_some_and(|version| version.stdout.starts_with(b"2.3."));
+    // Each protocol is a package of its own. Debian's folder is not where others put it, so it is only asked where it is there.
+    let modules = Path::new("/usr/lib/dovecot");
+    let protocols = ["imap", "pop3", "lmtp"].iter().all(|protocol| modules.join(protocol).is_file());
+    (program && (protocols || !modules.is_dir())) || missing("Dovecot 2.3 with IMAP, POP3 and LMTP")
 }
 
 /// Dovecot, running.
 pub(crate) struct Dovecot {
-    /// The port for POP3 that begins with TLS.
-    pub(crate) implicit: u16,
-    /// The port for POP3 with STLS.
-    pub(crate) starttls: u16,
+    /// Implicit TLS.
+    pub(crate) pop3s: u16,
+    /// STLS.
+    pub(crate) pop3: u16,
+    /// Implicit TLS.
+    pub(crate) imaps: u16,
+    /// STARTTLS.
+    pub(crate) imap: u16,
     /// Where Postfix asks about logins.
     pub(crate) sasl_socket: PathBuf,
     /// Where Postfix delivers.
@@ -40,7 +48,7 @@ impl Dovecot {
             fs::create_dir_all(home.join(subfolder)).unwrap();
         }
         chown(&mail, Some(NOBODY), Some(NOBODY)).unwrap();
-        let [implicit, starttls] = free_ports();
+        let [pop3s, pop3, imaps, imap] = free_ports();
         let sasl_socket = home.join("sasl");
         let lmtp_socket = home.join("lmtp");
         let log = home.join("dovecot.log");
@@ -53,7 +61,7 @@ impl Dovecot {
 base_dir = {home}/run
 state_dir = {home}/state
 log_path = {log}
-protocols = pop3 lmtp
+protocols = imap pop3 lmtp
 listen = 127.0.0.1
 
 ssl = required
@@ -84,6 +92,12 @@ userdb {{
   args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
 }}
 
+# COMPRESS=DEFLATE.
+mail_plugins = zlib
+protocol imap {{
+  mail_plugins = zlib imap_zlib
+}}
+
 # Each wrong token from an address would make the next login from there wait longer, up to 15 s.
 service anvil {{
   unix_listener anvil-auth-penalty {{
@@ -92,10 +106,18 @@ service anvil {{
 }}
 service pop3-login {{
   inet_listener pop3 {{
-    port = {starttls}
+    port = {pop3}
   }}
   inet_listener pop3s {{
-    port = {implicit}
+    port = {pop3s}
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
   }}
 }}
 service lmtp {{
@@ -122,8 +144,10 @@ service auth {{
         let program = find("dovecot").unwrap();
         let arguments = ["-F".as_ref(), "-c".as_ref(), configuration.as_os_str()];
         let mut server = Server::start("Dovecot", &log, &program, arguments);
-        server.reachable_at(implicit);
-        Self { implicit, starttls, sasl_socket, lmtp_socket, server, mail }
+        for port in [pop3s, imaps] {
+            server.reachable_at(port);
+        }
+        Self { pop3s, pop3, imaps, imap, sasl_socket, lmtp_socket, server, mail }
     }
 
     /// How many messages a user has.

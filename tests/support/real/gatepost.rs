@@ -21,6 +21,10 @@ pub(crate) struct Gatepost {
     pub(crate) pop3s: u16,
     /// STLS.
     pub(crate) pop3: u16,
+    /// Implicit TLS.
+    pub(crate) imaps: u16,
+    /// STARTTLS.
+    pub(crate) imap: u16,
     /// Gatepost's own CA, as a device would import it.
     pub(crate) ca_file: PathBuf,
     configuration: PathBuf,
@@ -29,11 +33,11 @@ pub(crate) struct Gatepost {
 }
 
 impl Gatepost {
-    /// Writes a configuration with the given provider and four listeners.
+    /// Writes a configuration with the given provider and six listeners.
     pub(crate) fn configured(folder: &Path, provider_yaml: &str) -> Self {
         let home = folder.join("gatepost");
         fs::create_dir(&home).unwrap();
-        let [smtps, smtp, pop3s, pop3] = free_ports();
+        let [smtps, smtp, pop3s, pop3, imaps, imap] = free_ports();
         let configuration = home.join("gatepost.yaml");
         let text = format!(
             "\
@@ -44,6 +48,8 @@ listeners:
   - {{ protocol: smtp, address: \"127.0.0.1:{smtp}\", tls: starttls }}
   - {{ protocol: pop3, address: \"127.0.0.1:{pop3s}\", tls: implicit }}
   - {{ protocol: pop3, address: \"127.0.0.1:{pop3}\", tls: starttls }}
+  - {{ protocol: imap, address: \"127.0.0.1:{imaps}\", tls: implicit }}
+  - {{ protocol: imap, address: \"127.0.0.1:{imap}\", tls: starttls }}
 state: {}
 ",
             home.join("state").display()
@@ -54,6 +60,8 @@ state: {}
             smtp,
             pop3s,
             pop3,
+            imaps,
+            imap,
             ca_file: home.join("ca.pem"),
             configuration,
             log: home.join("gatepost.log"),
@@ -69,7 +77,7 @@ state: {}
         let program = Path::new(env!("CARGO_BIN_EXE_gatepost"));
         let arguments = ["--config".as_ref(), self.configuration.as_os_str(), "run".as_ref()];
         let mut daemon = Server::start("Gatepost", &self.log, program, arguments);
-        for port in [self.smtps, self.smtp, self.pop3s, self.pop3] {
+        for port in [self.smtps, self.smtp, self.pop3s, self.pop3, self.imaps, self.imap] {
             daemon.reachable_at(port);
         }
         self.daemon = Some(daemon);

@@ -86,7 +86,7 @@ impl Connection {
         stream.flush().unwrap();
     }
 
-    /// Logs in by XOAUTH2 in two steps, in either protocol. Gives the verdict; a challenge that tells a failure is
+    /// Logs in by XOAUTH2 in two steps, in SMTP or POP3. Gives the verdict; a challenge that tells a failure is
     /// acknowledged first.
     pub(crate) fn xoauth2(&mut self, user: &str, token: &str) -> String {
         let challenge = self.ask("AUTH XOAUTH2");
@@ -96,12 +96,76 @@ impl Connection {
         if verdict.starts_with("334") || verdict.starts_with("+ ") { self.ask("") } else { verdict }
     }
 
+    /// Sends an IMAP command under the tag `a`, and reads all that is said up to its tagged line, which stands last.
+    /// Literals stand in it as they are.
+    pub(crate) fn imap(&mut self, command: &str) -> Vec<u8> {
+        self.send(format!("a {command}\r\n").as_bytes());
+        let mut said = Vec::new();
+        loop {
+            let line = self.raw_line();
+            said.extend_from_slice(&line);
+            if line.starts_with(b"a ") {
+                return said;
+            }
+            if let Some(length) = literal(&line) {
+                let start = said.len();
+                said.resize(start + length, 0);
+                self.stream.read_exact(&mut said[start..]).unwrap();
+            }
+        }
+    }
+
+    /// The same for a command that must succeed and says nothing but text.
+    pub(crate) fn imap_ok(&mut self, command: &str) -> String {
+        let said = String::from_utf8(self.imap(command)).unwrap();
+        assert!(said.lines().last().unwrap().starts_with("a OK"), "{command}: {said}");
+        said
+    }
+
+    /// Appends a message to a folder of IMAP, with a literal that waits to be asked for.
+    pub(crate) fn imap_append(&mut self, folder: &str, message: &[u8]) {
+        let asked = self.ask(&format!("a APPEND {folder} {{{}}}", message.len()));
+        assert!(asked.starts_with('+'), "{asked}");
+        self.send(message);
+        let verdict = self.ask("");
+        assert!(verdict.starts_with("a OK"), "{verdict}");
+    }
+
+    /// Logs in by XOAUTH2 in IMAP, with an initial response or in two steps. Gives the verdict and, of a failure, the challenge
+    /// that told it, which is acknowledged.
+    pub(crate) fn imap_xoauth2(&mut self, user: &str, token: &str, initial: bool) -> (String, String) {
+        let response = STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"));
+        let mut verdict = if initial {
+            self.ask(&format!("a AUTHENTICATE XOAUTH2 {response}"))
+        } else {
+            let challenge = self.ask("a AUTHENTICATE XOAUTH2");
+            assert_eq!(challenge, "+");
+            self.ask(&response)
+        };
+        let mut challenge = String::new();
+        if let Some(told) = verdict.strip_prefix("+ ") {
+            challenge = String::from_utf8(STANDARD.decode(told).unwrap()).unwrap();
+            verdict = self.ask("");
+        }
+        while verdict.starts_with("* ") {
+            verdict = self.line();
+        }
+        (verdict, challenge)
+    }
+
     fn raw_line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).unwrap();
         assert!(line.ends_with(b"\n"), "the server hung up after {:?}", String::from_utf8_lossy(&line));
         line
     }
+}
+
+/// How many octets follow a line that ends with a literal's length.
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"}\r\n")?;
+    let start = line.iter().rposition(|byte| *byte == b'{')?;
+    String::from_utf8_lossy(&line[start + 1..]).parse().ok()
 }
 
 impl Read for Stream {

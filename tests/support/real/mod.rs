@@ -12,6 +12,7 @@ pub(crate) mod mail;
 pub(crate) mod oidc;
 pub(crate) mod postfix;
 pub(crate) mod process;
+pub(crate) mod setting;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +25,7 @@ use self::dovecot::Dovecot;
 use self::oidc::{Client, Oidc};
 use self::postfix::Postfix;
 
-/// How the mail ports are reached, for both protocols.
+/// How the mail ports are reached, for all protocols.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tls {
     Implicit,
@@ -78,9 +79,9 @@ impl MailProvider {
 
     /// This provider as a block under `providers:` of Gatepost's configuration.
     pub(crate) fn provider_yaml(&self, name: &str, client: Client, tls: Tls) -> String {
-        let (smtp, pop3) = match tls {
-            Tls::Implicit => (self.postfix.implicit, self.dovecot.implicit),
-            Tls::StartTls => (self.postfix.starttls, self.dovecot.starttls),
+        let (smtp, pop3, imap) = match tls {
+            Tls::Implicit => (self.postfix.implicit, self.dovecot.pop3s, self.dovecot.imaps),
+            Tls::StartTls => (self.postfix.starttls, self.dovecot.pop3, self.dovecot.imap),
         };
         let secret = client.secret().map_or_else(String::new, |secret| {
             format!("\n    client_secret: {{ file: {} }}", self.secret_file(secret).display())
@@ -108,6 +109,11 @@ impl MailProvider {
       port: {pop3}
       tls: {tls}
       capabilities: [TOP, UIDL, RESP-CODES, AUTH-RESP-CODE]
+    imap:
+      host: localhost
+      port: {imap}
+      tls: {tls}
+      capabilities: [ID, ENABLE, IDLE, LITERAL+, UIDPLUS, MOVE, UNSELECT, NAMESPACE, CHILDREN, CONDSTORE, ESEARCH]
 ",
             client_id = client.id(),
             grant = client.grant(),

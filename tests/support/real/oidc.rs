@@ -49,7 +49,7 @@ impl Client {
 
     pub(crate) fn scope(self) -> &'static str {
         match self {
-            Self::Native | Self::Confidential => "openid offline_access mail.smtp mail.pop",
+            Self::Native | Self::Confidential => "openid offline_access mail.smtp mail.pop mail.imap",
             Self::Service => EVERY_MAILBOX,
         }
     }
@@ -66,7 +66,8 @@ impl Client {
 /// `tests/servers/node_modules` is there, with the Node.js that belongs to it.
 pub(crate) fn is_installed() -> bool {
     let modules = servers().join("node_modules");
-    (modules.join(".bin/node").is_file() && modules.join("oidc-provider").is_dir())
+    (modules.join(".bin/node").is_file()
+        && ["oidc-provider", "imapflow"].iter().all(|package| modules.join(package).is_dir()))
         || missing("the npm packages of tests/servers")
 }
 
