@@ -13,7 +13,6 @@
 mod real;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use real::Tls;
@@ -118,26 +117,6 @@ async fn msmtp_sends_and_fetchmail_fetches() {
     assert!(output.status.success(), "msmtp: {}", shown(&output));
     setting.provider.await_delivery(MARTHA, 1);
 
-    let home = setting.provider.folder.path().join("fetchmail");
-    fs::create_dir(&home).unwrap();
-    let configuration = home.join("fetchmailrc");
-    let text = format!(
-        "poll localhost service {pop3s} protocol pop3 timeout 60 no envelope\n  \
-         user \"{MARTHA}\" password \"{PASSWORD}\" ssl sslcertck sslcertfile \"{ca}\" sslproto \"auto\"\n  \
-         pass8bits no rewrite no mimedecode no stripcr fetchall mda \"cat > {fetched}\"\n",
-        ca = ca_file.display(),
-        fetched = setting.fetched().display()
-    );
-    fs::write(&configuration, text).unwrap();
-    // fetchmail refuses a file with a password that others may read.
-    fs::set_permissions(&configuration, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut fetchmail = Command::new("fetchmail");
-    fetchmail
-        .env("FETCHMAILHOME", &home)
-        .env("HOME", &home)
-        .args(["--nosyslog", "--nodetach", "--invisible"])
-        .arg("--fetchmailrc")
-        .arg(&configuration);
-    succeeds(&mut fetchmail);
+    setting.fetchmail("pop3", pop3s);
     setting.assert_delivered();
 }

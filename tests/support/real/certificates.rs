@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 /// The files, and what trusts them.
@@ -31,15 +32,6 @@ impl Certificates {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
 
-        let mut roots = RootCertStore::empty();
-        roots.add(ca_certificate.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-
         let write = |name: &str, pem: &str| {
             let path = folder.join(name);
             fs::write(&path, pem).unwrap();
@@ -50,7 +42,20 @@ impl Certificates {
             certificate: write("server.pem", &leaf.pem()),
             key: write("server.key", &key.serialize_pem()),
             ca_pem: ca_certificate.pem(),
-            client: Arc::new(client),
+            client: trusting(ca_certificate.der().clone()),
         }
     }
+}
+
+/// For a mail program that trusts this authority and no other.
+pub(crate) fn trusting(authority: CertificateDer<'static>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(client)
 }

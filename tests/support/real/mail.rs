@@ -122,6 +122,15 @@ impl Connection {
         said
     }
 
+    /// The message of this number in the folder of IMAP that is selected.
+    pub(crate) fn imap_message(&mut self, number: usize) -> Vec<u8> {
+        let said = self.imap(&format!("FETCH {number} BODY.PEEK[]"));
+        let end = said.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let length = literal(&said[..end])
+            .unwrap_or_else(|| panic!("no message {number}: {}", String::from_utf8_lossy(&said)));
+        said[end..end + length].to_vec()
+    }
+
     /// Appends a message to a folder of IMAP, with a literal that waits to be asked for.
     pub(crate) fn imap_append(&mut self, folder: &str, message: &[u8]) {
         let asked = self.ask(&format!("a APPEND {folder} {{{}}}", message.len()));

@@ -2,10 +2,16 @@
 //! connected, and the message that breaks what can be broken on the way. And how such programs are run.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::certificates::trusting;
 use super::gatepost::{Gatepost, PASSWORD, shown, with_input};
+use super::mail::Connection;
 use super::oidc::Client;
 use super::process::needs;
 use super::{MailProvider, Tls};
@@ -57,22 +63,21 @@ impl Setting {
 
     /// Runs a script of `tests/clients`, which must succeed.
     pub(crate) fn python(&self, script: &str, port: u16, tls: &str, file: &Path) {
-        succeeds(self.script(Path::new("python3"), script, port, tls, PASSWORD).arg(file));
+        succeeds(self.script(Path::new("python3"), script, port, tls, [MARTHA, PASSWORD]).arg(file));
     }
 
-    /// A script of `tests/clients` with all but its last arguments.
+    /// A script of `tests/clients` with what each of them is told first.
     pub(crate) fn script(
         &self,
         interpreter: &Path,
         script: &str,
         port: u16,
         tls: &str,
-        password: &str,
+        [user, password]: [&str; 2],
     ) -> Command {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
         let mut command = Command::new(interpreter);
-        command.arg(script).args(["localhost", &port.to_string(), tls]).arg(&self.gatepost.ca_file);
-        command.args([MARTHA, password]);
+        command.arg(client(script)).args(["localhost", &port.to_string(), tls]);
+        command.arg(&self.gatepost.ca_file).args([user, password]);
         command
     }
 
@@ -99,6 +104,46 @@ impl Setting {
         .arg(&self.gatepost.ca_file)
         .args(["--user", &format!("{MARTHA}:{password}"), "--url", url]);
         curl
+    }
+
+    /// Lets fetchmail fetch what is there, with implicit TLS.
+    pub(crate) fn fetchmail(&self, protocol: &str, port: u16) {
+        let home = self.folder("fetchmail");
+        let configuration = home.join("fetchmailrc");
+        let text = format!(
+            "poll localhost service {port} protocol {protocol} timeout 60 no envelope\n  \
+             user \"{MARTHA}\" password \"{PASSWORD}\" ssl sslcertck sslcertfile \"{ca}\" sslproto \"auto\"\n  \
+             pass8bits no rewrite no mimedecode no stripcr fetchall mda \"cat > {fetched}\"\n",
+            ca = self.gatepost.ca_file.display(),
+            fetched = self.fetched().display()
+        );
+        fs::write(&configuration, text).unwrap();
+        // fetchmail refuses a file with a password that others may read.
+        fs::set_permissions(&configuration, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut fetchmail = Command::new("fetchmail");
+        fetchmail
+            .env("FETCHMAILHOME", &home)
+            .env("HOME", &home)
+            .args(["--nosyslog", "--nodetach", "--invisible"])
+            .arg("--fetchmailrc")
+            .arg(&configuration);
+        succeeds(&mut fetchmail);
+    }
+
+    /// A connection to Gatepost's IMAP, TLS from the first byte, its greeting read.
+    pub(crate) fn imap(&self) -> Connection {
+        let authority = CertificateDer::from_pem_file(&self.gatepost.ca_file).unwrap();
+        let mut connection = Connection::implicit(self.gatepost.imaps, &trusting(authority));
+        let greeting = connection.line();
+        assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 "), "{greeting}");
+        connection
+    }
+
+    /// The same, logged in.
+    pub(crate) fn imap_logged_in(&self) -> Connection {
+        let mut connection = self.imap();
+        connection.imap_ok(&format!("LOGIN {MARTHA} \"{PASSWORD}\""));
+        connection
     }
 
     /// What a client put into [`Self::fetched`] came by SMTP: body and headers as they were, and nothing but whole header
@@ -136,6 +181,11 @@ impl Setting {
     }
 }
 
+/// A file of `tests/clients`.
+pub(crate) fn client(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(file)
+}
+
 /// Runs a mail program to its end.
 pub(crate) fn succeeds(command: &mut Command) {
     let output = with_input(command, b"");
@@ -144,7 +194,7 @@ pub(crate) fn succeeds(command: &mut Command) {
 
 /// Runs a mail program that must fail, and gives what it said.
 pub(crate) fn fails(command: &mut Command) -> String {
-    let output: Output = with_input(command, b"");
+    let output = with_input(command, b"");
     assert!(!output.status.success(), "{command:?}: {}", shown(&output));
     shown(&output)
 }
