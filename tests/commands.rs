@@ -1,13 +1,19 @@
 //! The commands as a person at a terminal meets them: what they say, where they say it, and what they leave alone.
 
 // A test says what it expects by failing.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault};
 use tempfile::TempDir;
+
+use support::world::{ADDRESS, World};
 
 /// Two providers behind the same listener, at ports that nobody serves.
 const CONFIGURATION: &str = "
@@ -103,6 +109,39 @@ fn what_a_test_finds_is_told_once_and_not_logged_as_well() {
     assert_eq!(status, Some(5));
     assert!(said.contains("token: ann@example.com: not connected yet"), "{said}");
     assert_eq!(error, "gatepost: ann@example.com does not work yet\n");
+}
+
+#[tokio::test]
+async fn a_test_has_a_tick_for_the_token_and_for_each_protocol_or_the_reason() {
+    let world = World::with(UpstreamTls::StartTls, |_| {}).await;
+    fs::write(world.folder().join("gatepost.yaml"), &world.yaml).unwrap();
+    let ports = world.sandbox.ports();
+    let lets_in = |port| format!("localhost:{port} let {ADDRESS} in");
+    let works = [
+        format!("{ADDRESS} at sandbox"),
+        "  \u{2713} token: a live token of 512 characters".to_owned(),
+        format!("  \u{2713} SMTP login: {}", lets_in(ports.smtp)),
+        format!("  \u{2713} POP3 login: {}", lets_in(ports.pop3)),
+        format!("  \u{2713} IMAP login: {}", lets_in(ports.imap)),
+        "It works: devices are let in while `gatepost run` runs.".to_owned(),
+    ];
+    let mut without_mailbox = works.clone()[..5].to_vec();
+    without_mailbox[4] = format!(
+        "  \u{2717} IMAP login: localhost:{}, as {ADDRESS}: awaiting the first response after the login: User is \
+         authenticated but not connected.",
+        ports.imap
+    );
+    for (faults, status, expected) in
+        [(vec![], 0, works.to_vec()), (vec![MailFault::exchange_not_connected()], 5, without_mailbox)]
+    {
+        world.sandbox.change(|personality| personality.mail = faults);
+        let mut command = gatepost(world.folder(), &["test", ADDRESS]);
+        command.env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET).env_remove("NO_COLOR");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(output.status.code(), Some(status));
+    }
 }
 
 #[test]
