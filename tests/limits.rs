@@ -193,11 +193,13 @@ async fn a_literal_of_1024_octets_is_taken_and_a_longer_one_is_not_even_sent() {
     assert!(wire.ask(&format!("a1 LOGIN {{{name}}}")).await.starts_with("+ "));
     assert!(wire.ask(&format!("{ADDRESS} {{{password}}}")).await.starts_with("+ "));
     assert_eq!(wire.ask(PASSWORD).await, success(Imap));
+    drop(wire);
 
     // Unasked it is on its way already, and what is in it must not be read as commands.
     let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
     wire.say(format!("a1 LOGIN {{1025+}}\r\n{}\r\na2 NOOP\r\n", "n".repeat(1025))).await;
     assert_eq!(wire.rest().await, b"* BYE Line too long\r\n");
+    drop(wire);
     let mut wire = Wire::greeted(&world, Imap, ListenerTls::Implicit).await;
     wire.say(format!("a1 LOGIN {{{name}+}}\r\n{ADDRESS} {{{password}+}}\r\n{PASSWORD}\r\na2 NOOP\r\n")).await;
     assert_eq!(wire.line().await, success(Imap));
@@ -214,6 +216,7 @@ async fn an_imap_line_of_8192_octets_is_the_end() {
     let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
     assert_eq!(wire.ask(&line(8191)).await, "a1 BAD Cannot read the login data");
     assert_eq!(wire.log_in(Imap).await, success(Imap));
+    drop(wire);
     let mut wire = Wire::greeted(&world, Imap, ListenerTls::None).await;
     assert_eq!(wire.ask(&line(8192)).await, "* BYE Line too long");
     assert!(wire.rest().await.is_empty());

@@ -96,7 +96,8 @@ impl Plot {
         let forms = self.forms();
         let (long, short): (Vec<_>, Vec<_>) = forms.iter().partition(|form| form.len() > PIECE);
         for form in short {
-            assert!(!text.contains(form.as_str()), "{name} holds {form:?}");
+            let line = text.lines().find(|line| line.contains(form.as_str()));
+            assert_eq!(line, None, "{name} holds {form:?}");
         }
         let pieces: HashSet<&[u8]> =
             long.iter().flat_map(|form| form.as_bytes().windows(PIECE).step_by(8)).collect();
@@ -167,7 +168,7 @@ fn bad_logins(protocol: Protocol) -> Vec<String> {
     lines.extend([
         format!("a1 LOGIN {ADDRESS} \"{WRONG}\""),
         format!("a1 LOGIN {ADDRESS} {{{wrong}+}}\r\n{WRONG}"),
-        format!("a1 LOGIN {{{right}+}}\r\n{PASSWORD} {{{wrong}+}}\r\n{WRONG}"),
+        format!("a1 LOGIN {{{}+}}\r\n{ADDRESS} {{{wrong}+}}\r\n{WRONG}", ADDRESS.len()),
         // Without a user name, without an end, with too much, and in commands that take none.
         format!("a1 LOGIN \"{PASSWORD}\""),
         format!("a1 LOGIN {ADDRESS} \"{PASSWORD}"),
