@@ -304,8 +304,8 @@ mod tests {
             (vec![smtp, pop3], "0 added, 1 changed", ["ann@example.com", "example/ann/office", office]),
             (vec![], "0 added, 1 changed", [office; 3]),
         ] {
-            let names: String = names.into_iter().map(|name| format!("  {name}\n")).collect();
-            let text = format!("- address: {office}\n  provider: contoso\n{names}");
+            let lines = [vec!["- address: office@example.com", "provider: contoso"], names].concat();
+            let text = lines.join("\n  ");
             let said = apply(&config, &store, &text, false).await.unwrap();
             assert!(said.contains(told), "{text}{said}");
             let accounts = store.accounts().await.unwrap();
