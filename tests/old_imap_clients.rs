@@ -121,7 +121,7 @@ async fn mbsync_pulls_and_pushes_with_login_and_plain() {
         let selected = mailbox.imap_ok("SELECT INBOX");
         assert!(selected.contains(&format!("* {there} EXISTS")), "{tls}: nothing twice there: {selected}");
         let pushed = mailbox.imap_message(there);
-        fs::write(setting.fetched(), without_tuid(&pushed)).unwrap();
+        fs::write(setting.fetched(), without_own_headers(&pushed)).unwrap();
         setting.assert_identical();
     }
 }
@@ -290,13 +290,13 @@ fn in_terminal<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
     command.env("HOME", home).env("TERM", "vt100").env("LANG", "C").env("LINES", "24").env("COLUMNS", "80")
 }
 
-/// The messages in a Maildir, as they were when they came: with CRLF, and without what mbsync adds for itself.
+/// The messages in a Maildir, as they were when they came: with CRLF, and without what programs add for themselves.
 fn messages(maildir: &Path) -> Vec<Vec<u8>> {
     ["new", "cur"]
         .iter()
         .flat_map(|part| fs::read_dir(maildir.join(part)).unwrap())
         .map(|entry| fs::read(entry.unwrap().path()).unwrap())
-        .map(|stored| without_tuid(&with_crlf(&stored)))
+        .map(|stored| without_own_headers(&with_crlf(&stored)))
         .collect()
 }
 
@@ -310,8 +310,9 @@ fn with_crlf(message: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// mbsync marks a message that it copies with a header of its own, to know it again after a crash.
-fn without_tuid(message: &[u8]) -> Vec<u8> {
+/// mbsync marks a message that it copies, to know it again after a crash; neomutt says how long one in a Maildir is.
+fn without_own_headers(message: &[u8]) -> Vec<u8> {
+    let own = [&b"X-TUID: "[..], b"Content-Length: ", b"Lines: "];
     let lines = message.split_inclusive(|byte| *byte == b'\n');
-    lines.filter(|line| !line.starts_with(b"X-TUID: ")).collect::<Vec<_>>().concat()
+    lines.filter(|line| !own.iter().any(|header| line.starts_with(header))).collect::<Vec<_>>().concat()
 }
