@@ -29,6 +29,9 @@ const OURS: [&str; 2] = [MARTHA, PASSWORD];
 /// Small, for what doesn't depend on the message.
 const SHORT: &str = "From: martha@example.test\r\nSubject: short\r\n\r\nShort.\r\n";
 
+/// Has to be quoted, and its characters escaped.
+const ODD: &str = r#"an "odd" \password"#;
+
 #[tokio::test]
 async fn imaplib_logs_in_both_ways_and_appends_fetches_stores_and_expunges() {
     let Some(setting) = Setting::start(&[PYTHON], Client::Native, Tls::Implicit).await else { return };
@@ -211,7 +214,6 @@ async fn an_idling_client_is_told_of_a_new_message() {
 #[tokio::test]
 async fn every_spelling_of_a_login_gets_in_and_what_follows_it_is_answered() {
     let Some(setting) = Setting::start(&[], Client::Native, Tls::Implicit).await else { return };
-    const ODD: &str = r#"an "odd" \password"#;
     setting.gatepost.command(&["credential", "add", MARTHA, "--password-stdin"], ODD);
     let (user, odd) = (MARTHA.len(), ODD.len());
 
