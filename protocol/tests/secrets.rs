@@ -10,7 +10,7 @@ use gatepost_protocol::failure::Refusal;
 use gatepost_protocol::line::LineBuffer;
 use gatepost_protocol::sasl::{Exchange, Mechanism, Xoauth2};
 use gatepost_protocol::secret::{Secret, SecretBytes};
-use gatepost_protocol::{pop3, smtp};
+use gatepost_protocol::{imap, pop3, smtp};
 
 /// The password and the token, as they are and in base64; and the beginning of the bytes, as `Debug` of a slice shows them.
 const SECRETS: [&str; 5] = ["tanstaaf", "dGFuc3RhYWY", "ya29", "116, 97, 110, 115", "121, 97, 50, 57"];
@@ -49,6 +49,23 @@ fn servers_show_no_password() {
         watch(pop3(), lines);
     }
     watch(pop3(), &["USER tim", "PASS tanstaaf"]);
+    let imap = || imap::Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+    watch(imap(), &["a AUTHENTICATE PLAIN AHRpbQB0YW5zdGFhZg=="]);
+    watch(imap(), &["a AUTHENTICATE LOGIN dGlt", "dGFuc3RhYWY="]);
+    watch(imap(), &["a LOGIN tim tanstaaf"]);
+    watch(imap(), &["a LOGIN \"tim\" \"tanstaaf\""]);
+}
+
+#[test]
+fn a_literal_shows_no_password() {
+    let mut server = imap::Server::new("gatepost.test".to_owned(), Vec::new(), Encryption::Active, 3);
+    let mut output = Output::default();
+    assert!(matches!(server.line(b"a LOGIN tim {8}", &mut output), Step::NeedLiteral(8)));
+    server.literal(b"tanstaaf", &mut output);
+    let before = format!("{server:?} {output:?}");
+    let step = server.line(b"", &mut output);
+    assert!(matches!(step, Step::Yield(_)));
+    assert_is_silent(&format!("{before} {server:?} {step:?} {output:?}"));
 }
 
 #[test]
@@ -60,6 +77,16 @@ fn clients_show_no_token_even_if_the_provider_echoes_it() {
     );
     let client = pop3::Client::new(false, xoauth2());
     watch(client, &["+OK", "+", "+ eyJzdGF0dXMiOiJ5YTI5LnRhbnN0YWFmIn0=", "-ERR ya29.tanstaaf"]);
+    let client = imap::Client::new("a".to_owned(), false, xoauth2());
+    watch(
+        client,
+        &[
+            "* OK [CAPABILITY SASL-IR]",
+            "* NO before ya29.tanstaaf",
+            "+ eyJzdGF0dXMiOiJ5YTI5LnRhbnN0YWFmIn0=",
+            "a NO ya29.tanstaaf",
+        ],
+    );
 }
 
 #[test]
@@ -76,6 +103,7 @@ fn parts_show_nothing_either() {
         smtp::command::Command::parse(b"AUTH PLAIN tanstaaf"),
         pop3::command::Command::parse(b"AUTH PLAIN tanstaaf"),
         pop3::command::Command::parse(b"PASS tanstaaf"),
+        imap::command::Command::parse(b"a LOGIN tim tanstaaf"),
     );
     assert_is_silent(&format!("{buffer:?} {output:?} {progress:?} {commands:?} {:?}", xoauth2()));
 }
