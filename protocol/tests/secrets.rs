@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use gatepost_protocol::dialogue::{Dialogue, Encryption, Output, Step};
 use gatepost_protocol::failure::Refusal;
 use gatepost_protocol::line::LineBuffer;
-use gatepost_protocol::sasl::{Exchange, Mechanism, Xoauth2};
+use gatepost_protocol::sasl::{Exchange, Mechanism, UpstreamCredentials};
 use gatepost_protocol::secret::{Secret, SecretBytes};
 use gatepost_protocol::{imap, pop3, smtp};
 
@@ -36,8 +36,9 @@ where
     assert_is_silent(&shown);
 }
 
-fn xoauth2() -> Xoauth2 {
-    Xoauth2::new("tim@example.com".to_owned(), Secret::new("ya29.tanstaaf".to_owned())).unwrap()
+fn upstream_credentials() -> UpstreamCredentials {
+    let (token, server) = (Secret::new("ya29.tanstaaf".to_owned()), ("mail.example.com".to_owned(), 1));
+    UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap()
 }
 
 #[test]
@@ -70,14 +71,14 @@ fn a_literal_shows_no_password() {
 
 #[test]
 fn clients_show_no_token_even_if_the_provider_echoes_it() {
-    let client = smtp::Client::new("gatepost.test".to_owned(), false, xoauth2());
+    let client = smtp::Client::new("gatepost.test".to_owned(), false, upstream_credentials());
     watch(
         client,
         &["220 a", "250 a", "334 ", "334 eyJzdGF0dXMiOiJ5YTI5LnRhbnN0YWFmIn0=", "535 ya29.tanstaaf"],
     );
-    let client = pop3::Client::new(false, xoauth2());
+    let client = pop3::Client::new(false, upstream_credentials());
     watch(client, &["+OK", "+", "+ eyJzdGF0dXMiOiJ5YTI5LnRhbnN0YWFmIn0=", "-ERR ya29.tanstaaf"]);
-    let client = imap::Client::new("a".to_owned(), false, xoauth2());
+    let client = imap::Client::new("a".to_owned(), false, upstream_credentials());
     watch(
         client,
         &[
@@ -105,12 +106,15 @@ fn parts_show_nothing_either() {
         pop3::command::Command::parse(b"PASS tanstaaf"),
         imap::command::Command::parse(b"a LOGIN tim tanstaaf"),
     );
-    assert_is_silent(&format!("{buffer:?} {output:?} {progress:?} {commands:?} {:?}", xoauth2()));
+    assert_is_silent(&format!(
+        "{buffer:?} {output:?} {progress:?} {commands:?} {:?}",
+        upstream_credentials()
+    ));
 }
 
 #[test]
 fn a_refusal_holds_no_token_to_show() {
-    let mut client = pop3::Client::new(false, xoauth2());
+    let mut client = pop3::Client::new(false, upstream_credentials());
     let mut output = Output::default();
     client.line(b"+OK", &mut output);
     client.line(b"+", &mut output);

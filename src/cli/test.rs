@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
-use gatepost_protocol::sasl::Xoauth2;
 use tokio::time::Instant;
 
 use super::table::print;
@@ -104,10 +103,11 @@ async fn log_in(
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
-    let Ok(xoauth2) = Xoauth2::new(user_name.to_owned(), token.secret.clone()) else {
-        return Some(Err(format!("the user name {user_name:?} or the token has a control character")));
+    let login = async {
+        let credentials = upstream::credentials(endpoint, user_name, &token.secret)?;
+        upstream::log_in(protocol, TAG, endpoint, &provider.trust, credentials, deadline).await
     };
-    Some(match upstream::log_in(protocol, TAG, endpoint, &provider.trust, xoauth2, deadline).await {
+    Some(match login.await {
         Ok(_) => Ok(format!("{place} let {user_name} in")),
         Err(error) => Err(format!("{place}, as {user_name}: {error}")),
     })

@@ -1,10 +1,11 @@
 //! [`Endpoint`]: a provider's mail server. There is no way to write one without verified TLS (invariant 5).
 
 use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamMechanism;
 use rustls_pki_types::ServerName;
 
 use super::lint;
-use super::section::Field;
+use super::section::{Field, readable};
 
 /// A provider's mail server. There is no way to write one without verified TLS.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Endpoint {
     pub capabilities: Vec<String>,
     /// Sessions at once per mailbox; no cap where `None`.
     pub sessions: Option<usize>,
+    /// How we log in; by what the server announces where `None`.
+    pub mechanism: Option<UpstreamMechanism>,
 }
 
 /// How TLS begins toward a provider.
@@ -48,12 +51,14 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
     let port = section.take("port");
     let capabilities = section.take("capabilities");
     let sessions = section.take("sessions");
+    let mechanism = section.take("mechanism");
     section.finish();
 
     let host = host.and_then(|field| read_host(&field));
     let tls = tls.and_then(|field| read_tls(&field));
     let capabilities = capabilities.map(|field| read_capabilities(&field, protocol)).unwrap_or_default();
     let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
+    let mechanism = mechanism.map(|field| field.choice(&MECHANISMS));
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
     let port = match (written_port, tls) {
         (Some(number), _) => u16::try_from(number?).ok()?,
@@ -64,8 +69,12 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
     for problem in host_problem.into_iter().chain(port_problem) {
         field.complain(problem);
     }
-    Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions })
+    Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions, mechanism: readable(mechanism)? })
 }
+
+/// As the file writes them.
+const MECHANISMS: [(&str, UpstreamMechanism); 2] =
+    [("xoauth2", UpstreamMechanism::Xoauth2), ("oauthbearer", UpstreamMechanism::OauthBearer)];
 
 fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {
     match (protocol, tls) {

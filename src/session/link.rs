@@ -6,13 +6,12 @@ use std::sync::Arc;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::Success;
 use gatepost_protocol::failure::{AuthFailure, Cause};
-use gatepost_protocol::sasl::Xoauth2;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::driver::Connection;
 use super::slots::{Mailbox, Slot};
-use super::upstream::{UpstreamError, log_in};
+use super::upstream::{UpstreamError, credentials, log_in};
 use super::{Accepted, Closed, Gateway, Identified, Linked};
 use crate::account::Account;
 use crate::config::Provider;
@@ -163,9 +162,8 @@ impl Attempt {
         endpoint: &Endpoint,
         token: &AccessToken,
     ) -> Result<(Connection, Success), UpstreamError> {
-        let user_name = self.account.upstream_user_name(self.protocol).to_owned();
-        let xoauth2 =
-            Xoauth2::new(user_name, token.secret.clone()).map_err(|_| UpstreamError::ForbiddenByte)?;
-        log_in(self.protocol, &self.tag, endpoint, &provider.trust, xoauth2, self.deadline).await
+        let user_name = self.account.upstream_user_name(self.protocol);
+        let credentials = credentials(endpoint, user_name, &token.secret)?;
+        log_in(self.protocol, &self.tag, endpoint, &provider.trust, credentials, self.deadline).await
     }
 }

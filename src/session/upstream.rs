@@ -6,7 +6,8 @@ use std::io;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::{Dialogue, Step, Success};
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal, RefusalKind};
-use gatepost_protocol::sasl::Xoauth2;
+use gatepost_protocol::sasl::UpstreamCredentials;
+use gatepost_protocol::secret::Secret;
 use gatepost_protocol::{imap, pop3, smtp};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
@@ -37,7 +38,7 @@ pub enum UpstreamError {
         state: &'static str,
     },
     /// The user name or the token carries a control character.
-    #[error("the user name or the token cannot be put into XOAUTH2: it has a control character")]
+    #[error("the user name or the token cannot be sent: it is empty or has a control character")]
     ForbiddenByte,
     /// The configured name cannot be in a certificate.
     #[error("{0:?} is not a host name")]
@@ -137,6 +138,17 @@ fn codes(text: &str) -> String {
     if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(" ")) }
 }
 
+/// What we log in with at this server.
+pub fn credentials(
+    endpoint: &Endpoint,
+    user_name: &str,
+    token: &Secret<String>,
+) -> Result<UpstreamCredentials, UpstreamError> {
+    let server = (endpoint.host.clone(), endpoint.port);
+    UpstreamCredentials::new(user_name.to_owned(), token.clone(), server, endpoint.mechanism)
+        .map_err(|_| UpstreamError::ForbiddenByte)
+}
+
 /// Logs in for the mailbox. The connection that comes back has its client's whole attention: the provider has said
 /// success, and what it said behind that is in `received`. `tag` is that of the client's command, in IMAP.
 pub async fn log_in(
@@ -144,7 +156,7 @@ pub async fn log_in(
     tag: &str,
     endpoint: &Endpoint,
     trust: &Trust,
-    xoauth2: Xoauth2,
+    credentials: UpstreamCredentials,
     deadline: Instant,
 ) -> Result<(Connection, Success), UpstreamError> {
     let name = ServerName::try_from(endpoint.host.clone())
@@ -164,9 +176,9 @@ pub async fn log_in(
     }
     let mut connection = Connection::new(stream);
     let mut dialogue: Box<dyn Dialogue<Yield = Result<Success, Refusal>> + Send> = match protocol {
-        Protocol::Smtp => Box::new(smtp::Client::new(OWN_NAME.to_owned(), start_tls, xoauth2)),
-        Protocol::Pop3 => Box::new(pop3::Client::new(start_tls, xoauth2)),
-        Protocol::Imap => Box::new(imap::Client::new(tag.to_owned(), start_tls, xoauth2)),
+        Protocol::Smtp => Box::new(smtp::Client::new(OWN_NAME.to_owned(), start_tls, credentials)),
+        Protocol::Pop3 => Box::new(pop3::Client::new(start_tls, credentials)),
+        Protocol::Imap => Box::new(imap::Client::new(tag.to_owned(), start_tls, credentials)),
     };
     dialogue.open(&mut connection.output);
     let verdict = timeout_at(deadline, connection.drive(&mut *dialogue, Step::NeedLine, &upgrade)).await;

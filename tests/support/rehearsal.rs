@@ -8,13 +8,13 @@ use gatepost_protocol::dialogue::{
 };
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal};
 use gatepost_protocol::line::LineBuffer;
-use gatepost_protocol::sasl::{Credentials, Xoauth2};
+use gatepost_protocol::sasl::{Credentials, UpstreamCredentials};
 use gatepost_protocol::secret::Secret;
 use gatepost_protocol::{Protocol, imap, pop3, smtp};
 
 use super::transcript::{
-    AccountState, CAPABILITIES, Deed, HOST_NAME, PASSWORD, Speaker, TOKEN, Transcript, Turn, USER_NAME,
-    WRONG_PASSWORDS, push,
+    AccountState, CAPABILITIES, Deed, HOST_NAME, PASSWORD, SERVER, Speaker, TOKEN, Transcript, Turn,
+    USER_NAME, WRONG_PASSWORDS, push,
 };
 
 /// What an account that nobody has connected tells the client.
@@ -164,16 +164,19 @@ impl Rehearsal {
             AccountState::Disabled => self.tell(&Err(AuthFailure::Disabled)),
             AccountState::NotConnected => self.tell(&Err(AuthFailure::NeedsAdmin(Cause::new(NOT_CONNECTED)))),
             AccountState::Ready => {
-                let xoauth2 = Xoauth2::new(USER_NAME.to_owned(), Secret::new(TOKEN.to_owned()));
-                let xoauth2 = xoauth2.expect("the world's names are fit");
+                let (token, server) = (Secret::new(TOKEN.to_owned()), (SERVER.0.to_owned(), SERVER.1));
+                let credentials = UpstreamCredentials::new(USER_NAME.to_owned(), token, server, None)
+                    .expect("the world's names are fit");
                 self.upstream = Some(Side::new(match self.protocol {
-                    Protocol::Smtp => {
-                        Box::new(smtp::Client::new(HOST_NAME.to_owned(), self.upstream_start_tls, xoauth2))
-                    }
-                    Protocol::Pop3 => Box::new(pop3::Client::new(self.upstream_start_tls, xoauth2)),
+                    Protocol::Smtp => Box::new(smtp::Client::new(
+                        HOST_NAME.to_owned(),
+                        self.upstream_start_tls,
+                        credentials,
+                    )),
+                    Protocol::Pop3 => Box::new(pop3::Client::new(self.upstream_start_tls, credentials)),
                     Protocol::Imap => {
                         let tag = self.client.dialogue.tag().unwrap_or_default().to_owned();
-                        Box::new(imap::Client::new(tag, self.upstream_start_tls, xoauth2))
+                        Box::new(imap::Client::new(tag, self.upstream_start_tls, credentials))
                     }
                 }));
                 self.stage = Stage::Linking;

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use gatepost::config::Config;
 use gatepost::daemon::Daemon;
 use gatepost::session::stream::{Stream, Upgrade};
@@ -20,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::token_endpoint::{Reply, TokenEndpoint};
 use super::transcript::{
-    AccountState, CAPABILITIES, Deed, HOST_NAME, PASSWORD, Speaker, TOKEN, Transcript, Turn, USER_NAME,
+    AccountState, CAPABILITIES, Deed, HOST_NAME, PASSWORD, SERVER, Speaker, TOKEN, Transcript, Turn,
+    USER_NAME,
 };
 use super::world::add_account;
 
@@ -157,7 +160,7 @@ impl Play<'_> {
     /// told: then it says `again`, the same again.
     async fn server(&mut self, turn: &Turn, again: &[&Turn]) {
         let expected = match &turn.deed {
-            Deed::Say(bytes) => replace(bytes, &host_name()),
+            Deed::Say(bytes) => replace(bytes, HOST_NAME, &host_name()),
             Deed::Tls | Deed::Close => Vec::new(),
         };
         let mut heard = Vec::new();
@@ -192,7 +195,9 @@ impl Play<'_> {
                 upstream.upgrade(&Upgrade::Accept(self.stage.endpoint.server_config())).await.unwrap();
             }
             (Speaker::Proxy, Deed::Say(bytes)) => {
-                let expected = replace(bytes, "[127.0.0.1]");
+                let port = self.stage.provider.local_addr().unwrap().port();
+                let expected = replace(bytes, HOST_NAME, "[127.0.0.1]");
+                let expected = replace(&expected, &oauthbearer(SERVER.1), &oauthbearer(port));
                 let mut heard = Vec::new();
                 (&mut *upstream).take(expected.len() as u64).read_to_end(&mut heard).await.unwrap();
                 self.compare(turn, &heard, &expected);
@@ -258,18 +263,24 @@ fn tokens() -> NewTokens {
     }
 }
 
-/// A transcript's bytes with the name that we really have.
-fn replace(bytes: &[u8], name: &str) -> Vec<u8> {
+/// A transcript's bytes with what is otherwise on the wire.
+fn replace(bytes: &[u8], written: &str, real: &str) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some(position) = rest.windows(HOST_NAME.len()).position(|window| window == HOST_NAME.as_bytes())
-    {
+    while let Some(position) = rest.windows(written.len()).position(|window| window == written.as_bytes()) {
         replaced.extend_from_slice(&rest[..position]);
-        replaced.extend_from_slice(name.as_bytes());
-        rest = &rest[position + HOST_NAME.len()..];
+        replaced.extend_from_slice(real.as_bytes());
+        rest = &rest[position + written.len()..];
     }
     replaced.extend_from_slice(rest);
     replaced
+}
+
+/// The one message that names the server's port.
+fn oauthbearer(port: u16) -> String {
+    let host = SERVER.0;
+    BASE64_STANDARD
+        .encode(format!("n,a={USER_NAME},\x01host={host}\x01port={port}\x01auth=Bearer {TOKEN}\x01\x01"))
 }
 
 /// The name in our greeting.

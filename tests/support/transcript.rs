@@ -34,6 +34,8 @@ pub const USER_NAME: &str = "scanner@example.com";
 pub const PASSWORD: &str = "tanstaaftanstaaf";
 /// What the OAuth server gave us.
 pub const TOKEN: &str = "ya29.test";
+/// The provider's server, as OAUTHBEARER tells it. On the wire the port is another.
+pub const SERVER: (&str, u16) = ("localhost", 1);
 /// Wrong passwords per connection.
 pub const WRONG_PASSWORDS: u32 = 3;
 /// What the provider's preset says, for SMTP, for POP3 and for IMAP.

@@ -12,14 +12,16 @@ use std::mem;
 use super::response::{self, Response, Status, capabilities, code};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, Xoauth2};
+use crate::sasl::{self, UpstreamCredentials, UpstreamMechanism};
 
 /// We, toward the provider.
 #[derive(Debug)]
 pub struct Client {
     tag: String,
     start_tls: bool,
-    xoauth2: Xoauth2,
+    credentials: UpstreamCredentials,
+    /// How we log in, once that is known.
+    mechanism: UpstreamMechanism,
     /// What the provider said last that it can do, since TLS or the login began.
     capabilities: Option<String>,
     /// Why it is about to refuse us, where it says so ahead of the tagged response: Gmail does.
@@ -43,9 +45,19 @@ type Next = (ClientState, Step<Result<Success, Refusal>>);
 impl Client {
     /// `tag` is that of the client's command. With `start_tls` nothing but STARTTLS is said in clear; without, the stream must
     /// be inside TLS already.
-    pub fn new(tag: String, start_tls: bool, xoauth2: Xoauth2) -> Self {
+    pub fn new(tag: String, start_tls: bool, credentials: UpstreamCredentials) -> Self {
         let state = ClientState::AwaitGreeting;
-        Self { tag, start_tls, xoauth2, capabilities: None, remark: None, behind: Vec::new(), state }
+        let mechanism = credentials.mechanism(&[]);
+        Self {
+            tag,
+            start_tls,
+            credentials,
+            mechanism,
+            capabilities: None,
+            remark: None,
+            behind: Vec::new(),
+            state,
+        }
     }
 
     fn on_response(
@@ -98,13 +110,13 @@ impl Client {
     fn continued(&mut self, state: ClientState, text: &[u8], output: &mut Output) -> Next {
         let next = match state {
             ClientState::AwaitContinuation => {
-                self.xoauth2.write_line(output);
+                self.credentials.write_line(self.mechanism, output);
                 ClientState::AwaitVerdict
             }
             ClientState::AwaitVerdict => {
-                // The tagged response comes only after this empty line.
-                output.line("");
-                ClientState::AwaitFinalResponse { challenge: self.xoauth2.challenge_meaning(text) }
+                // The tagged response comes only after this line.
+                output.line(self.mechanism.acknowledgement());
+                ClientState::AwaitFinalResponse { challenge: self.credentials.challenge_meaning(text) }
             }
             state => return self.give_up(&state, RefusalKind::NotUnderstood, text),
         };
@@ -140,7 +152,7 @@ impl Client {
     /// Nobody asked for it. Before the success it is the provider's affair, after it the client's.
     fn untagged(&mut self, state: ClientState, response: Response<'_>, line: &[u8]) -> Next {
         if let Response::Status { status: Status::No | Status::Bad, text, .. } = response {
-            self.remark = Some(self.xoauth2.censor(text));
+            self.remark = Some(self.credentials.censor(text));
         }
         if matches!(state, ClientState::AwaitMailbox) {
             if self.behind.len() + line.len() > MAX_BEHIND_LEN {
@@ -162,7 +174,7 @@ impl Client {
     }
 
     /// A provider that has not said what it can do is asked: it costs a round trip, and SASL-IR saves one.
-    fn log_in_or_ask(&self, output: &mut Output) -> Next {
+    fn log_in_or_ask(&mut self, output: &mut Output) -> Next {
         if self.capabilities.is_some() {
             return self.log_in(output);
         }
@@ -170,13 +182,18 @@ impl Client {
         (ClientState::AwaitCapability, Step::NeedLine)
     }
 
-    fn log_in(&self, output: &mut Output) -> Next {
-        if self.capabilities.as_ref().is_some_and(|known| has(known, "SASL-IR")) {
-            output.write(format!("{} AUTHENTICATE XOAUTH2 ", self.tag).as_bytes());
-            self.xoauth2.write_line(output);
+    fn log_in(&mut self, output: &mut Output) -> Next {
+        let known = self.capabilities.as_deref().unwrap_or_default();
+        let names = known.split(' ').filter_map(|word| word.as_bytes().split_at_checked(b"AUTH=".len()));
+        let names = names.filter(|(key, _)| key.eq_ignore_ascii_case(b"AUTH=")).map(|(_, name)| name);
+        self.mechanism = self.credentials.mechanism(&UpstreamMechanism::offered(names));
+        let command = format!("{} AUTHENTICATE {}", self.tag, self.mechanism.name());
+        if has(known, "SASL-IR") {
+            output.write(format!("{command} ").as_bytes());
+            self.credentials.write_line(self.mechanism, output);
             return (ClientState::AwaitVerdict, Step::NeedLine);
         }
-        output.line(&format!("{} AUTHENTICATE XOAUTH2", self.tag));
+        output.line(&command);
         (ClientState::AwaitContinuation, Step::NeedLine)
     }
 
@@ -201,7 +218,7 @@ impl Client {
             ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
             _ => None,
         };
-        let mut text = self.xoauth2.censor(text);
+        let mut text = self.credentials.censor(text);
         if let Some(remark) = self.remark.take() {
             text = format!("{text} (before that: {remark})");
         }
@@ -276,7 +293,7 @@ impl ClientState {
             Self::AwaitStartTls => "awaiting the response to STARTTLS",
             Self::AwaitTls => "awaiting the TLS handshake",
             Self::AwaitCapability => "awaiting the response to CAPABILITY",
-            Self::AwaitContinuation => "awaiting the response to AUTHENTICATE XOAUTH2",
+            Self::AwaitContinuation => "awaiting the response to AUTHENTICATE",
             Self::AwaitVerdict => "awaiting the response to the token",
             Self::AwaitFinalResponse { .. } => "awaiting the response after the challenge",
             Self::AwaitMailbox => "awaiting the first response after the login",
@@ -328,12 +345,15 @@ mod tests {
     use super::{Client, MAX_BEHIND_LEN};
     use crate::dialogue::{Dialogue, Output, Step, Success};
     use crate::failure::{Refusal, RefusalKind};
-    use crate::sasl::Xoauth2;
+    use crate::sasl::UpstreamCredentials;
     use crate::secret::Secret;
 
     fn client(token: &str) -> Client {
-        let xoauth2 = Xoauth2::new("tim@example.com".to_owned(), Secret::new(token.to_owned())).unwrap();
-        Client::new("a1".to_owned(), false, xoauth2)
+        let token = Secret::new(token.to_owned());
+        let server = ("mail.example.com".to_owned(), 1);
+        let credentials =
+            UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap();
+        Client::new("a1".to_owned(), false, credentials)
     }
 
     /// Feeds the lines; gives what was said and what came of it.

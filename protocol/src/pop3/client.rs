@@ -1,9 +1,12 @@
 //! POP3 toward the provider, from its greeting to its verdict on our token. The token is sent in two steps, because Exchange
-//! drops the connection over the one-step form.
+//! drops the connection over the one-step form. What the provider offers is asked only where it does not take the usual
+//! mechanism, which saves everybody else a round trip.
 //!
 //! ```text
 //! AwaitGreeting ┬─▶ AwaitStls ─▶ AwaitTls ─┐
 //!               └──────────────────────────┴─▶ AwaitContinuation ─▶ AwaitVerdict ─ + ─▶ AwaitFinalResponse
+//!                                               │            ▲
+//!                                             -ERR ─▶ AwaitCapabilities
 //! ```
 
 use std::mem;
@@ -11,49 +14,59 @@ use std::mem;
 use super::response::{self, Response, Status};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, Xoauth2};
+use crate::sasl::{self, UpstreamCredentials, UpstreamMechanism};
 
 /// We, toward the provider.
 #[derive(Debug)]
 pub struct Client {
     start_tls: bool,
-    xoauth2: Xoauth2,
+    credentials: UpstreamCredentials,
+    /// How we log in, once that is known.
+    mechanism: UpstreamMechanism,
     state: ClientState,
 }
 
+type Next = (ClientState, Step<Result<Success, Refusal>>);
+
+/// More lines than any server has capabilities.
+const MAX_CAPABILITIES: usize = 100;
+
 impl Client {
     /// With `start_tls` nothing but STLS is said in clear; without, the stream must be inside TLS already.
-    pub fn new(start_tls: bool, xoauth2: Xoauth2) -> Self {
-        Self { start_tls, xoauth2, state: ClientState::AwaitGreeting }
+    pub fn new(start_tls: bool, credentials: UpstreamCredentials) -> Self {
+        let mechanism = credentials.mechanism(&[]);
+        Self { start_tls, credentials, mechanism, state: ClientState::AwaitGreeting }
     }
 
-    fn on_response(
-        &mut self,
-        state: ClientState,
-        response: &Response<'_>,
-        output: &mut Output,
-    ) -> (ClientState, Step<Result<Success, Refusal>>) {
+    fn on_response(&mut self, state: ClientState, response: &Response<'_>, output: &mut Output) -> Next {
         let next = match (state, response.status) {
             (ClientState::AwaitGreeting, Status::Ok) if self.start_tls => {
                 output.line("STLS");
                 ClientState::AwaitStls
             }
-            (ClientState::AwaitGreeting, Status::Ok) => {
-                output.line("AUTH XOAUTH2");
-                ClientState::AwaitContinuation
-            }
+            (ClientState::AwaitGreeting, Status::Ok) => self.log_in(output),
             (ClientState::AwaitStls, Status::Ok) => return (ClientState::AwaitTls, Step::StartTls),
             (ClientState::AwaitContinuation, Status::Continuation) => {
-                self.xoauth2.write_line(output);
+                self.credentials.write_line(self.mechanism, output);
                 ClientState::AwaitVerdict
             }
             (ClientState::AwaitVerdict, Status::Continuation) => {
-                // The final response comes only after this empty line.
-                output.line("");
-                ClientState::AwaitFinalResponse { challenge: self.xoauth2.challenge_meaning(response.text) }
+                // The final response comes only after this line.
+                output.line(self.mechanism.acknowledgement());
+                ClientState::AwaitFinalResponse {
+                    challenge: self.credentials.challenge_meaning(response.text),
+                }
             }
             (ClientState::AwaitVerdict | ClientState::AwaitFinalResponse { .. }, Status::Ok) => {
                 return (ClientState::Over, Step::Yield(Ok(Success::default())));
+            }
+            (ClientState::AwaitCapabilities(asked), Status::Ok) => ClientState::ReadCapabilities(asked),
+            (ClientState::AwaitCapabilities(asked), _) => return self.refuse_as(&asked, output),
+            (state @ ClientState::AwaitContinuation, Status::Err)
+                if kind(&state, response) == RefusalKind::Rejected && self.may_be_another() =>
+            {
+                output.line("CAPA");
+                ClientState::AwaitCapabilities(Asked::because(response.text))
             }
             (state, Status::Err) => {
                 return self.refuse(&state, kind(&state, response), response.text, output);
@@ -63,14 +76,46 @@ impl Client {
         (next, Step::NeedLine)
     }
 
+    fn log_in(&self, output: &mut Output) -> ClientState {
+        output.line(&format!("AUTH {}", self.mechanism.name()));
+        ClientState::AwaitContinuation
+    }
+
+    /// Whether a mechanism that was not tried may be the one that the provider takes.
+    fn may_be_another(&self) -> bool {
+        self.credentials.named().is_none() && self.mechanism == self.credentials.mechanism(&[])
+    }
+
+    /// One line of the answer to CAPA, up to the lone dot (RFC 2449, section 5).
+    fn on_capability(&mut self, mut asked: Asked, line: &[u8], output: &mut Output) -> Next {
+        if line != b"." {
+            asked.lines += 1;
+            if asked.lines > MAX_CAPABILITIES {
+                return self.refuse(
+                    &ClientState::ReadCapabilities(asked),
+                    RefusalKind::NotUnderstood,
+                    line,
+                    output,
+                );
+            }
+            asked.offered.extend(mechanisms(line));
+            return (ClientState::ReadCapabilities(asked), Step::NeedLine);
+        }
+        let offered = self.credentials.mechanism(&asked.offered);
+        if offered == self.mechanism {
+            return self.refuse_as(&asked, output);
+        }
+        self.mechanism = offered;
+        (self.log_in(output), Step::NeedLine)
+    }
+
+    /// There is no other way in, so what the provider said to the usual one stands.
+    fn refuse_as(&self, asked: &Asked, output: &mut Output) -> Next {
+        self.refuse(&ClientState::AwaitContinuation, RefusalKind::Rejected, &asked.because, output)
+    }
+
     /// Ends the dialogue, with a QUIT where the provider still listens for one.
-    fn refuse(
-        &self,
-        state: &ClientState,
-        kind: RefusalKind,
-        text: &[u8],
-        output: &mut Output,
-    ) -> (ClientState, Step<Result<Success, Refusal>>) {
+    fn refuse(&self, state: &ClientState, kind: RefusalKind, text: &[u8], output: &mut Output) -> Next {
         if kind != RefusalKind::NotUnderstood {
             output.line("QUIT");
         }
@@ -78,7 +123,7 @@ impl Client {
             ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
             _ => None,
         };
-        let mut text = self.xoauth2.censor(text);
+        let mut text = self.credentials.censor(text);
         text.truncate(Refusal::MAX_TEXT_LEN);
         (ClientState::Over, Step::Yield(Err(Refusal { kind, state: state.name(), text, challenge })))
     }
@@ -105,6 +150,11 @@ impl Dialogue for Client {
         if matches!(state, ClientState::AwaitTls | ClientState::Over) {
             return Step::Close;
         }
+        if let ClientState::ReadCapabilities(asked) = state {
+            let (next, step) = self.on_capability(asked, line, output);
+            self.state = next;
+            return step;
+        }
         let parsed = Response::parse(line)
             .filter(|response| response.status == Status::Continuation || line.len() < response::LINE_LIMIT);
         let (next, step) = match parsed {
@@ -124,8 +174,7 @@ impl Dialogue for Client {
         if !matches!(self.state, ClientState::AwaitTls) {
             return Step::Close;
         }
-        output.line("AUTH XOAUTH2");
-        self.state = ClientState::AwaitContinuation;
+        self.state = self.log_in(output);
         Step::NeedLine
     }
 }
@@ -136,9 +185,29 @@ enum ClientState {
     AwaitStls,
     AwaitTls,
     AwaitContinuation,
+    AwaitCapabilities(Asked),
+    /// Up to the lone dot.
+    ReadCapabilities(Asked),
     AwaitVerdict,
-    AwaitFinalResponse { challenge: Option<String> },
+    AwaitFinalResponse {
+        challenge: Option<String>,
+    },
     Over,
+}
+
+/// The question for the provider's capabilities.
+#[derive(Debug)]
+struct Asked {
+    /// What it said to the mechanism that it did not take.
+    because: Vec<u8>,
+    offered: Vec<UpstreamMechanism>,
+    lines: usize,
+}
+
+impl Asked {
+    fn because(text: &[u8]) -> Self {
+        Self { because: text.to_vec(), offered: Vec::new(), lines: 0 }
+    }
 }
 
 impl ClientState {
@@ -147,12 +216,20 @@ impl ClientState {
             Self::AwaitGreeting => "awaiting the greeting",
             Self::AwaitStls => "awaiting the response to STLS",
             Self::AwaitTls => "awaiting the TLS handshake",
-            Self::AwaitContinuation => "awaiting the response to AUTH XOAUTH2",
+            Self::AwaitContinuation => "awaiting the response to AUTH",
+            Self::AwaitCapabilities(_) | Self::ReadCapabilities(_) => "awaiting the response to CAPA",
             Self::AwaitVerdict => "awaiting the response to the token",
             Self::AwaitFinalResponse { .. } => "awaiting the response after the challenge",
             Self::Over => "over",
         }
     }
+}
+
+/// `SASL PLAIN XOAUTH2` (RFC 5034, section 3).
+fn mechanisms(line: &[u8]) -> Vec<UpstreamMechanism> {
+    let mut words = line.split(u8::is_ascii_whitespace);
+    let is_sasl = words.next().is_some_and(|keyword| keyword.eq_ignore_ascii_case(b"SASL"));
+    if is_sasl { UpstreamMechanism::offered(words) } else { Vec::new() }
 }
 
 /// What an `-ERR` means in a state.
@@ -172,12 +249,15 @@ mod tests {
     use super::Client;
     use crate::dialogue::{Dialogue, Output, Step};
     use crate::failure::{Refusal, RefusalKind};
-    use crate::sasl::Xoauth2;
+    use crate::sasl::UpstreamCredentials;
     use crate::secret::Secret;
 
     fn client(token: &str) -> Client {
-        let xoauth2 = Xoauth2::new("tim@example.com".to_owned(), Secret::new(token.to_owned())).unwrap();
-        Client::new(false, xoauth2)
+        let token = Secret::new(token.to_owned());
+        let server = ("mail.example.com".to_owned(), 1);
+        let credentials =
+            UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap();
+        Client::new(false, credentials)
     }
 
     /// Feeds the lines; the last one must end the dialogue with a refusal.
@@ -202,7 +282,7 @@ mod tests {
             (0, b"-ERR [SYS/TEMP] later", RefusalKind::Temporary),
             (0, b"-ERR no", RefusalKind::Temporary),
             (0, b"+ what", RefusalKind::NotUnderstood),
-            (1, b"-ERR Protocol error. Connection is closed. 10", RefusalKind::Rejected),
+            (1, b"-ERR [SYS/TEMP] later", RefusalKind::Temporary),
             (2, b"-ERR Authentication failure: unknown user name or bad password.", RefusalKind::Rejected),
             (2, b"-ERR [AUTH] no", RefusalKind::Rejected),
             (2, b"-ERR [SYS/PERM] no", RefusalKind::Rejected),
@@ -222,6 +302,38 @@ mod tests {
         assert_eq!(refusal.state, "awaiting the response after the challenge");
         assert_eq!(refusal.text, "[AUTH] no [token]");
         assert_eq!(refusal.challenge.as_deref(), Some("status 400"));
+    }
+
+    #[test]
+    fn another_mechanism_is_tried_only_where_it_is_offered() {
+        let refused: [&[u8]; 3] = [b"+OK ready", b"-ERR Unknown mechanism", b"+OK"];
+        let until =
+            |last: &[&'static [u8]]| refused.into_iter().chain(last.iter().copied()).collect::<Vec<_>>();
+        for lines in [until(&[b"SASL PLAIN XOAUTH2", b"."]), until(&[b"TOP", b"."])] {
+            assert_eq!(refusal(&lines).text, "Unknown mechanism", "what was said at first");
+        }
+        assert_eq!(
+            refusal(&[b"+OK ready", b"-ERR Unknown mechanism", b"-ERR what"]).text,
+            "Unknown mechanism"
+        );
+        assert_eq!(refusal(&until(&[&b"UIDL"[..]; 101])).kind, RefusalKind::NotUnderstood);
+
+        let mut client = client("ya29.test");
+        let mut output = Output::default();
+        for line in until(&[b"sasl PLAIN oauthbearer", b"."]) {
+            assert!(matches!(client.line(line, &mut output), Step::NeedLine));
+        }
+        assert_eq!(output.as_bytes(), b"AUTH XOAUTH2\r\nCAPA\r\nAUTH OAUTHBEARER\r\n");
+        output.wipe();
+        client.line(b"+ ", &mut output);
+        assert!(output.as_bytes().starts_with(b"bixhPXRpbUBleGFtcGxlLmNvbSwB"), "{output:?}");
+        output.wipe();
+        client.line(b"+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=", &mut output);
+        assert_eq!(output.as_bytes(), b"AQ==\r\n");
+        let step = client.line(b"-ERR no", &mut output);
+        assert!(
+            matches!(step, Step::Yield(Err(Refusal { challenge: Some(meaning), .. })) if meaning.contains("invalid_token"))
+        );
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! SASL without a protocol round it: the two mechanisms that old programs log in with ([`Exchange`]), and the message that
-//! we log in with ([`Xoauth2`]). What comes in is base64 lines; the protocol adds `334 ` or `+ `.
+//! we log in with ([`UpstreamCredentials`]). What comes in is base64 lines; the protocol adds `334 ` or `+ `.
 
 mod base64;
 mod challenge;
 mod login;
 mod plain;
-mod xoauth2;
+mod upstream;
 
 use std::str;
 
-pub use self::xoauth2::{ForbiddenByte, Xoauth2};
+pub use self::upstream::{ForbiddenByte, UpstreamCredentials, UpstreamMechanism};
 
 use self::login::Login;
 use crate::failure::AuthFailure;

@@ -12,14 +12,16 @@ use std::mem;
 use super::reply::{self, Reply, ReplyLine};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, Xoauth2};
+use crate::sasl::{self, UpstreamCredentials, UpstreamMechanism};
 
 /// We, toward the provider.
 #[derive(Debug)]
 pub struct Client {
     host_name: String,
     start_tls: bool,
-    xoauth2: Xoauth2,
+    credentials: UpstreamCredentials,
+    /// How we log in, once that is known.
+    mechanism: UpstreamMechanism,
     /// The lines so far of a reply that goes on.
     reply: Option<Reply>,
     state: ClientState,
@@ -28,8 +30,9 @@ pub struct Client {
 impl Client {
     /// `host_name` is ours, for EHLO: Gmail refuses what old devices call themselves. With `start_tls` nothing but EHLO and
     /// STARTTLS is said in clear; without, the stream must be inside TLS already.
-    pub fn new(host_name: String, start_tls: bool, xoauth2: Xoauth2) -> Self {
-        Self { host_name, start_tls, xoauth2, reply: None, state: ClientState::AwaitGreeting }
+    pub fn new(host_name: String, start_tls: bool, credentials: UpstreamCredentials) -> Self {
+        let mechanism = credentials.mechanism(&[]);
+        Self { host_name, start_tls, credentials, mechanism, reply: None, state: ClientState::AwaitGreeting }
     }
 
     fn on_reply(
@@ -54,17 +57,18 @@ impl Client {
             }
             (ClientState::AwaitStartTls, 220) => return (ClientState::AwaitTls, Step::StartTls),
             (ClientState::AwaitEhlo | ClientState::AwaitEhloInsideTls, 250) => {
-                output.line("AUTH XOAUTH2");
+                self.mechanism = self.credentials.mechanism(&reply.mechanisms);
+                output.line(&format!("AUTH {}", self.mechanism.name()));
                 ClientState::AwaitContinuation
             }
             (ClientState::AwaitContinuation, 334) => {
-                self.xoauth2.write_line(output);
+                self.credentials.write_line(self.mechanism, output);
                 ClientState::AwaitVerdict
             }
             (ClientState::AwaitVerdict, 334) => {
-                // The final reply comes only after this empty line.
-                output.line("");
-                ClientState::AwaitFinalReply { challenge: self.xoauth2.challenge_meaning(last_text) }
+                // The final reply comes only after this line.
+                output.line(self.mechanism.acknowledgement());
+                ClientState::AwaitFinalReply { challenge: self.credentials.challenge_meaning(last_text) }
             }
             (ClientState::AwaitVerdict | ClientState::AwaitFinalReply { .. }, 235) => {
                 return (ClientState::Over, Step::Yield(Ok(Success::default())));
@@ -98,10 +102,10 @@ impl Dialogue for Client {
         }
         let parsed =
             ReplyLine::parse(line).filter(|parsed| parsed.code == 334 || line.len() < reply::LINE_LIMIT);
-        let added =
-            parsed.and_then(|parsed| Some((parsed, Reply::add(self.reply.take(), &parsed, &self.xoauth2)?)));
+        let added = parsed
+            .and_then(|parsed| Some((parsed, Reply::add(self.reply.take(), &parsed, &self.credentials)?)));
         let Some((parsed, reply)) = added else {
-            let mut text = self.xoauth2.censor(line);
+            let mut text = self.credentials.censor(line);
             text.truncate(Refusal::MAX_TEXT_LEN);
             let (next, step) = refuse(&state, RefusalKind::NotUnderstood, text, output);
             self.state = next;
@@ -152,7 +156,7 @@ impl ClientState {
             Self::AwaitStartTls => "awaiting the reply to STARTTLS",
             Self::AwaitTls => "awaiting the TLS handshake",
             Self::AwaitEhloInsideTls => "awaiting the reply to EHLO inside TLS",
-            Self::AwaitContinuation => "awaiting the reply to AUTH XOAUTH2",
+            Self::AwaitContinuation => "awaiting the reply to AUTH",
             Self::AwaitVerdict => "awaiting the reply to the token",
             Self::AwaitFinalReply { .. } => "awaiting the reply after the challenge",
             Self::Over => "over",
@@ -203,12 +207,15 @@ mod tests {
     use super::Client;
     use crate::dialogue::{Dialogue, Output, Step};
     use crate::failure::{Refusal, RefusalKind};
-    use crate::sasl::Xoauth2;
+    use crate::sasl::UpstreamCredentials;
     use crate::secret::Secret;
 
     fn client(token: &str) -> Client {
-        let xoauth2 = Xoauth2::new("tim@example.com".to_owned(), Secret::new(token.to_owned())).unwrap();
-        Client::new("gatepost.test".to_owned(), false, xoauth2)
+        let token = Secret::new(token.to_owned());
+        let server = ("mail.example.com".to_owned(), 1);
+        let credentials =
+            UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap();
+        Client::new("gatepost.test".to_owned(), false, credentials)
     }
 
     /// Feeds the lines; the last one must end the dialogue with a refusal.

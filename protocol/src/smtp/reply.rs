@@ -8,7 +8,7 @@ use nom::combinator::{map_res, recognize, rest};
 
 use crate::dialogue::Output;
 use crate::failure::{AuthFailure, Refusal};
-use crate::sasl::Xoauth2;
+use crate::sasl::{UpstreamCredentials, UpstreamMechanism};
 
 /// The longest line from a provider in octets, its terminator included; a 334 may be as long as a SASL line.
 pub const LINE_LIMIT: usize = 2048;
@@ -56,26 +56,36 @@ pub struct Reply {
     pub text: String,
     /// Whether a line behind the first is the keyword STARTTLS.
     pub offers_start_tls: bool,
+    /// What a line behind the first offers behind the keyword AUTH.
+    pub mechanisms: Vec<UpstreamMechanism>,
     lines: usize,
 }
 
 impl Reply {
     /// Adds a line to the reply so far. `None` if the two cannot belong together, or the reply has too many lines.
-    pub fn add(so_far: Option<Self>, line: &ReplyLine<'_>, xoauth2: &Xoauth2) -> Option<Self> {
+    pub fn add(
+        so_far: Option<Self>,
+        line: &ReplyLine<'_>,
+        credentials: &UpstreamCredentials,
+    ) -> Option<Self> {
         let mut reply = so_far.unwrap_or_else(|| Self {
             code: line.code,
             text: line.code.to_string(),
             offers_start_tls: false,
+            mechanisms: Vec::new(),
             lines: 0,
         });
         if reply.code != line.code || reply.lines >= MAX_LINES {
             return None;
         }
-        reply.offers_start_tls |= reply.lines > 0 && line.text.trim_ascii().eq_ignore_ascii_case(b"STARTTLS");
+        if reply.lines > 0 {
+            reply.offers_start_tls |= line.text.trim_ascii().eq_ignore_ascii_case(b"STARTTLS");
+            reply.mechanisms.extend(mechanisms(line.text));
+        }
         reply.lines += 1;
         if reply.code != 334 && reply.text.len() < Refusal::MAX_TEXT_LEN {
             reply.text.push(' ');
-            reply.text.push_str(&xoauth2.censor(line.text));
+            reply.text.push_str(&credentials.censor(line.text));
             reply.text.truncate(Refusal::MAX_TEXT_LEN);
         }
         Some(reply)
@@ -84,6 +94,16 @@ impl Reply {
     /// Whether the enhanced code, which stands first in the text, is this one. Only whole codes match.
     pub fn has_enhanced_code(&self, enhanced_code: &str) -> bool {
         self.text.split(' ').nth(1) == Some(enhanced_code)
+    }
+}
+
+/// `AUTH PLAIN XOAUTH2`, and `AUTH=PLAIN XOAUTH2`, which some servers say too.
+fn mechanisms(text: &[u8]) -> Vec<UpstreamMechanism> {
+    match text.split_at_checked(b"AUTH".len()) {
+        Some((keyword, [b' ' | b'=', names @ ..])) if keyword.eq_ignore_ascii_case(b"AUTH") => {
+            UpstreamMechanism::offered(names.split(u8::is_ascii_whitespace))
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -129,16 +149,17 @@ mod tests {
     use super::{MAX_LINES, Reply, ReplyLine, write_failure, write_login_required};
     use crate::dialogue::Output;
     use crate::failure::{AuthFailure, Cause, Refusal};
-    use crate::sasl::Xoauth2;
+    use crate::sasl::{UpstreamCredentials, UpstreamMechanism};
     use crate::secret::Secret;
 
-    fn xoauth2() -> Xoauth2 {
-        Xoauth2::new("tim@example.com".to_owned(), Secret::new("ya29.test".to_owned())).unwrap()
+    fn credentials() -> UpstreamCredentials {
+        let (token, server) = (Secret::new("ya29.test".to_owned()), ("mail.example.com".to_owned(), 1));
+        UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap()
     }
 
     fn collect(lines: &[&[u8]]) -> Option<Reply> {
         lines.iter().try_fold(None, |reply, line| {
-            Some(Reply::add(reply, &ReplyLine::parse(line)?, &xoauth2())).filter(Option::is_some)
+            Some(Reply::add(reply, &ReplyLine::parse(line)?, &credentials())).filter(Option::is_some)
         })?
     }
 
@@ -179,6 +200,20 @@ mod tests {
     fn the_keyword_starttls_counts_behind_the_first_line_only() {
         assert!(collect(&[b"250-mx", b"250-SIZE 1", b"250 starttls "]).unwrap().offers_start_tls);
         assert!(!collect(&[b"250-STARTTLS", b"250 STARTTLSX"]).unwrap().offers_start_tls);
+    }
+
+    #[test]
+    fn mechanisms_stand_behind_auth_in_either_form() {
+        use UpstreamMechanism::{OauthBearer, Xoauth2};
+        let table: [(&[&[u8]], &[UpstreamMechanism]); 4] = [
+            (&[b"250-mx", b"250-auth LOGIN oauthbearer", b"250 SIZE 1"], &[OauthBearer]),
+            (&[b"250-mx", b"250-AUTH XOAUTH2 PLAIN", b"250 AUTH=OAUTHBEARER"], &[Xoauth2, OauthBearer]),
+            (&[b"250-AUTH XOAUTH2", b"250 XAUTH XOAUTH2"], &[]),
+            (&[b"250-mx", b"250 AUTHXOAUTH2"], &[]),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(collect(lines).unwrap().mechanisms, expected);
+        }
     }
 
     #[test]
