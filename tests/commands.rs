@@ -127,7 +127,7 @@ async fn a_test_has_a_tick_for_the_token_and_for_each_protocol_or_the_reason() {
     ];
     let mut without_mailbox = works.clone()[..5].to_vec();
     without_mailbox[4] = format!(
-        "  \u{2717} IMAP login: localhost:{}, as {ADDRESS}: awaiting the first response after the login: User is \
+        "  \u{2717} IMAP login: localhost:{}, as {ADDRESS}: awaiting the response to LIST after the login: User is \
          authenticated but not connected.",
         ports.imap
     );

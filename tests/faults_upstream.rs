@@ -190,6 +190,30 @@ async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn invariant_8_a_policy_forces_no_refresh_because_no_token_would_help() {
+    let alone = Alone::begin().await;
+    let world = world().await;
+    let imap = |reply| MailFault::refusal(Imap, false, reply);
+    for fault in [
+        MailFault::exchange_smtp_auth_disabled(),
+        MailFault::refusal(Pop3, true, "-ERR [AUTH] Web login required\r\n"),
+        imap("NO [ALERT] Please log in via your web browser: https://support.example.com (Failure)"),
+        imap("NO [ALERT] Your account is not enabled for IMAP use. (Failure)"),
+        imap("NO [AUTHORIZATIONFAILED] Not for this application"),
+        MailFault::exchange_not_connected(),
+    ] {
+        let (protocol, what) = (fault.protocol, format!("{fault:?}"));
+        world.sandbox.change(|personality| personality.mail = vec![fault]);
+        let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
+        assert_ne!(wire.log_in(protocol).await, success(protocol), "{what}");
+    }
+    let counters = world.sandbox.counters();
+    assert_eq!((counters.refresh_requests, counters.smtp_connections), (0, 1));
+    assert_eq!((counters.pop3_connections, counters.imap_connections), (1, 4));
+    alone.nothing_left(&world, "policies").await;
+}
+
+#[tokio::test]
 async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
     let alone = Alone::begin().await;
     let world = world().await;

@@ -203,7 +203,18 @@ fn beginnings(protocol: Protocol) -> &'static [&'static str] {
     match protocol {
         Smtp => &["220", "454", "what"],
         Pop3 => &["+OK", "-ERR", "what"],
-        Imap => &["* OK", "* NO", "* BYE", "* CAPABILITY", "+", "a1 OK", "a1 NO", "gatepost2 BAD", "what"],
+        Imap => &[
+            "* OK",
+            "* NO",
+            "* BYE",
+            "* CAPABILITY",
+            "+",
+            "a1 OK",
+            "a1 NO",
+            "gatepost2 BAD",
+            "gatepost3 BAD",
+            "what",
+        ],
     }
 }
 

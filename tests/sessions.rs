@@ -88,6 +88,7 @@ async fn invariant_3_success_is_told_only_after_the_provider_said_it() {
             "a1 OKAY\r\n",
             "a1 NO\r\n",
             "gatepost2 OK welcome\r\n",
+            "gatepost3 OK welcome\r\n",
         ] {
             let action = Action::SayAndClose(refusal.as_bytes().to_vec());
             let own = refusal.starts_with("235") && protocol == Protocol::Smtp;
@@ -142,7 +143,7 @@ fn heard_upstream(world: &World, protocol: Protocol) -> Vec<String> {
 async fn invariant_3_the_provider_is_asked_under_the_clients_own_tag() {
     let world = World::start().await;
     let message = BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
-    for tag in ["1", "A0001", "gatepost1", "x]-.#'/~", &"t".repeat(126)] {
+    for tag in ["1", "A0001", "gatepost1", "gatepost2", "gatepost3", "x]-.#'/~", &"t".repeat(126)] {
         for command in [format!("LOGIN {ADDRESS} {PASSWORD}"), format!("AUTHENTICATE PLAIN {message}")] {
             let mut wire = Wire::greeted(&world, Protocol::Imap, ListenerTls::None).await;
             // A login that fails leaves no tag behind.

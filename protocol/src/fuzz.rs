@@ -67,7 +67,7 @@ pub fn pop3(data: &[u8]) {
     }
 }
 
-/// Blanks round a command change nothing, nor do they behind a LOGIN that was understood; a list of capabilities can be told to a client.
+/// Blanks before a command change nothing, nor do they behind a LOGIN that was understood; a list of capabilities can be told to a client.
 pub fn imap(data: &[u8]) {
     let padded = [b" \t", data].concat();
     let command = imap::command::Command::parse(data);
@@ -107,8 +107,9 @@ pub fn sasl(data: &[u8]) {
                 progress = exchange.respond(line);
             }
             Progress::Finished(Ok(Credentials { user_name, password })) => {
-                assert!((1..=255).contains(&user_name.len()) && !user_name.chars().any(char::is_control));
-                assert!(!password.expose().is_empty() && !password.expose().contains('\0'));
+                assert!(user_name.len() <= 255 && !user_name.chars().any(char::is_control));
+                assert_eq!(user_name.is_empty(), password.expose().is_empty(), "nobody's are empty, both");
+                assert!(!password.expose().contains('\0'));
                 return;
             }
             Progress::Finished(Err(_)) => return,
@@ -167,7 +168,10 @@ fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
         let verdict = match credentials.user_name.len() % 3 {
             0 => Err(AuthFailure::WrongCredentials),
             1 => Err(AuthFailure::Temporary(Cause::new("later"))),
-            _ => Ok(Success::default()),
+            _ => Ok(Success {
+                capabilities: credentials.user_name.chars().filter(char::is_ascii_alphanumeric).collect(),
+                behind: b"* 3 EXISTS\r\n".to_vec(),
+            }),
         };
         dialogue.verdict(&verdict, output)
     };

@@ -64,6 +64,7 @@ mod tests {
             tls: UpstreamTls::StartTls,
             capabilities: capabilities.iter().map(|text| (*text).to_owned()).collect(),
             sessions: None,
+            mechanism: None,
         }
     }
 

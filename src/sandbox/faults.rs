@@ -141,8 +141,10 @@ pub enum Moment {
     Auth,
     /// To the token.
     Verdict,
-    /// To any command after login. IMAP's CAPABILITY, with which Gatepost makes sure of the mailbox, is the first.
+    /// To any command after login.
     Command,
+    /// To an IMAP command after login that needs a mailbox: all but CAPABILITY, ID, LOGOUT and NOOP.
+    Mailbox,
     /// Once this many bytes of a message have come (SMTP, IMAP's APPEND) or gone out (POP3, IMAP's FETCH). SMTP and POP3
     /// count whole lines.
     Body(usize),
@@ -196,11 +198,11 @@ impl MailFault {
         )
     }
 
-    /// The login succeeds, and Exchange answers everything behind it with the same BAD: the token's user may not open the
-    /// mailbox, or has opened it too often of late.
+    /// The login succeeds, and Exchange still tells what it can do; every command about a mailbox gets the same BAD: the token's
+    /// user may not open it, or has opened it too often of late.
     pub fn exchange_not_connected() -> Self {
         let words = "BAD User is authenticated but not connected.".to_owned();
-        Self { protocol: Protocol::Imap, at: Moment::Command, action: Action::Answer(words) }
+        Self { protocol: Protocol::Imap, at: Moment::Mailbox, action: Action::Answer(words) }
     }
 
     /// The login fails in these words, whole lines in SMTP and POP3. In IMAP they stand behind the client's tag, for example

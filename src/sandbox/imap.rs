@@ -43,10 +43,13 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
         connection.tag = format!("{} ", command.tag);
         let next = match &mut session {
             // A fault takes the place of the whole answer.
-            Some(session) if connection.reply(Moment::Command, "").await? => {
-                session.command(connection, command).await?
+            Some(session) => {
+                let mut is_due = connection.reply(Moment::Command, "").await?;
+                if is_due && !matches!(command.name.as_str(), "CAPABILITY" | "ID" | "LOGOUT" | "NOOP") {
+                    is_due = connection.reply(Moment::Mailbox, "").await?;
+                }
+                if is_due { session.command(connection, command).await? } else { None }
             }
-            Some(_) => None,
             None => not_authenticated(connection, stage, command, &mut session).await?,
         };
         if let Some(next) = next {

@@ -69,9 +69,21 @@ impl UpstreamError {
 /// disabled SMTP AUTH and conditional access, Gmail's web login and application password.
 const POLICY_CODES: [&str; 4] = ["5.7.139", "5.7.14", "5.7.9", "5.7.57"];
 
+/// The same in POP3 and IMAP, which have no such codes: RFC 5530's, and Gmail's words.
+const POLICY_WORDS: [&str; 6] = [
+    "[authorizationfailed]",
+    "[contactadmin]",
+    "[webalert",
+    "not enabled for imap",
+    "web browser",
+    "web login required",
+];
+
 fn is_policy(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
     text.split(|character: char| !(character.is_ascii_digit() || character == '.'))
         .any(|word| POLICY_CODES.contains(&word.trim_end_matches('.')))
+        || POLICY_WORDS.iter().any(|words| lower.contains(words))
 }
 
 impl From<&UpstreamError> for AuthFailure {
@@ -150,7 +162,7 @@ pub fn credentials(
 }
 
 /// Logs in for the mailbox. The connection that comes back has its client's whole attention: the provider has said
-/// success, and what it said behind that is in `received`. `tag` is that of the client's command, in IMAP.
+/// success; what it said behind that is in [`Success::behind`] and then in `received`. `tag` is that of the client's command, in IMAP.
 pub async fn log_in(
     protocol: Protocol,
     tag: &str,
@@ -203,6 +215,13 @@ mod tests {
             ("535 5.7.3 Authentication unsuccessful", false),
             ("534-5.7.14 Please log in via your web browser", true),
             ("535 5.7.8 Username and Password not accepted", false),
+            ("[AUTH] Web login required: https://support.google.com/mail/answer/78754", true),
+            ("[ALERT] Please log in via your web browser (Failure)", true),
+            ("[ALERT] no (before that: [WEBALERT https://accounts.google.com/] Web login required.)", true),
+            ("[ALERT] Your account is not enabled for IMAP use. (Failure)", true),
+            ("[AUTHORIZATIONFAILED] no", true),
+            ("[AUTHENTICATIONFAILED] Invalid credentials (Failure)", false),
+            ("AUTHENTICATE failed.", false),
         ] {
             assert_eq!(is_policy(text), policy, "{text}");
         }

@@ -1,14 +1,18 @@
-//! IMAP toward the provider, from its greeting to its verdict on our token, and one question more: Exchange lets a token in and
-//! then says that no mailbox is behind it, so success is believed when CAPABILITY has been answered.
+//! IMAP toward the provider, from its greeting to its verdict on our token, and two questions more: Exchange lets a token in, still
+//! tells its capabilities, and says only to the first command about a mailbox that none is behind it. So success is believed
+//! when LIST has been answered too; both questions leave together and cost one round trip.
 //!
 //! ```text
 //! AwaitGreeting ┬─▶ AwaitStartTls ─▶ AwaitTls ─┬─▶ AwaitCapability ─┬─▶ AwaitContinuation ─▶ AwaitVerdict
 //!               └──────────────────────────────┴────────────────────┴───────────────────────▶ │
-//! AwaitVerdict ─ OK ─▶ AwaitMailbox        AwaitVerdict ─ + ─▶ AwaitFinalResponse
+//! AwaitVerdict ─ OK ─▶ AwaitNewCapability ─▶ AwaitMailbox      AwaitVerdict ─ + ─▶ AwaitFinalResponse
 //! ```
 
 use std::mem;
 
+use zeroize::Zeroizing;
+
+use super::command::Literal;
 use super::response::{self, Response, Status, capabilities, code};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
@@ -24,23 +28,30 @@ pub struct Client {
     mechanism: UpstreamMechanism,
     /// What the provider said last that it can do, since TLS or the login began.
     capabilities: Option<String>,
-    /// Why it is about to refuse us, where it says so ahead of the tagged response: Gmail does.
-    remark: Option<String>,
+    /// Why it is about to refuse us, where it says so ahead of the tagged response: Gmail does. As it came.
+    remark: Zeroizing<Vec<u8>>,
     /// Lines behind the success that are not for us.
     behind: Vec<u8>,
+    /// Untagged responses so far.
+    untagged: usize,
     state: ClientState,
 }
 
 /// The commands of our own have tags of our own: the client's is for the login alone.
 const START_TLS_TAG: &str = "gatepost0";
 const CAPABILITY_TAG: &str = "gatepost1";
-const MAILBOX_TAG: &str = "gatepost2";
-const LOGOUT_TAG: &str = "gatepost3";
+const NEW_CAPABILITY_TAG: &str = "gatepost2";
+const MAILBOX_TAG: &str = "gatepost3";
+const LOGOUT_TAG: &str = "gatepost4";
 
-/// The most that is kept of what the provider says between its success and its answer to our question.
+/// The most that is kept of what the provider says between its success and its answer to our questions.
 const MAX_BEHIND_LEN: usize = 4096;
 
-type Next = (ClientState, Step<Result<Success, Refusal>>);
+/// As much of a remark as a log line has room for.
+const MAX_REMARK_LEN: usize = 256;
+
+/// More than any provider has to say unasked during a login.
+const MAX_UNTAGGED: usize = 100;
 
 impl Client {
     /// `tag` is that of the client's command. With `start_tls` nothing but STARTTLS is said in clear; without, the stream must
@@ -54,8 +65,9 @@ impl Client {
             credentials,
             mechanism,
             capabilities: None,
-            remark: None,
+            remark: Zeroizing::default(),
             behind: Vec::new(),
+            untagged: 0,
             state,
         }
     }
@@ -66,20 +78,17 @@ impl Client {
         response: Response<'_>,
         line: &[u8],
         output: &mut Output,
-    ) -> Next {
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         match (state, response) {
             (ClientState::AwaitGreeting, Response::Status { tag: None, status: Status::Ok, text }) => {
                 self.greeted(text, output)
             }
             (state, Response::Status { tag: None, status: Status::Bye, text }) => {
-                self.give_up(&state, kind_of_bye(text), text)
+                let kind = self.kind_of_bye(&state, text);
+                self.give_up(&state, kind, text)
             }
             (state @ ClientState::AwaitGreeting, _) => self.give_up(&state, RefusalKind::NotUnderstood, line),
             (state, Response::Continuation(text)) => self.continued(state, text, output),
-            (state, Response::Capability(words)) => {
-                self.capabilities = Some(capabilities(words));
-                (state, Step::NeedLine)
-            }
             (state, Response::Status { tag: Some(tag), status, text }) => {
                 if tag == self.awaited_tag(&state).as_bytes() {
                     self.answered(state, status, text, output)
@@ -87,14 +96,14 @@ impl Client {
                     self.give_up(&state, RefusalKind::NotUnderstood, line)
                 }
             }
-            (state, Response::Status { tag: None, .. } | Response::Other) => {
+            (state, Response::Capability(_) | Response::Other | Response::Status { tag: None, .. }) => {
                 self.untagged(state, response, line)
             }
         }
     }
 
     /// A greeting other than OK never comes here: PREAUTH would be somebody else's mailbox.
-    fn greeted(&mut self, text: &[u8], output: &mut Output) -> Next {
+    fn greeted(&mut self, text: &[u8], output: &mut Output) -> (ClientState, Step<Result<Success, Refusal>>) {
         self.learn(text);
         if !self.start_tls {
             return self.log_in_or_ask(output);
@@ -107,7 +116,12 @@ impl Client {
         (ClientState::AwaitStartTls, Step::NeedLine)
     }
 
-    fn continued(&mut self, state: ClientState, text: &[u8], output: &mut Output) -> Next {
+    fn continued(
+        &mut self,
+        state: ClientState,
+        text: &[u8],
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         let next = match state {
             ClientState::AwaitContinuation => {
                 self.credentials.write_line(self.mechanism, output);
@@ -124,20 +138,28 @@ impl Client {
     }
 
     /// The tagged response to what we said last.
-    fn answered(&mut self, state: ClientState, status: Status, text: &[u8], output: &mut Output) -> Next {
+    fn answered(
+        &mut self,
+        state: ClientState,
+        status: Status,
+        text: &[u8],
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         match (state, status) {
             (ClientState::AwaitStartTls, Status::Ok) => (ClientState::AwaitTls, Step::StartTls),
             (ClientState::AwaitCapability, Status::Ok) => self.log_in(output),
             (ClientState::AwaitVerdict | ClientState::AwaitFinalResponse { .. }, Status::Ok) => {
                 self.capabilities = None;
                 self.learn(text);
-                output.line(&format!("{MAILBOX_TAG} CAPABILITY"));
-                (ClientState::AwaitMailbox, Step::NeedLine)
+                output.line(&format!("{NEW_CAPABILITY_TAG} CAPABILITY"));
+                // Asks for the delimiter alone (RFC 9051, section 6.3.9): no mailbox is looked for, but one must be there.
+                output.line(&format!("{MAILBOX_TAG} LIST \"\" \"\""));
+                (ClientState::AwaitNewCapability, Step::NeedLine)
             }
-            (ClientState::AwaitMailbox, Status::Ok) => {
-                let capabilities = self.capabilities.take().unwrap_or_default();
-                let success = Success { capabilities, behind: mem::take(&mut self.behind) };
-                (ClientState::Over, Step::Yield(Ok(success)))
+            (ClientState::AwaitNewCapability, Status::Ok) => (ClientState::AwaitMailbox, Step::NeedLine),
+            // A provider that does not care for the question has let us in all the same.
+            (ClientState::AwaitMailbox, _) if !is_without_mailbox(text) && !is_crowded(text) => {
+                self.succeed()
             }
             (state @ ClientState::AwaitContinuation, Status::Ok) => {
                 self.give_up(&state, RefusalKind::NotUnderstood, text)
@@ -149,12 +171,34 @@ impl Client {
         }
     }
 
-    /// Nobody asked for it. Before the success it is the provider's affair, after it the client's.
-    fn untagged(&mut self, state: ClientState, response: Response<'_>, line: &[u8]) -> Next {
-        if let Response::Status { status: Status::No | Status::Bad, text, .. } = response {
-            self.remark = Some(self.credentials.censor(text));
+    fn succeed(&mut self) -> (ClientState, Step<Result<Success, Refusal>>) {
+        let capabilities = told_to_a_client(self.capabilities.as_deref().unwrap_or_default());
+        let success = Success { capabilities, behind: mem::take(&mut self.behind) };
+        (ClientState::Over, Step::Yield(Ok(success)))
+    }
+
+    /// Capabilities, and what nobody asked for: before the success that is the provider's affair, after it the client's. A
+    /// literal has no place in any of it.
+    fn untagged(
+        &mut self,
+        state: ClientState,
+        response: Response<'_>,
+        line: &[u8],
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
+        self.untagged += 1;
+        if self.untagged > MAX_UNTAGGED || Literal::at_end_of(line).is_some() {
+            return self.give_up(&state, RefusalKind::NotUnderstood, line);
         }
-        if matches!(state, ClientState::AwaitMailbox) {
+        let logged_in = matches!(state, ClientState::AwaitNewCapability | ClientState::AwaitMailbox);
+        match response {
+            Response::Capability(words) => self.capabilities = Some(capabilities(words)),
+            Response::Status { status: Status::No | Status::Bad, text, .. } if self.remark.is_empty() => {
+                let text = text.get(..MAX_REMARK_LEN).unwrap_or(text);
+                self.remark = Zeroizing::new(text.to_vec());
+            }
+            _ => {}
+        }
+        if logged_in && !is_answer(line) {
             if self.behind.len() + line.len() > MAX_BEHIND_LEN {
                 return self.give_up(&state, RefusalKind::NotUnderstood, line);
             }
@@ -174,7 +218,7 @@ impl Client {
     }
 
     /// A provider that has not said what it can do is asked: it costs a round trip, and SASL-IR saves one.
-    fn log_in_or_ask(&mut self, output: &mut Output) -> Next {
+    fn log_in_or_ask(&mut self, output: &mut Output) -> (ClientState, Step<Result<Success, Refusal>>) {
         if self.capabilities.is_some() {
             return self.log_in(output);
         }
@@ -182,7 +226,7 @@ impl Client {
         (ClientState::AwaitCapability, Step::NeedLine)
     }
 
-    fn log_in(&mut self, output: &mut Output) -> Next {
+    fn log_in(&mut self, output: &mut Output) -> (ClientState, Step<Result<Success, Refusal>>) {
         let known = self.capabilities.as_deref().unwrap_or_default();
         let names = known.split(' ').filter_map(|word| word.as_bytes().split_at_checked(b"AUTH=".len()));
         let names = names.filter(|(key, _)| key.eq_ignore_ascii_case(b"AUTH=")).map(|(_, name)| name);
@@ -201,29 +245,56 @@ impl Client {
         match state {
             ClientState::AwaitStartTls => START_TLS_TAG,
             ClientState::AwaitCapability => CAPABILITY_TAG,
+            ClientState::AwaitNewCapability => NEW_CAPABILITY_TAG,
             ClientState::AwaitMailbox => MAILBOX_TAG,
             _ => &self.tag,
         }
     }
 
     /// Ends the dialogue with a provider that still listens.
-    fn refuse(&mut self, state: &ClientState, kind: RefusalKind, text: &[u8], output: &mut Output) -> Next {
+    fn refuse(
+        &mut self,
+        state: &ClientState,
+        kind: RefusalKind,
+        text: &[u8],
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         output.line(&format!("{LOGOUT_TAG} LOGOUT"));
         self.give_up(state, kind, text)
     }
 
     /// Ends the dialogue without another word.
-    fn give_up(&mut self, state: &ClientState, kind: RefusalKind, text: &[u8]) -> Next {
+    fn give_up(
+        &mut self,
+        state: &ClientState,
+        kind: RefusalKind,
+        text: &[u8],
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         let challenge = match state {
             ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
             _ => None,
         };
-        let mut text = self.credentials.censor(text);
-        if let Some(remark) = self.remark.take() {
-            text = format!("{text} (before that: {remark})");
+        let mut text = Zeroizing::new(text.to_vec());
+        if !self.remark.is_empty() {
+            text.extend_from_slice(b" (before that: ");
+            text.extend_from_slice(&mem::take(&mut self.remark));
+            text.push(b')');
         }
-        text.truncate(Refusal::MAX_TEXT_LEN);
-        (ClientState::Over, Step::Yield(Err(Refusal { kind, state: state.name(), text, challenge })))
+        let refusal = self.credentials.refusal(kind, state.name(), &text, challenge);
+        (ClientState::Over, Step::Yield(Err(refusal)))
+    }
+
+    /// What it means that the provider hangs up.
+    fn kind_of_bye(&self, state: &ClientState, text: &[u8]) -> RefusalKind {
+        match state {
+            _ if is_crowded(text) => RefusalKind::Busy,
+            ClientState::AwaitNewCapability | ClientState::AwaitMailbox
+                if is_without_mailbox(&self.remark) =>
+            {
+                RefusalKind::NoMailbox
+            }
+            _ => RefusalKind::Temporary,
+        }
     }
 }
 
@@ -248,7 +319,10 @@ impl Dialogue for Client {
         if matches!(state, ClientState::AwaitTls | ClientState::Over) {
             return Step::Close;
         }
-        let (next, step) = match Response::parse(line) {
+        let parsed = Response::parse(line).filter(|response| {
+            matches!(response, Response::Continuation(_)) || line.len() < response::LINE_LIMIT
+        });
+        let (next, step) = match parsed {
             Some(response) => self.on_response(state, response, line, output),
             None => self.give_up(&state, RefusalKind::NotUnderstood, line),
         };
@@ -266,7 +340,7 @@ impl Dialogue for Client {
             return Step::Close;
         }
         // RFC 9051, section 6.2.1: what was said in clear is forgotten.
-        (self.capabilities, self.remark) = (None, None);
+        (self.capabilities, self.remark) = (None, Zeroizing::default());
         let (next, step) = self.log_in_or_ask(output);
         self.state = next;
         step
@@ -282,6 +356,7 @@ enum ClientState {
     AwaitContinuation,
     AwaitVerdict,
     AwaitFinalResponse { challenge: Option<String> },
+    AwaitNewCapability,
     AwaitMailbox,
     Over,
 }
@@ -296,7 +371,8 @@ impl ClientState {
             Self::AwaitContinuation => "awaiting the response to AUTHENTICATE",
             Self::AwaitVerdict => "awaiting the response to the token",
             Self::AwaitFinalResponse { .. } => "awaiting the response after the challenge",
-            Self::AwaitMailbox => "awaiting the first response after the login",
+            Self::AwaitNewCapability => "awaiting the response to CAPABILITY after the login",
+            Self::AwaitMailbox => "awaiting the response to LIST after the login",
             Self::Over => "over",
         }
     }
@@ -306,25 +382,46 @@ fn has(capabilities: &str, name: &str) -> bool {
     capabilities.split(' ').any(|word| word.eq_ignore_ascii_case(name))
 }
 
+/// Whether an untagged response answers one of the two questions after the login.
+fn is_answer(line: &[u8]) -> bool {
+    [&b"* CAPABILITY "[..], b"* LIST "]
+        .iter()
+        .any(|start| line.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start)))
+}
+
+/// Capabilities without those that say how one logs in. Some mail programs stop at LOGINDISABLED even then, and Exchange goes
+/// on saying it.
+fn told_to_a_client(capabilities: &str) -> String {
+    let about_the_login = |word: &&str| {
+        ["LOGINDISABLED", "SASL-IR", "STARTTLS"].iter().any(|it| word.eq_ignore_ascii_case(it))
+            || word.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("AUTH="))
+    };
+    let rest: Vec<&str> = capabilities.split(' ').filter(|word| !about_the_login(word)).collect();
+    rest.join(" ")
+}
+
 /// What a tagged NO or BAD means in a state. Exchange and Gmail say some of it in words alone.
 fn kind(state: &ClientState, text: &[u8]) -> RefusalKind {
     if is_crowded(text) {
         return RefusalKind::Busy;
     }
     match (code(text).map(|(name, _)| name.to_ascii_uppercase()).as_deref(), state) {
-        (Some(b"UNAVAILABLE" | b"INUSE" | b"SERVERBUG"), _)
-        | (_, ClientState::AwaitGreeting | ClientState::AwaitCapability) => RefusalKind::Temporary,
+        (Some(b"UNAVAILABLE" | b"INUSE" | b"SERVERBUG"), _) | (_, ClientState::AwaitCapability) => {
+            RefusalKind::Temporary
+        }
         _ if says(text, b"Server Unavailable") => RefusalKind::Temporary,
         (_, ClientState::AwaitStartTls) => RefusalKind::NoStartTls,
-        (_, ClientState::AwaitMailbox) if says(text, b"not connected") => RefusalKind::NoMailbox,
-        (_, ClientState::AwaitMailbox) => RefusalKind::Temporary,
+        (_, ClientState::AwaitNewCapability | ClientState::AwaitMailbox) if is_without_mailbox(text) => {
+            RefusalKind::NoMailbox
+        }
+        (_, ClientState::AwaitNewCapability) => RefusalKind::Temporary,
         _ => RefusalKind::Rejected,
     }
 }
 
-/// What it means that the provider hangs up.
-fn kind_of_bye(text: &[u8]) -> RefusalKind {
-    if is_crowded(text) { RefusalKind::Busy } else { RefusalKind::Temporary }
+/// Exchange: "User is authenticated but not connected."
+fn is_without_mailbox(text: &[u8]) -> bool {
+    says(text, b"not connected")
 }
 
 /// Whether the mailbox has too many sessions or asks too often: `[LIMIT]` (RFC 9051), Gmail's alert, Exchange's throttling.
@@ -378,8 +475,8 @@ mod tests {
 
     #[test]
     fn a_response_is_taken_for_what_it_is_where_it_comes() {
-        let in_two_steps: [&[u8]; 4] = [b"* OK ready", b"gatepost1 OK", b"+ ", b"a1 OK"];
-        let table: [(usize, &[u8], RefusalKind); 24] = [
+        let in_two_steps: [&[u8]; 5] = [b"* OK ready", b"gatepost1 OK", b"+ ", b"a1 OK", b"gatepost2 OK"];
+        let table: [(usize, &[u8], RefusalKind); 28] = [
             (0, b"* BYE later", RefusalKind::Temporary),
             (0, b"* BYE Too many simultaneous connections", RefusalKind::Busy),
             (0, b"* PREAUTH ready", RefusalKind::NotUnderstood),
@@ -404,6 +501,10 @@ mod tests {
             (4, b"gatepost2 BAD User is authenticated but not connected.", RefusalKind::NoMailbox),
             (4, b"gatepost2 NO Request is throttled.", RefusalKind::Busy),
             (4, b"gatepost2 NO what", RefusalKind::Temporary),
+            (4, b"* LIST () \"/\" {11}", RefusalKind::NotUnderstood),
+            (5, b"gatepost3 BAD User is authenticated but not connected.", RefusalKind::NoMailbox),
+            (5, b"gatepost3 NO Request is throttled.", RefusalKind::Busy),
+            (5, b"* BYE Connection closed. 14", RefusalKind::Temporary),
         ];
         for (before, line, kind) in table {
             let lines: Vec<&[u8]> = in_two_steps.into_iter().take(before).chain([line]).collect();
@@ -445,23 +546,47 @@ mod tests {
 
     #[test]
     fn what_the_provider_says_behind_its_success_is_kept_for_the_client() {
-        let lines: [&[u8]; 6] = [
+        let lines: [&[u8]; 9] = [
             GREETING,
             b"* CAPABILITY IMAP4rev1 BEFORE",
             b"* OK [ALERT] not this one",
-            b"a1 OK [CAPABILITY IMAP4rev1 IDLE] done",
+            b"a1 OK [CAPABILITY IMAP4rev1 IDLE auth=XOAUTH2 SASL-IR LOGINDISABLED STARTTLS MOVE] done",
             b"* OK [ALERT] your mailbox is nearly full",
             b"gatepost2 OK done",
+            b"* list (\\Noselect) \"/\" \"\"",
+            b"* 3 EXISTS",
+            b"gatepost3 OK done",
         ];
         let Step::Yield(Ok(success)) = converse(&mut client("ya29.test"), &lines).1 else { panic!() };
-        assert_eq!(success.capabilities, "IMAP4rev1 IDLE");
-        assert_eq!(success.behind, b"* OK [ALERT] your mailbox is nearly full\r\n");
+        assert_eq!(success.capabilities, "IMAP4rev1 IDLE MOVE", "nothing about a login that is over");
+        assert_eq!(success.behind, b"* OK [ALERT] your mailbox is nearly full\r\n* 3 EXISTS\r\n");
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let line = [&b"* OK "[..], &vec![b'x'; MAX_BEHIND_LEN / 2]].concat();
         assert_eq!(refusal(&[GREETING, b"a1 OK", &line, &line]).kind, RefusalKind::NotUnderstood);
+        let flood: Vec<&[u8]> = [GREETING].into_iter().chain([&b"* NO no"[..]; 101]).collect();
+        assert_eq!(refusal(&flood).kind, RefusalKind::NotUnderstood);
+        let long = [&b"* OK "[..], &[b'x'; 8192]].concat();
+        assert_eq!(refusal(&[GREETING, &long]).kind, RefusalKind::NotUnderstood);
+    }
+
+    #[test]
+    fn whoever_is_let_in_and_not_connected_has_no_mailbox() {
+        let not_connected: &[u8] = b"* BAD User is authenticated but not connected.";
+        let refusal = refusal(&[GREETING, b"a1 OK", not_connected, b"* BYE Connection closed. 14"]);
+        assert_eq!(refusal.kind, RefusalKind::NoMailbox);
+        assert_eq!(
+            refusal.text,
+            "Connection closed. 14 (before that: User is authenticated but not connected.)"
+        );
+    }
+
+    #[test]
+    fn a_provider_that_has_no_list_for_us_has_let_us_in_all_the_same() {
+        let lines: [&[u8]; 4] = [GREETING, b"a1 OK", b"gatepost2 OK", b"gatepost3 BAD what"];
+        assert!(matches!(converse(&mut client("ya29.test"), &lines).1, Step::Yield(Ok(_))));
     }
 
     #[test]

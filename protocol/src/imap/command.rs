@@ -15,7 +15,7 @@ use crate::line::word;
 use crate::sasl::{self, Credentials};
 use crate::secret::SecretBytes;
 
-/// The longest command in octets, its literals and its line ends included. AUTHENTICATE alone may be as long as a SASL line.
+/// A command in octets, with its literals, is shorter than this. AUTHENTICATE alone may be as long as a SASL line.
 pub const LIMIT: usize = 8192;
 
 /// The longest literal in octets: before a login it holds a user name or a password.
@@ -51,8 +51,10 @@ pub enum Request<'a> {
     Login(SecretBytes<'a>),
     /// The client leaves.
     Logout,
+    /// One of the above with arguments that it does not have.
+    Malformed,
     /// SELECT, LIST and the others that need a login first.
-    Mailbox,
+    NeedsLogin,
     /// Nothing.
     Noop,
     /// The upgrade to TLS.
@@ -86,6 +88,9 @@ impl<'a> Request<'a> {
                 let (mechanism, initial_response) = sasl::auth_parameters(arguments);
                 Self::Authenticate { mechanism, initial_response }
             }
+            b"CAPABILITY" | b"LOGOUT" | b"NOOP" | b"STARTTLS" if !arguments.trim_ascii().is_empty() => {
+                Self::Malformed
+            }
             b"CAPABILITY" => Self::Capability,
             b"ID" => Self::Id,
             b"LOGIN" => Self::Login(SecretBytes::new(arguments)),
@@ -95,7 +100,7 @@ impl<'a> Request<'a> {
             b"APPEND" | b"CHECK" | b"CLOSE" | b"COMPRESS" | b"COPY" | b"CREATE" | b"DELETE" | b"ENABLE"
             | b"EXAMINE" | b"EXPUNGE" | b"FETCH" | b"GETQUOTA" | b"GETQUOTAROOT" | b"IDLE" | b"LIST"
             | b"LSUB" | b"MOVE" | b"NAMESPACE" | b"RENAME" | b"SEARCH" | b"SELECT" | b"STATUS" | b"STORE"
-            | b"SUBSCRIBE" | b"UID" | b"UNSELECT" | b"UNSUBSCRIBE" | b"XLIST" => Self::Mailbox,
+            | b"SUBSCRIBE" | b"UID" | b"UNSELECT" | b"UNSUBSCRIBE" | b"XLIST" => Self::NeedsLogin,
             _ => Self::Unknown,
         }
     }
@@ -107,7 +112,7 @@ pub fn credentials(arguments: SecretBytes<'_>) -> Result<Credentials, AuthFailur
     let (_, (user_name, password)) = all_consuming(terminated(both, take_while(is_blank)))
         .parse(arguments.expose())
         .map_err(|_| AuthFailure::Malformed)?;
-    Credentials::new(&user_name, &password)
+    Ok(Credentials::new(&user_name, &password))
 }
 
 /// The announcement of a literal at the end of a line: `"{" number ["+"] "}"` (RFC 9051; RFC 7888 for the `+`).
@@ -120,13 +125,15 @@ pub struct Literal {
 }
 
 impl Literal {
-    /// The literal that a line announces. It is a word of its own, or one in a list, so that a password may end in `{1}`.
+    /// The literal that a line announces. One that is sent unasked is one whatever stands before it: what is in it must never
+    /// be taken for a command. One that waits to be asked for is a word of its own, one in a list, or a `literal8` (RFC 3516), so
+    /// that a password may end in `{1}`.
     pub fn at_end_of(line: &[u8]) -> Option<Self> {
         let start = line.iter().rposition(|&byte| byte == b'{')?;
         let (before, announcement) = line.split_at_checked(start)?;
-        let is_word = before.last().is_none_or(|&byte| is_blank(byte) || byte == b'(');
+        let is_word = before.last().is_none_or(|&byte| is_blank(byte) || matches!(byte, b'(' | b'~'));
         let (_, literal) = all_consuming(announced).parse(announcement).ok()?;
-        is_word.then_some(literal)
+        (is_word || !literal.synchronizing).then_some(literal)
     }
 }
 
@@ -145,10 +152,8 @@ fn blanks(input: &[u8]) -> IResult<&[u8], &[u8]> {
     take_while1(is_blank).parse(input)
 }
 
-type Octets = Zeroizing<Vec<u8>>;
-
 /// `astring = 1*ASTRING-CHAR / string`, with more in the first than the RFC has: `DOM\user` and `100%` are not quoted by all.
-fn astring(input: &[u8]) -> IResult<&[u8], Octets> {
+fn astring(input: &[u8]) -> IResult<&[u8], Zeroizing<Vec<u8>>> {
     let atom = take_till1(|byte| is_blank(byte) || matches!(byte, b'\r' | b'\n' | 0));
     let atom = verify(atom, |atom: &[u8]| !atom.starts_with(b"\""));
     let owned = |octets: &[u8]| Zeroizing::new(octets.to_vec());
@@ -163,7 +168,7 @@ fn literal(input: &[u8]) -> IResult<&[u8], &[u8]> {
 
 /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`. A backslash escapes `"` and `\`; before anything else it is one that the client
 /// forgot to escape.
-fn quoted(input: &[u8]) -> IResult<&[u8], Octets> {
+fn quoted(input: &[u8]) -> IResult<&[u8], Zeroizing<Vec<u8>>> {
     let (mut rest, _) = tag("\"").parse(input)?;
     // The room is made first: growing would leave a copy behind.
     let mut octets = Zeroizing::new(Vec::with_capacity(rest.len()));
@@ -192,7 +197,7 @@ mod tests {
             initial_response: response.map(SecretBytes::new),
         };
         let login = |arguments: &'static [u8]| Request::Login(SecretBytes::new(arguments));
-        let table: [(&[u8], &str, Request<'_>); 16] = [
+        let table: [(&[u8], &str, Request<'_>); 18] = [
             (b"a1 LOGIN tim tanstaaf", "a1", login(b" tim tanstaaf")),
             (b"1.9 login \"tim\" x ", "1.9", login(b" \"tim\" x ")),
             (b" \ta\t LOGIN", "a", login(b"")),
@@ -206,7 +211,9 @@ mod tests {
             (b"a STARTTLS", "a", Request::StartTls),
             (b"a Logout", "a", Request::Logout),
             (b"a NOOP", "a", Request::Noop),
-            (b"a UID FETCH 1 FLAGS", "a", Request::Mailbox),
+            (b"a STARTTLS now", "a", Request::Malformed),
+            (b"a noop {3}", "a", Request::Malformed),
+            (b"a UID FETCH 1 FLAGS", "a", Request::NeedsLogin),
             (b"a XYZZY", "a", Request::Unknown),
             (b"DONE", "DONE", Request::Unknown),
         ];
@@ -241,10 +248,10 @@ mod tests {
             (b" \"tim\" caf\xe9", Ok(("tim", "caf\u{e9}"))),
             (b" {3}\r\ntim {8+}\r\n\"a b\\\r\n{", Ok(("tim", "\"a b\\\r\n{"))),
             (b" {3}\r\ntim x", Ok(("tim", "x"))),
-            (b" tim \"\"", Err(AuthFailure::WrongCredentials)),
-            (b" \"\" x", Err(AuthFailure::WrongCredentials)),
-            (b" {0}\r\n x", Err(AuthFailure::WrongCredentials)),
-            (b" \"t\x01m\" x", Err(AuthFailure::WrongCredentials)),
+            (b" tim \"\"", Ok(("", ""))),
+            (b" \"\" x", Ok(("", ""))),
+            (b" {0}\r\n x", Ok(("", ""))),
+            (b" \"t\x01m\" x", Ok(("", ""))),
             (b"", Err(AuthFailure::Malformed)),
             (b" tim", Err(AuthFailure::Malformed)),
             (b" tim x y", Err(AuthFailure::Malformed)),
@@ -264,13 +271,16 @@ mod tests {
     #[test]
     fn a_literal_is_announced_at_the_end_of_a_line() {
         let literal = |length, synchronizing| Some(Literal { length, synchronizing });
-        let table: [(&[u8], Option<Literal>); 14] = [
+        let table: [(&[u8], Option<Literal>); 17] = [
             (b"a LOGIN {11}", literal(11, true)),
             (b"a LOGIN {11+}", literal(11, false)),
             (b"{0}", literal(0, true)),
             (b"a ID ({4}", literal(4, true)),
             (b"a APPEND INBOX {99999999999999999999999}", literal(usize::MAX, true)),
             (b"a APPEND INBOX {99999999999999999999999+}", literal(usize::MAX, false)),
+            (b"a APPEND INBOX ~{22}", literal(22, true)),
+            (b"a APPEND INBOX ~{22+}", literal(22, false)),
+            (b"a LOGIN tim pass{3+}", literal(3, false)),
             (b"a LOGIN tim pass{3}", None),
             (b"a LOGIN {11} ", None),
             (b"a LOGIN {11++", None),

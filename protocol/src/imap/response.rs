@@ -86,7 +86,7 @@ fn response(input: &[u8]) -> IResult<&[u8], Response<'_>> {
             verify(rest, |other: &[u8]| !other.is_empty()).map(|_| Response::Other),
         )),
     );
-    // `* ` and `+ ` cannot begin a tagged response, so the order is free.
+    // Last, because it would take `*` for a tag.
     let tagged = (terminated(take_till1(|byte| byte == b' '), tag(" ")), status, text)
         .map(|(tag, status, text)| Response::Status { tag: Some(tag), status, text });
     alt((continuation, untagged, verify(tagged, |response| !is_bye_or_preauth(response)))).parse(input)

@@ -169,11 +169,7 @@ enum ServerState {
     Over,
 }
 
-type Next = (ServerState, Step<Credentials>);
-
-const GO_ON: Next = (ServerState::AwaitCommand, Step::NeedLine);
-
-fn too_long(output: &mut Output) -> Next {
+fn too_long(output: &mut Output) -> (ServerState, Step<Credentials>) {
     output.line("* BYE Line too long");
     (ServerState::Over, Step::Close)
 }
@@ -189,7 +185,7 @@ struct Session {
 }
 
 impl Session {
-    fn first_line(&mut self, line: &[u8], output: &mut Output) -> Next {
+    fn first_line(&mut self, line: &[u8], output: &mut Output) -> (ServerState, Step<Credentials>) {
         self.violation = violation(line);
         if self.violation.is_some() {
             return (ServerState::Over, Step::Close);
@@ -201,7 +197,12 @@ impl Session {
     }
 
     /// The line goes on behind a literal.
-    fn next_line(&mut self, mut partial: Partial, line: &[u8], output: &mut Output) -> Next {
+    fn next_line(
+        &mut self,
+        mut partial: Partial,
+        line: &[u8],
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
         if !partial.has_room_for(line.len()) {
             return too_long(output);
         }
@@ -214,58 +215,63 @@ impl Session {
 
     /// The client announced a literal. One that it waits to be asked for is asked for only where it is of use; one that it
     /// sends unasked has to be taken in any case, because what is in it is no command (RFC 7888).
-    fn announced(&mut self, partial: Partial, literal: Literal, output: &mut Output) -> Next {
-        let fits = literal.length <= LITERAL_LIMIT && partial.has_room_for(literal.length);
-        match (literal.synchronizing, fits) {
-            (true, _) if !self.wants_literal(partial.as_bytes()) => self.command(partial.as_bytes(), output),
-            (true, false) if literal.length > LITERAL_LIMIT => {
-                let tag = Command::parse(partial.as_bytes()).map_or("*", |command| command.tag);
-                self.bad(tag, &format!("Literal longer than {LITERAL_LIMIT} octets"), output)
-            }
-            (_, false) => too_long(output),
-            (synchronizing, true) => {
-                if synchronizing {
-                    output.line("+ Go on");
+    fn announced(
+        &mut self,
+        partial: Partial,
+        literal: Literal,
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
+        if literal.synchronizing {
+            match Command::parse(partial.as_bytes()) {
+                Some(Command { tag, request }) if self.wants_literal(request) => {
+                    if literal.length > LITERAL_LIMIT {
+                        return self.bad(tag, &format!("Literal longer than {LITERAL_LIMIT} octets"), output);
+                    }
                 }
-                (ServerState::AwaitLiteral(partial), Step::NeedLiteral(literal.length))
+                _ => return self.command(partial.as_bytes(), output),
             }
         }
+        if literal.length > LITERAL_LIMIT || !partial.has_room_for(literal.length) {
+            return too_long(output);
+        }
+        if literal.synchronizing {
+            output.line("+ Go on");
+        }
+        (ServerState::AwaitLiteral(partial), Step::NeedLiteral(literal.length))
     }
 
-    fn wants_literal(&self, command: &[u8]) -> bool {
-        match Command::parse(command).map(|command| command.request) {
-            Some(Request::Login(_)) => self.encryption != Encryption::Required,
-            Some(Request::Id) => true,
+    fn wants_literal(&self, request: Request<'_>) -> bool {
+        match request {
+            Request::Login(_) => self.encryption != Encryption::Required,
+            Request::Id => true,
             _ => false,
         }
     }
 
-    fn command(&mut self, command: &[u8], output: &mut Output) -> Next {
+    fn command(&mut self, command: &[u8], output: &mut Output) -> (ServerState, Step<Credentials>) {
         let Some(Command { tag, request }) = Command::parse(command) else {
             return self.bad("*", "A command begins with a tag", output);
         };
-        let in_clear = self.encryption == Encryption::Required;
         match request {
-            Request::Authenticate { mechanism, initial_response } if !in_clear => {
+            Request::Authenticate { .. } | Request::Login(_) if self.encryption == Encryption::Required => {
+                return self.refuse(tag, &AuthFailure::EncryptionRequired, output);
+            }
+            Request::Authenticate { mechanism, initial_response } => {
                 return self.authenticate(tag, mechanism, initial_response, output);
             }
             _ if command.len() >= command::LIMIT => return too_long(output),
-            Request::Authenticate { .. } | Request::Login(_) if in_clear => {
-                return self.refuse(tag, &AuthFailure::EncryptionRequired, output);
-            }
             Request::Login(arguments) => {
                 return self.advance(tag, Progress::Finished(command::credentials(arguments)), output);
             }
             Request::StartTls => return self.start_tls(tag, output),
+            Request::Malformed => return self.bad(tag, "Too many arguments", output),
             Request::Unknown => return self.bad(tag, "Unknown command", output),
             Request::Logout => {
                 output.line("* BYE Logging out");
                 output.line(&format!("{tag} OK Logged out"));
                 return (ServerState::Over, Step::Close);
             }
-            Request::Authenticate { .. } | Request::Mailbox => {
-                output.line(&format!("{tag} BAD Log in first"));
-            }
+            Request::NeedsLogin => output.line(&format!("{tag} BAD Log in first")),
             Request::Capability => {
                 output.line(&format!("* CAPABILITY {}", self.capabilities()));
                 output.line(&format!("{tag} OK Capabilities listed"));
@@ -276,7 +282,7 @@ impl Session {
             }
             Request::Noop => output.line(&format!("{tag} OK Nothing done")),
         }
-        GO_ON
+        (ServerState::AwaitCommand, Step::NeedLine)
     }
 
     fn authenticate(
@@ -285,38 +291,47 @@ impl Session {
         mechanism: &[u8],
         initial_response: Option<SecretBytes<'_>>,
         output: &mut Output,
-    ) -> Next {
+    ) -> (ServerState, Step<Credentials>) {
         let Some(mechanism) = Mechanism::parse(mechanism) else {
             // A NO, not a BAD: mail programs try the next mechanism then.
             output.line(&format!("{tag} NO Use AUTHENTICATE PLAIN, AUTHENTICATE LOGIN, or LOGIN"));
-            return GO_ON;
+            return (ServerState::AwaitCommand, Step::NeedLine);
         };
         self.advance(tag, Exchange::begin(mechanism, initial_response), output)
     }
 
-    fn advance(&mut self, tag: &str, progress: Progress, output: &mut Output) -> Next {
+    fn advance(
+        &mut self,
+        tag: &str,
+        progress: Progress,
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
         let credentials = match progress {
             Progress::Challenge(exchange) => {
                 output.line(&format!("+ {}", exchange.challenge()));
                 return (ServerState::AwaitResponse { tag: tag.to_owned(), exchange }, Step::NeedLine);
             }
             Progress::Finished(Ok(credentials)) => credentials,
-            Progress::Finished(Err(AuthFailure::WrongCredentials)) => Credentials::nobodys(),
             Progress::Finished(Err(failure)) => return self.refuse(tag, &failure, output),
         };
         (ServerState::AwaitVerdict { tag: tag.to_owned() }, Step::Yield(credentials))
     }
 
-    fn refuse(&mut self, tag: &str, failure: &AuthFailure, output: &mut Output) -> Next {
+    fn refuse(
+        &mut self,
+        tag: &str,
+        failure: &AuthFailure,
+        output: &mut Output,
+    ) -> (ServerState, Step<Credentials>) {
         write_failure(tag, failure, output);
         if self.patience.ends_after_failure(failure) {
             goodbye(Goodbye::TooManyFailures, output);
             return (ServerState::Over, Step::Close);
         }
-        GO_ON
+        (ServerState::AwaitCommand, Step::NeedLine)
     }
 
-    fn start_tls(&self, tag: &str, output: &mut Output) -> Next {
+    fn start_tls(&self, tag: &str, output: &mut Output) -> (ServerState, Step<Credentials>) {
         match self.encryption {
             Encryption::Active => output.line(&format!("{tag} BAD TLS is already active")),
             Encryption::Unavailable => output.line(&format!("{tag} BAD TLS is not available here")),
@@ -325,17 +340,17 @@ impl Session {
                 return (ServerState::AwaitTls, Step::StartTls);
             }
         }
-        GO_ON
+        (ServerState::AwaitCommand, Step::NeedLine)
     }
 
     /// What is no command, or no command of ours.
-    fn bad(&mut self, tag: &str, text: &str, output: &mut Output) -> Next {
+    fn bad(&mut self, tag: &str, text: &str, output: &mut Output) -> (ServerState, Step<Credentials>) {
         output.line(&format!("{tag} BAD {text}"));
         if self.patience.ends_after_bad_command() {
             output.line("* BYE Too many unknown commands");
             return (ServerState::Over, Step::Close);
         }
-        GO_ON
+        (ServerState::AwaitCommand, Step::NeedLine)
     }
 
     /// IMAP4rev1 first: some mail programs look no further.
@@ -390,12 +405,14 @@ mod tests {
     #[test]
     fn literals_are_taken_up_to_their_limits() {
         let line = |length: usize| [&b"a LOGIN "[..], &vec![b'x'; length - 8]].concat();
-        let table: [(&[&[u8]], &str, bool); 12] = [
+        let table: [(&[&[u8]], &str, bool); 14] = [
             (&[b"a LOGIN {1024}"], "+ Go on\\r\\n", true),
             (&[b"a LOGIN {1025}"], "a BAD Literal longer than 1024 octets\\r\\n", true),
             (&[b"a LOGIN {99999999999999999999}"], "a BAD Literal longer", true),
             (&[b"a LOGIN {1024+}"], "", true),
             (&[b"a LOGIN {1025+}"], "* BYE Line too long\\r\\n", false),
+            (&[b"a APPEND INBOX ~{22+}", b"x LOGIN evil password\n", b""], "a BAD Log in first\\r\\n", true),
+            (&[b"a STARTTLS {9999}"], "a BAD Too many arguments\\r\\n", true),
             (&[b"{3}"], "* BAD A command begins with a tag\\r\\n", true),
             (&[b"a SELECT {5}"], "a BAD Log in first\\r\\n", true),
             (&[b"a SELECT {5+}", b"INBOX", b""], "a BAD Log in first\\r\\n", true),

@@ -26,8 +26,6 @@ pub struct Client {
     state: ClientState,
 }
 
-type Next = (ClientState, Step<Result<Success, Refusal>>);
-
 /// More lines than any server has capabilities.
 const MAX_CAPABILITIES: usize = 100;
 
@@ -38,7 +36,12 @@ impl Client {
         Self { start_tls, credentials, mechanism, state: ClientState::AwaitGreeting }
     }
 
-    fn on_response(&mut self, state: ClientState, response: &Response<'_>, output: &mut Output) -> Next {
+    fn on_response(
+        &mut self,
+        state: ClientState,
+        response: &Response<'_>,
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         let next = match (state, response.status) {
             (ClientState::AwaitGreeting, Status::Ok) if self.start_tls => {
                 output.line("STLS");
@@ -87,7 +90,12 @@ impl Client {
     }
 
     /// One line of the answer to CAPA, up to the lone dot (RFC 2449, section 5).
-    fn on_capability(&mut self, mut asked: Asked, line: &[u8], output: &mut Output) -> Next {
+    fn on_capability(
+        &mut self,
+        mut asked: Asked,
+        line: &[u8],
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         if line != b"." {
             asked.lines += 1;
             if asked.lines > MAX_CAPABILITIES {
@@ -110,12 +118,18 @@ impl Client {
     }
 
     /// There is no other way in, so what the provider said to the usual one stands.
-    fn refuse_as(&self, asked: &Asked, output: &mut Output) -> Next {
+    fn refuse_as(&self, asked: &Asked, output: &mut Output) -> (ClientState, Step<Result<Success, Refusal>>) {
         self.refuse(&ClientState::AwaitContinuation, RefusalKind::Rejected, &asked.because, output)
     }
 
     /// Ends the dialogue, with a QUIT where the provider still listens for one.
-    fn refuse(&self, state: &ClientState, kind: RefusalKind, text: &[u8], output: &mut Output) -> Next {
+    fn refuse(
+        &self,
+        state: &ClientState,
+        kind: RefusalKind,
+        text: &[u8],
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
         if kind != RefusalKind::NotUnderstood {
             output.line("QUIT");
         }
@@ -123,9 +137,8 @@ impl Client {
             ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
             _ => None,
         };
-        let mut text = self.credentials.censor(text);
-        text.truncate(Refusal::MAX_TEXT_LEN);
-        (ClientState::Over, Step::Yield(Err(Refusal { kind, state: state.name(), text, challenge })))
+        let refusal = self.credentials.refusal(kind, state.name(), text, challenge);
+        (ClientState::Over, Step::Yield(Err(refusal)))
     }
 }
 

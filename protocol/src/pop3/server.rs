@@ -224,7 +224,7 @@ impl Session {
             output.line("-ERR Say USER first");
             return (ServerState::AwaitCommand, Step::NeedLine);
         };
-        self.advance(Progress::Finished(Credentials::new(&user_name, password.expose())), output)
+        self.advance(Progress::Finished(Ok(Credentials::new(&user_name, password.expose()))), output)
     }
 
     fn advance(&mut self, progress: Progress, output: &mut Output) -> (ServerState, Step<Credentials>) {
@@ -234,9 +234,6 @@ impl Session {
                 (ServerState::AwaitResponse(exchange), Step::NeedLine)
             }
             Progress::Finished(Ok(credentials)) => (ServerState::AwaitVerdict, Step::Yield(credentials)),
-            Progress::Finished(Err(AuthFailure::WrongCredentials)) => {
-                (ServerState::AwaitVerdict, Step::Yield(Credentials::nobodys()))
-            }
             Progress::Finished(Err(failure)) => self.refuse(&failure, output),
         }
     }

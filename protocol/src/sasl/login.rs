@@ -30,7 +30,7 @@ impl Login {
         match self {
             // An empty name is refused with the password, as an unknown one is.
             Self::AwaitUserName => Ok(Self::AwaitPassword { user_name: response.to_vec() }),
-            Self::AwaitPassword { user_name } => Err(Credentials::new(&user_name, response)),
+            Self::AwaitPassword { user_name } => Err(Ok(Credentials::new(&user_name, response))),
         }
     }
 }

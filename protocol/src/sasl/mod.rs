@@ -30,23 +30,22 @@ pub struct Credentials {
 
 impl Credentials {
     /// In place of a name that nobody can have or an empty password. They are judged like any others, so that the answer
-    /// takes as long as any other.
+    /// takes as long as any other (invariant 6).
     pub fn nobodys() -> Self {
         Self { user_name: String::new(), password: Secret::new(String::new()) }
     }
 
-    /// A name that nobody can have and an empty password are wrong credentials like any others.
-    pub(crate) fn new(user_name: &[u8], password: &[u8]) -> Result<Self, AuthFailure> {
-        let user_name = str::from_utf8(user_name).map_err(|_| AuthFailure::WrongCredentials)?;
-        if !(1..=255).contains(&user_name.len())
-            || user_name.chars().any(char::is_control)
-            || password.is_empty()
-            || password.contains(&0)
-        {
-            return Err(AuthFailure::WrongCredentials);
+    /// A name that nobody can have and an empty password are [`Credentials::nobodys`].
+    pub(crate) fn new(user_name: &[u8], password: &[u8]) -> Self {
+        let usable = |name: &&str| (1..=255).contains(&name.len()) && !name.chars().any(char::is_control);
+        match str::from_utf8(user_name).ok().filter(usable) {
+            Some(user_name) if !password.is_empty() && !password.contains(&0) => {
+                let password =
+                    str::from_utf8(password).map_or_else(|_| from_latin_1(password), str::to_owned);
+                Self { user_name: user_name.to_owned(), password: Secret::new(password) }
+            }
+            _ => Self::nobodys(),
         }
-        let password = str::from_utf8(password).map_or_else(|_| from_latin_1(password), str::to_owned);
-        Ok(Self { user_name: user_name.to_owned(), password: Secret::new(password) })
     }
 }
 
@@ -201,18 +200,20 @@ mod tests {
 
     #[test]
     fn an_exchange_ends_where_the_client_errs_or_gives_up() {
-        let table: [(Mechanism, Option<&[u8]>, &[&[u8]], AuthFailure); 8] = [
+        let table: [(Mechanism, Option<&[u8]>, &[&[u8]], AuthFailure); 6] = [
             (Mechanism::Plain, None, &[b"*"], AuthFailure::Cancelled),
             (Mechanism::Login, None, &[b"*"], AuthFailure::Cancelled),
             (Mechanism::Login, None, &[b"dGlt", b"*"], AuthFailure::Cancelled),
             (Mechanism::Plain, Some(b"="), &[], AuthFailure::Malformed),
             (Mechanism::Plain, None, &[b"%%%"], AuthFailure::Malformed),
             (Mechanism::Login, None, &[b"dGlt", b"%%%"], AuthFailure::Malformed),
-            (Mechanism::Login, None, &[b"", b"dGFuc3RhYWY="], AuthFailure::WrongCredentials),
-            (Mechanism::Login, None, &[b"dGlt", b""], AuthFailure::WrongCredentials),
         ];
         for (mechanism, initial_response, lines, failure) in table {
             assert_eq!(run(mechanism, initial_response, lines).1, Some(Err(failure)));
+        }
+        for lines in [[&b""[..], b"dGFuc3RhYWY="], [b"dGlt", b""]] {
+            let nobodys = Ok((String::new(), String::new()));
+            assert_eq!(run(Mechanism::Login, None, &lines).1, Some(nobodys), "judged like any others");
         }
     }
 
@@ -229,18 +230,18 @@ mod tests {
     fn a_user_name_is_bounded_text() {
         let long = [b'a'; 256];
         for name in [&b""[..], b"a\x01b", b"a\nb", b"a\xffb", "a\u{85}b".as_bytes(), &long] {
-            assert_eq!(Credentials::new(name, b"x").err(), Some(AuthFailure::WrongCredentials), "{name:?}");
+            assert_eq!(Credentials::new(name, b"x").user_name, "", "{name:?}");
         }
         for name in [&b"DOM\\user"[..], b"first last", "m\u{fc}ller@example.com".as_bytes(), &[b'a'; 255]] {
-            assert!(Credentials::new(name, b"x").is_ok(), "{name:?}");
+            assert_eq!(Credentials::new(name, b"x").user_name.as_bytes(), name, "{name:?}");
         }
     }
 
     #[test]
     fn a_password_that_is_not_utf_8_is_latin_1() {
-        let password = |bytes| Credentials::new(b"tim", bytes).map(|found| found.password.expose().clone());
-        assert_eq!(password("caf\u{e9}".as_bytes()), Ok("caf\u{e9}".to_owned()));
-        assert_eq!(password(b"caf\xe9"), Ok("caf\u{e9}".to_owned()));
-        assert_eq!(password(b"a\0b"), Err(AuthFailure::WrongCredentials));
+        let password = |bytes| Credentials::new(b"tim", bytes).password.expose().clone();
+        assert_eq!(password("caf\u{e9}".as_bytes()), "caf\u{e9}");
+        assert_eq!(password(b"caf\xe9"), "caf\u{e9}");
+        assert_eq!(password(b"a\0b"), "", "nobody's");
     }
 }

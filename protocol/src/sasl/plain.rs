@@ -8,9 +8,9 @@ use crate::failure::AuthFailure;
 pub(super) fn credentials(message: &[u8]) -> Result<Credentials, AuthFailure> {
     let fields: Vec<&[u8]> = message.splitn(4, |&byte| byte == 0).collect();
     match *fields.as_slice() {
-        [authcid, password] => Credentials::new(authcid, password),
+        [authcid, password] => Ok(Credentials::new(authcid, password)),
         [on_behalf_of, authcid, password] if on_behalf_of.is_empty() || on_behalf_of == authcid => {
-            Credentials::new(authcid, password)
+            Ok(Credentials::new(authcid, password))
         }
         _ => Err(AuthFailure::Malformed),
     }
@@ -32,9 +32,9 @@ mod tests {
             (b"\0tim\0tan\0staaf", Err(AuthFailure::Malformed)),
             (b"tim", Err(AuthFailure::Malformed)),
             (b"", Err(AuthFailure::Malformed)),
-            (b"\0\0tanstaaf", Err(AuthFailure::WrongCredentials)),
-            (b"\0tim\0", Err(AuthFailure::WrongCredentials)),
-            (b"\0t\x01m\0tanstaaf", Err(AuthFailure::WrongCredentials)),
+            (b"\0\0tanstaaf", Ok(("", ""))),
+            (b"\0tim\0", Ok(("", ""))),
+            (b"\0t\x01m\0tanstaaf", Ok(("", ""))),
         ];
         for (message, expected) in table {
             let expected = expected.map(|(name, password)| (name.to_owned(), password.to_owned()));

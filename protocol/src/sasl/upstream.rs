@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{base64, challenge};
 use crate::dialogue::Output;
+use crate::failure::{Refusal, RefusalKind};
 use crate::secret::Secret;
 
 /// A mechanism that we log in with.
@@ -101,6 +102,19 @@ impl UpstreamCredentials {
     /// What the provider's failure challenge means, our token left out should it be in there.
     pub(crate) fn challenge_meaning(&self, challenge: &[u8]) -> Option<String> {
         challenge::meaning(challenge.trim_ascii()).map(|meaning| self.censor(meaning.as_bytes()))
+    }
+
+    /// What the provider said when it did not let us in, fit for a log.
+    pub(crate) fn refusal(
+        &self,
+        kind: RefusalKind,
+        state: &'static str,
+        text: &[u8],
+        challenge: Option<String>,
+    ) -> Refusal {
+        let mut text = self.censor(text);
+        text.truncate(Refusal::MAX_TEXT_LEN);
+        Refusal { kind, state, text, challenge }
     }
 
     /// One line of the provider's as printable ASCII. Every word that holds a run of our token, or of a message that it

@@ -214,9 +214,6 @@ impl Session {
                 (ServerState::AwaitResponse(exchange), Step::NeedLine)
             }
             Progress::Finished(Ok(credentials)) => (ServerState::AwaitVerdict, Step::Yield(credentials)),
-            Progress::Finished(Err(AuthFailure::WrongCredentials)) => {
-                (ServerState::AwaitVerdict, Step::Yield(Credentials::nobodys()))
-            }
             Progress::Finished(Err(failure)) => self.refuse(failure, output),
         }
     }

@@ -426,9 +426,12 @@ async fn a_good_token_is_refused_behind_the_tag_in_the_words_that_a_test_wants()
     }
     sandbox.change(|personality| personality.mail = vec![MailFault::exchange_not_connected()]);
     let mut imap = Wire::imap_in(&sandbox, UpstreamTls::Implicit, &token).await;
-    for command in ["CAPABILITY", "SELECT INBOX", "APPEND INBOX {2+}\r\nhi", "IDLE", "LOGOUT"] {
+    let offered = ["* CAPABILITY IMAP4rev1 IDLE LITERAL+ UIDPLUS", "a OK Completed"];
+    assert_eq!(imap.command("CAPABILITY").await, offered);
+    for command in ["LIST \"\" \"\"", "SELECT INBOX", "APPEND INBOX {2+}\r\nhi", "IDLE"] {
         assert_eq!(imap.command(command).await, ["a BAD User is authenticated but not connected."]);
     }
+    assert_eq!(imap.command("LOGOUT").await, ["* BYE Goodbye", "a OK Completed"]);
     assert!(sandbox.mailbox(ADA).is_empty());
 }
 
