@@ -72,7 +72,7 @@ enum Command {
     Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Try an account: token, SMTP login, POP3 login
+    /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
 
