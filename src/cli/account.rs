@@ -192,7 +192,7 @@ pub(super) fn settings(
     for listener in config.listeners.iter().filter(|listener| serves(config, listener, provider)) {
         let (ip, port) = (listener.address.ip(), listener.address.port());
         let place = if ip.is_unspecified() { "this machine's address".to_owned() } else { ip.to_string() };
-        let only = if ip.is_loopback() { " (from this machine only)" } else { "" };
+        let only = if ip.is_loopback() { " (this machine only)" } else { "" };
         let protocol = listener.protocol.to_string();
         let _ = writeln!(said, "  {protocol:<9}  {place}, port {port}, {}{only}", encryption(listener));
     }
@@ -320,9 +320,9 @@ listeners:
              On the device:\n\
              \x20 User name  ann@example.com\n\
              \x20 Password   PASSWORD   (not shown again)\n\
-             \x20 SMTP       127.0.0.1, port 1587, STARTTLS or no encryption (from this machine only)\n\
-             \x20 POP3       127.0.0.1, port 1995, SSL/TLS (from this machine only)\n\
-             \x20 IMAP       127.0.0.1, port 1143, STARTTLS or no encryption (from this machine only)\n\
+             \x20 SMTP       127.0.0.1, port 1587, STARTTLS or no encryption (this machine only)\n\
+             \x20 POP3       127.0.0.1, port 1995, SSL/TLS (this machine only)\n\
+             \x20 IMAP       127.0.0.1, port 1143, STARTTLS or no encryption (this machine only)\n\
              To revoke this password alone: gatepost credential revoke 1\n\
              \n\
              Next: gatepost connect ann@example.com\n"

@@ -238,7 +238,7 @@ fn result(message: &[u8], fetched: &[(Protocol, Vec<u8>)], duration: Duration) -
     let by: Vec<String> = named.into_iter().map(|protocol| format!("by {protocol}")).collect();
     let bytes = message.len() + fetched.iter().map(|(_, fetched)| fetched.len()).sum::<usize>();
     format!(
-        "{mark} The message came back {words} {}: {bytes} bytes there and back in {} ms.\n\n",
+        "{mark} The message came back {words} {}.\n  {bytes} bytes there and back in {} ms.\n\n",
         by.join(" and "),
         duration.as_millis()
     )
@@ -246,7 +246,7 @@ fn result(message: &[u8], fetched: &[(Protocol, Vec<u8>)], duration: Duration) -
 
 fn server(listener: &Listener, address: SocketAddr) -> String {
     let tls = match listener.tls {
-        ListenerTls::Implicit => "SSL/TLS (accept the certificate: Gatepost made it)",
+        ListenerTls::Implicit => "SSL/TLS (accept Gatepost's own certificate)",
         ListenerTls::None => "no encryption",
         ListenerTls::StartTls => "STARTTLS",
     };
@@ -282,10 +282,10 @@ mod tests {
         let (same, other) = (b"ab".to_vec(), b"abc".to_vec());
         let tick = style::tick();
         for (by_pop3, by_imap, expected) in [
-            (&same, &same, "identical by POP3 and by IMAP: 6"),
-            (&same, &other, "changed by IMAP: 7"),
-            (&other, &same, "changed by POP3: 7"),
-            (&other, &other, "changed by POP3 and by IMAP: 8"),
+            (&same, &same, "identical by POP3 and by IMAP.\n  6"),
+            (&same, &other, "changed by IMAP.\n  7"),
+            (&other, &same, "changed by POP3.\n  7"),
+            (&other, &other, "changed by POP3 and by IMAP.\n  8"),
         ] {
             let fetched = [(Pop3, by_pop3.clone()), (Imap, by_imap.clone())];
             let line = result(b"ab", &fetched, Duration::from_millis(5));
