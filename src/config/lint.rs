@@ -61,6 +61,13 @@ fn usual_port(protocol: Protocol) -> &'static str {
     }
 }
 
+/// Google's servers: each speaks one protocol alone.
+const GOOGLE: [(Protocol, &str); 3] = [
+    (Protocol::Smtp, "smtp.gmail.com"),
+    (Protocol::Pop3, "pop.gmail.com"),
+    (Protocol::Imap, "imap.gmail.com"),
+];
+
 /// L04 to L06: a server's name that was spelt or placed wrong. Only names that nobody else could mean are judged.
 pub(super) fn upstream_host(protocol: Protocol, host: &str, port: u16) -> Option<String> {
     let host = host.to_ascii_lowercase();
@@ -71,12 +78,17 @@ pub(super) fn upstream_host(protocol: Protocol, host: &str, port: u16) -> Option
             return Some(format!("`{host}` is spelt wrong; did you mean `smtp.{domain}`? (L04)"));
         }
     }
+    if let Some((speaks, _)) = GOOGLE.iter().find(|(_, server)| *server == host) {
+        let (_, right) = GOOGLE.iter().find(|(other, _)| *other == protocol)?;
+        return (*speaks != protocol)
+            .then(|| format!("`{host}` speaks {speaks} alone; write `{right}` (L05)"));
+    }
     match protocol {
         Protocol::Smtp if host == mailbox => {
             Some(format!("`{mailbox}` is where mail is fetched; write `{submission}` (L05)"))
         }
-        Protocol::Pop3 | Protocol::Imap if host == submission => {
-            Some(format!("`{submission}` is where mail is sent; write `{mailbox}` (L05)"))
+        Protocol::Pop3 | Protocol::Imap if host == submission || host == "smtp-mail.outlook.com" => {
+            Some(format!("`{host}` is where mail is sent; write `{mailbox}` (L05)"))
         }
         Protocol::Smtp if host == submission && port == 465 => Some(format!(
             "`{submission}` is not offered on port 465; write `port: 587` with `tls: starttls` (L06)"
