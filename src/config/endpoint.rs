@@ -45,6 +45,12 @@ impl UpstreamTls {
 
 /// Reads the section `smtp`, `pop3` or `imap` of a provider.
 pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
+    if let Some(text) = field.node.scalar().filter(|text| !text.is_empty()) {
+        field.complain(format!(
+            "`{text}` is not a server; write `{{ host: …, port: …, tls: … }}`, or `none` for a protocol that is not used"
+        ));
+        return None;
+    }
     let mut section = field.section()?;
     let host = section.require("host", "the server's name, like `host: mail.example.org`");
     let tls = section.require("tls", "`tls: starttls` or `tls: implicit`, as the provider documents it");
@@ -119,14 +125,18 @@ fn read_capabilities(field: &Field<'_>, protocol: Protocol) -> Vec<String> {
     let mut capabilities = Vec::new();
     for member in field.list() {
         let Some(text) = member.text() else { continue };
-        let keyword = text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        let word = text.split_ascii_whitespace().next().unwrap_or_default();
+        let keyword = word.to_ascii_uppercase();
         if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             member.complain("has characters that a capability cannot have; write printable ASCII");
         } else if OUR_OWN.contains(&keyword.as_str()) || keyword.starts_with("AUTH=") {
-            member.complain(format!("{keyword} is Gatepost's own to offer; leave it out"));
+            member.complain(format!("`{word}` is Gatepost's own to offer; leave it out"));
+        } else if protocol == Protocol::Imap && text.contains(' ') {
+            let words: Vec<&str> = text.split_ascii_whitespace().collect();
+            member.complain(format!("a capability of IMAP is one word; write `{}`", words.join(", ")));
         } else if protocol == Protocol::Imap && !is_atom(text) {
             member.complain(format!(
-                "`{text}` is not one word without ( ) {{ ] % * \" \\, which a capability of IMAP is"
+                "`{text}` has one of ( ) {{ ] % * \" \\ in it, which a capability of IMAP cannot have; leave it out"
             ));
         } else {
             capabilities.push(text.to_owned());

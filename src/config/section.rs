@@ -117,7 +117,7 @@ impl<'a> Field<'a> {
     /// The members of a list.
     pub(crate) fn list(&self) -> Vec<Self> {
         let Value::Sequence(nodes) = &self.node.value else {
-            let example = self.node.scalar().unwrap_or("one, two");
+            let example = self.node.scalar().map_or_else(|| "one, two".to_owned(), members_of);
             self.complain_kind(&format!("a list, like `[{example}]`"));
             return Vec::new();
         };
@@ -216,6 +216,14 @@ pub(super) fn readable<T>(written: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
+/// What was meant to be a list but written as one text: with commas, or else with spaces, between its members.
+fn members_of(text: &str) -> String {
+    if text.contains(',') {
+        return text.to_owned();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(", ")
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let seconds_each = match text.get(number.len()..)? {
@@ -240,7 +248,7 @@ pub(super) fn in_words(duration: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{in_words, parse_duration};
+    use super::{in_words, members_of, parse_duration};
 
     #[test]
     fn a_time_has_a_whole_number_and_a_unit() {
@@ -249,6 +257,13 @@ mod tests {
         }
         for text in ["30", "1.5h", "-1s", "10 m", "10min", "1d", "s", "99999999999999999999s", ""] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_place_of_a_list_is_cut_into_members() {
+        for (text, list) in [("IDLE", "IDLE"), ("IDLE  ID", "IDLE, ID"), ("SIZE 100, DSN", "SIZE 100, DSN")] {
+            assert_eq!(members_of(text), list);
         }
     }
 
