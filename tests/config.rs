@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use gatepost::config::provider::{GrantType, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
 use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamMechanism;
 
 const EXAMPLE: &str = include_str!("../config/gatepost.example.yaml");
 const PROVIDERS: &str = include_str!("../config/providers.yaml");
@@ -316,4 +317,25 @@ fn what_is_hardly_meant_is_a_warning() {
 fn a_file_that_is_not_there_says_which() {
     let error = Config::load(Some(Path::new("/nonexistent/gatepost.yaml"))).unwrap_err().to_string();
     assert!(error.starts_with("/nonexistent/gatepost.yaml: cannot be read:"), "{error}");
+}
+
+#[test]
+fn a_mechanism_that_is_named_is_used_and_another_word_is_refused() {
+    let provider = |mechanism: &str| {
+        format!(
+            "providers:\n  own:\n    token_endpoint: https://login.example.org/token\n    \
+             authorization_endpoint: https://login.example.org/authorize\n    client_id: abc\n    scopes: [mail]\n    \
+             imap: {{ host: mail.example.org, tls: implicit{mechanism} }}\n"
+        )
+    };
+    let named = |mechanism: &str| {
+        let text = provider(mechanism);
+        Config::parse(Path::new("gatepost.yaml"), &text, &|_| None)
+            .map(|config| config.providers["own"].imap.as_ref().unwrap().mechanism)
+    };
+    assert_eq!(named("").unwrap(), None);
+    assert_eq!(named(", mechanism: oauthbearer").unwrap(), Some(UpstreamMechanism::OauthBearer));
+    assert_eq!(named(", mechanism: xoauth2").unwrap(), Some(UpstreamMechanism::Xoauth2));
+    let refused = named(", mechanism: oauthbaerer").unwrap_err().to_string();
+    assert!(refused.contains("oauthbearer"), "{refused}");
 }

@@ -102,7 +102,7 @@ impl Demo {
         message: &[u8],
         [smtp, pop3, imap]: &mut [Dialogue; 3],
     ) -> Result<[(Protocol, Vec<u8>); 2], LegacyClientError> {
-        let server = |protocol| self.address(protocol, ListenerTls::None);
+        let server = |protocol| self.address(protocol, ListenerTls::StartTls);
         self.client.send(server(Protocol::Smtp), message, smtp).await?;
         let by_pop3 = self.client.fetch_by_pop3(server(Protocol::Pop3), pop3).await?;
         let by_imap = self.client.fetch_by_imap(server(Protocol::Imap), imap).await?;
@@ -130,9 +130,9 @@ impl Demo {
             self.daemon.addresses().map(|(listener, address)| server(listener, address)).collect();
         let LegacyClient { user, password } = &self.client;
         let password = password.expose();
-        let smtp = self.address(Protocol::Smtp, ListenerTls::None);
-        let pop3 = self.address(Protocol::Pop3, ListenerTls::None);
-        let imap = self.address(Protocol::Imap, ListenerTls::None);
+        let smtp = self.address(Protocol::Smtp, ListenerTls::StartTls);
+        let pop3 = self.address(Protocol::Pop3, ListenerTls::StartTls);
+        let imap = self.address(Protocol::Imap, ListenerTls::StartTls);
         format!(
             "Try it with your own mail program:
 {servers}  user name {user}
@@ -178,9 +178,9 @@ fn configuration(sandbox: &Sandbox, folder: &Path) -> Result<Config, Failure> {
     let text = format!(
         "providers:\n{provider}
 listeners:
-  - {{ protocol: smtp, address: \"127.0.0.1:0\", tls: none }}
-  - {{ protocol: pop3, address: \"127.0.0.1:0\", tls: none }}
-  - {{ protocol: imap, address: \"127.0.0.1:0\", tls: none }}
+  - {{ protocol: smtp, address: \"127.0.0.1:0\", tls: starttls }}
+  - {{ protocol: pop3, address: \"127.0.0.1:0\", tls: starttls }}
+  - {{ protocol: imap, address: \"127.0.0.1:0\", tls: starttls }}
   - {{ protocol: smtp, address: \"127.0.0.1:0\", tls: implicit }}
   - {{ protocol: pop3, address: \"127.0.0.1:0\", tls: implicit }}
   - {{ protocol: imap, address: \"127.0.0.1:0\", tls: implicit }}
@@ -248,7 +248,7 @@ fn server(listener: &Listener, address: SocketAddr) -> String {
     let tls = match listener.tls {
         ListenerTls::Implicit => "SSL/TLS (accept Gatepost's own certificate)",
         ListenerTls::None => "no encryption",
-        ListenerTls::StartTls => "STARTTLS",
+        ListenerTls::StartTls => "no encryption, or STARTTLS",
     };
     format!("  {}  host {}  port {}  {tls}\n", listener.protocol, address.ip(), address.port())
 }
