@@ -101,7 +101,7 @@ fn the_example_is_accepted_with_everything_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = accepted(&example_with_everything_on(folder.path()));
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "own"]);
-    assert_eq!(config.providers["contoso"].oauth.client_secret.as_ref().unwrap().expose(), "planted-secret");
+    assert_eq!(config.providers["contoso"].oauth.authentication.secret().unwrap().expose(), "planted-secret");
     assert_eq!(config.listeners.len(), 7);
     assert!(config.listeners[6].plaintext_allowed);
     assert_eq!(config.listeners[6].provider.as_deref(), Some("contoso"));
@@ -258,7 +258,7 @@ fn a_secret_file_is_private_and_not_empty() {
         let Some(complaint) = complaint else {
             let config = accepted(&text);
             assert_eq!(
-                config.providers["it"].oauth.client_secret.as_ref().unwrap().expose(),
+                config.providers["it"].oauth.authentication.secret().unwrap().expose(),
                 "planted-secret"
             );
             assert!(!format!("{config:?}").contains("planted-secret"));

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use gatepost::account::{Account, AccountId};
 use gatepost::config::Provider;
-use gatepost::config::provider::{GrantType, OAuthClient};
+use gatepost::config::provider::{ClientAuthentication, GrantType, OAuthClient};
 use gatepost::oauth::authorization_code::{Authorization, ConsentError};
 use gatepost::oauth::diagnosis::EndpointError;
 use gatepost::oauth::redirect::Loopback;
@@ -71,7 +71,10 @@ impl World {
                 authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),
                 token_endpoint: endpoint.url(),
                 client_id: "gatepost".to_owned(),
-                client_secret: Some(Secret::new("planted-client-secret".to_owned())),
+                authentication: ClientAuthentication::ClientSecretPost(Secret::new(
+                    "planted-client-secret".to_owned(),
+                )),
+                service_account: None,
                 scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
                 authorization_parameters: Vec::new(),
                 redirect_host: "localhost".to_owned(),
@@ -303,7 +306,7 @@ async fn every_failure_of_the_endpoint_is_told_and_erases_nothing() {
             "invalid_client (HTTP 401): [secret] of? [secret]",
             false,
         ),
-        (json(400, r#"{"error":"invalid_scope"}"#), "check client_id, client_secret and scopes", false),
+        (json(400, r#"{"error":"invalid_scope"}"#), "check client_id, client_secret or client_certificate", false),
     ];
     for (reply, words, temporary) in table {
         let world = World::with_token(0).await;

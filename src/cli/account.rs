@@ -10,7 +10,6 @@ use super::table::print;
 use super::{Context, Exit, Failure, account_file, account_list, find, user_names};
 use crate::account::CredentialId;
 use crate::account::name::{wrong_address, wrong_user_name};
-use crate::config::provider::GrantType;
 use crate::config::{Config, Listener, ListenerTls, suggestion};
 use crate::store::accounts::NewAccount;
 use crate::store::{Store, StoreError};
@@ -124,7 +123,7 @@ impl Add {
         let by_application = config
             .providers
             .get(&account.provider)
-            .is_some_and(|provider| provider.oauth.grant == GrantType::ClientCredentials);
+            .is_some_and(|provider| !provider.oauth.grant.needs_person());
         let next = if by_application { "test" } else { "connect" };
         let _ = writeln!(said, "\nNext: gatepost {next} {}", account.address);
         Ok(said)

@@ -9,7 +9,7 @@ use super::Failure;
 use super::table::{json, table};
 use crate::account::Account;
 use crate::config::Config;
-use crate::config::provider::GrantType;
+use crate::oauth::grant_key;
 use crate::store::Store;
 use crate::store::grants::GrantKey;
 
@@ -73,13 +73,8 @@ struct GrantWord {
 impl GrantWord {
     fn of(config: &Config, account: &Account, refusals: &BTreeMap<GrantKey, Option<String>>) -> Self {
         let provider = config.providers.get(&account.provider);
-        let by_application =
-            provider.is_some_and(|provider| provider.oauth.grant == GrantType::ClientCredentials);
-        let key = if by_application {
-            GrantKey::Provider(account.provider.clone())
-        } else {
-            GrantKey::Account(account.id)
-        };
+        let by_application = provider.is_some_and(|provider| !provider.oauth.grant.needs_person());
+        let key = provider.map_or(GrantKey::Account(account.id), |provider| grant_key(provider, account));
         match refusals.get(&key) {
             Some(Some(reason)) => Self { name: "refused", refused: Some(reason.clone()) },
             _ if by_application => Self { name: "application", refused: None },

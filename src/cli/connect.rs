@@ -1,4 +1,5 @@
-//! `gatepost connect ADDRESS`: somebody consents in a browser, or the application itself gets its first token. The daemon
+//! `gatepost connect ADDRESS`: somebody consents in a browser or types a password, or the application itself gets its first
+//! token. The daemon
 //! need not be told: the store is the truth, and the next login reads it.
 
 use std::fmt::Write as _;
@@ -6,7 +7,7 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use super::table::print;
-use super::{Context, Exit, Failure, find, progress, style};
+use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::config::provider::GrantType;
@@ -54,7 +55,13 @@ impl Arguments {
                 };
                 print(&consent_in_words(provider, &account, &consented?))?;
             }
-            GrantType::ClientCredentials => application(provider, &account, store).await?,
+            GrantType::Password => {
+                let tokens = mailbox_password::connect(provider, &account, &store).await?;
+                print(&consent_in_words(provider, &account, &tokens))?;
+            }
+            GrantType::ClientCredentials | GrantType::ServiceAccount => {
+                application(provider, &account, store).await?;
+            }
         }
         print(&format!("Next: gatepost test {}\n", account.address))
     }
@@ -126,12 +133,18 @@ async fn application(provider: &Arc<Provider>, account: &Account, store: Store) 
     progress::shown("token", tokens.connect_application(provider, account))
         .await
         .map_err(|error| Failure::new(Exit::Upstream, error))?;
-    print(&format!(
-        "{} Gatepost itself is connected to {} (client credentials). Nobody has to consent, and every account there is \
-         served by this token.\n",
-        style::tick(),
-        provider.name
-    ))
+    let (tick, name) = (style::tick(), &provider.name);
+    print(&if provider.oauth.grant == GrantType::ServiceAccount {
+        let (address, service_account) = (&account.address, &provider.oauth.client_id);
+        format!(
+            "{tick} {address} is connected to {name} by the service account {service_account}. Nobody has to consent.\n"
+        )
+    } else {
+        format!(
+            "{tick} Gatepost itself is connected to {name} (client credentials). Nobody has to consent, and every account \
+             there is served by this token.\n"
+        )
+    })
 }
 
 fn address_in_words(account: &Account, authorization: &Authorization<'_>) -> String {

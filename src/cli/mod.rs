@@ -11,6 +11,7 @@ pub mod credential;
 pub mod demo;
 mod device_password;
 pub mod find;
+mod mailbox_password;
 mod progress;
 pub mod run;
 pub mod style;

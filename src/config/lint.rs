@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
@@ -12,7 +13,7 @@ use url::Url;
 use super::Config;
 use super::complaint::Complaint;
 use super::listener::ListenerTls;
-use super::provider::{GrantType, Provider, UpstreamTls};
+use super::provider::{ClientAuthentication, GrantType, Provider, UpstreamTls};
 
 /// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
 const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
@@ -25,8 +26,18 @@ const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
     (995, "pop3", UpstreamTls::Implicit),
 ];
 
-/// Microsoft's names for everybody's tenant. An application alone has to say whose it means.
-const SHARED_TENANTS: [&str; 3] = ["common", "consumers", "organizations"];
+/// Microsoft's names for everybody's tenant that do not work with a grant: an application alone has to say whose it means,
+/// and passwords are taken of work accounts only.
+fn refused_tenants(grant: GrantType) -> &'static [&'static str] {
+    match grant {
+        GrantType::ClientCredentials => &["common", "consumers", "organizations"],
+        GrantType::Password => &["common", "consumers"],
+        GrantType::AuthorizationCode | GrantType::ServiceAccount => &[],
+    }
+}
+
+/// A certificate with fewer days left should be replaced.
+const SOON: u64 = 30;
 
 /// L01 to L03: a well-known port with another protocol or another start of TLS.
 pub(super) fn upstream_port(protocol: Protocol, port: u16, tls: UpstreamTls) -> Option<String> {
@@ -177,8 +188,8 @@ pub(super) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Opti
             "`{tenant}` is not a tenant; write its id or a domain of it, without brackets (L13)"
         ));
     }
-    if SHARED_TENANTS.contains(&tenant) && grant == GrantType::ClientCredentials {
-        return Some(needs_own_tenant(tenant));
+    if refused_tenants(grant).contains(&tenant) {
+        return Some(needs_own_tenant(tenant, grant));
     }
     client_id
         .is_some_and(|client_id| client_id.eq_ignore_ascii_case(tenant))
@@ -188,15 +199,18 @@ pub(super) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Opti
 /// L12, where the tenant stands in the URL itself.
 pub(super) fn shared_tenant(token_endpoint: &Url, grant: GrantType) -> Option<String> {
     let tenant = token_endpoint.path_segments()?.next()?;
-    let refused = is_microsoft(token_endpoint)
-        && grant == GrantType::ClientCredentials
-        && SHARED_TENANTS.contains(&tenant);
-    refused.then(|| needs_own_tenant(tenant))
+    let refused = is_microsoft(token_endpoint) && refused_tenants(grant).contains(&tenant);
+    refused.then(|| needs_own_tenant(tenant, grant))
 }
 
-fn needs_own_tenant(tenant: &str) -> String {
+fn needs_own_tenant(tenant: &str, grant: GrantType) -> String {
+    let personal = match grant {
+        GrantType::Password => " (personal accounts need authorization_code)",
+        _ => "",
+    };
     format!(
-        "`{tenant}` does not work with the grant client_credentials; write the tenant's id or a domain of it (L12)"
+        "`{tenant}` does not work with the grant {}; write the tenant's id or a domain of it{personal} (L12)",
+        grant.name()
     )
 }
 
@@ -326,14 +340,23 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// A client id that is still the example's; L17: a protocol without its scope.
+/// A client id that is still the example's; L16: a certificate about to expire; L17: a protocol without its scope.
 fn application_warnings(provider: &Provider) -> Vec<String> {
     let (name, oauth) = (&provider.name, &provider.oauth);
     let mut warnings = Vec::new();
     if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
         warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
     }
-    if oauth.grant != GrantType::AuthorizationCode || !is_microsoft(&oauth.token_endpoint) {
+    if let ClientAuthentication::PrivateKeyJwt(certificate) = &oauth.authentication {
+        let days = certificate.days_left(SystemTime::now());
+        if days < SOON {
+            warnings.push(format!(
+                "the `client_certificate` of the provider `{name}` expires in {days} days; make a new one, and upload it \
+                 to the provider (L16)"
+            ));
+        }
+    }
+    if !oauth.grant.needs_person() || !is_microsoft(&oauth.token_endpoint) {
         return warnings;
     }
     for (protocol, scope) in [

@@ -4,6 +4,7 @@
 //! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
 mod capabilities;
+mod client_authentication;
 pub(crate) mod complaint;
 mod endpoint;
 pub(crate) mod file;
@@ -14,7 +15,9 @@ mod locate;
 mod oauth_client;
 pub mod provider;
 mod secret;
+mod secret_command;
 pub(crate) mod section;
+mod service_account;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

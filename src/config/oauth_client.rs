@@ -1,11 +1,12 @@
 //! [`OAuthClient`]: how a token is got from a provider. Reads the keys of a provider that say it.
 
-use gatepost_protocol::secret::Secret;
 use url::Url;
 
+use super::client_authentication::{ClientAuthentication, Written};
 use super::file::Value;
 use super::section::{Field, Section, readable};
-use super::{Surroundings, lint, secret};
+use super::service_account::{self, ServiceAccount};
+use super::{Surroundings, lint};
 
 /// Gatepost as the provider's OAuth client.
 #[derive(Debug)]
@@ -16,10 +17,12 @@ pub struct OAuthClient {
     pub authorization_endpoint: Option<Url>,
     /// Where codes and refresh tokens are redeemed. Always https.
     pub token_endpoint: Url,
-    /// The registered application.
+    /// The registered application, or the service account's address.
     pub client_id: String,
-    /// `None` for a public client. Read when the configuration is loaded.
-    pub client_secret: Option<Secret<String>>,
+    /// How Gatepost proves that it is that application. Secrets and keys are read when the configuration is loaded.
+    pub authentication: ClientAuthentication,
+    /// Who signs for the mailboxes; only for [`GrantType::ServiceAccount`].
+    pub service_account: Option<ServiceAccount>,
     /// As the provider spells them.
     pub scopes: Vec<String>,
     /// Put into the authorization request as they are, for example `prompt=select_account`.
@@ -28,13 +31,17 @@ pub struct OAuthClient {
     pub redirect_host: String,
 }
 
-/// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4).
+/// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4, RFC 7523).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantType {
     /// A person consents in a browser; a refresh token keeps it going. With PKCE, always.
     AuthorizationCode,
     /// The application itself is trusted by the provider's admin. One token serves every mailbox.
     ClientCredentials,
+    /// The mailbox's password is redeemed once; a refresh token keeps it going. Only where nothing else is possible.
+    Password,
+    /// A service account signs for each mailbox, which its organisation's admin has allowed. One token for each mailbox.
+    ServiceAccount,
 }
 
 impl GrantType {
@@ -43,13 +50,26 @@ impl GrantType {
         match self {
             Self::AuthorizationCode => "authorization_code",
             Self::ClientCredentials => "client_credentials",
+            Self::Password => "password",
+            Self::ServiceAccount => "service_account",
+        }
+    }
+
+    /// Whether a person gives it for one mailbox, so that `gatepost connect` has to come first. The others can be had at
+    /// any time.
+    pub fn needs_person(self) -> bool {
+        match self {
+            Self::AuthorizationCode | Self::Password => true,
+            Self::ClientCredentials | Self::ServiceAccount => false,
         }
     }
 }
 
-const GRANTS: [(&str, GrantType); 2] = [
+const GRANTS: [(&str, GrantType); 4] = [
     ("authorization_code", GrantType::AuthorizationCode),
     ("client_credentials", GrantType::ClientCredentials),
+    ("service_account", GrantType::ServiceAccount),
+    ("password", GrantType::Password),
 ];
 
 /// What providers accept for an application that listens on the user's own machine (RFC 8252 section 7.3).
@@ -71,28 +91,51 @@ const OWN_PARAMETERS: [&str; 8] = [
 /// complain about unknown ones.
 pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -> Option<OAuthClient> {
     let provider = section.field.clone();
+    // Without `grant` a person consents; a `grant` that cannot be read was complained about, and nothing hangs on it.
     let grant_field = section.take("grant");
+    let grant = match &grant_field {
+        Some(field) => field.choice(&GRANTS),
+        None => Some(GrantType::AuthorizationCode),
+    };
+    let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
-    let client_id_field =
-        section.require("client_id", "the id of the application that you registered at the provider");
-    let secret_field = section.take("client_secret");
-    let token_field = section.require("token_endpoint", "its URL, or `preset:` for a provider that is known");
+    let written = Written::take(section);
+    let [client_id_field, token_field] = [
+        ("client_id", "the id of the application that you registered at the provider"),
+        ("token_endpoint", "its URL, or `preset:` for a provider that is known"),
+    ]
+    .map(|(key, example)| match grant {
+        Some(GrantType::ServiceAccount) => section.take(key),
+        _ => section.require(key, example),
+    });
     let authorization_field = section.take("authorization_endpoint");
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
     let redirect_field = section.take("redirect_host");
 
-    // Without `grant` a person consents; a `grant` that cannot be read was complained about, and nothing hangs on it.
-    let grant = match &grant_field {
-        Some(field) => field.choice(&GRANTS)?,
-        None => GrantType::AuthorizationCode,
-    };
+    let grant = grant?;
     let client_id = client_id_field.as_ref().and_then(Field::text);
     let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
-    let client_secret = secret_field.as_ref().and_then(|field| secret::read(field, surroundings));
-    complain_about_missing(&provider, grant, authorization_field.is_some(), secret_field.is_some());
+    let authentication = written.read(surroundings);
+    if let Some(missing) = missing(grant, &authorization_field, &service_account_field, &written) {
+        provider.complain(missing);
+    }
+    let service_account = match grant {
+        GrantType::ServiceAccount => {
+            for field in client_id_field.iter().chain(written.fields()) {
+                field.complain(
+                    "does not go with service_account: its key file says who it is; leave this out",
+                );
+            }
+            Some(service_account_field.as_ref().and_then(|field| service_account::read(field, surroundings)))
+        }
+        _ => None,
+    };
+    if let (Some(field), None) = (&service_account_field, &service_account) {
+        field.complain("goes with `grant: service_account` alone; write that, or leave this out");
+    }
 
     let endpoint_fields = [&token_field, &authorization_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
@@ -101,39 +144,57 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
     if let Some(url) = &token_endpoint {
-        let about_secret = client_secret.as_ref().and_then(|secret| lint::client_secret(url, secret));
+        let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
+        let about_secret = secret.and_then(|secret| lint::client_secret(url, secret));
         let about_scopes = scopes.as_ref().and_then(|scopes| lint::scopes(url, grant, scopes));
         let about_url = lint::shared_tenant(url, grant);
         for (field, problem) in
-            [(&secret_field, about_secret), (&scopes_field, about_scopes), (&token_field, about_url)]
+            [(&written.secret, about_secret), (&scopes_field, about_scopes), (&token_field, about_url)]
         {
             if let (Some(field), Some(problem)) = (field, problem) {
                 field.complain(problem);
             }
         }
     }
+    let service_account = readable(service_account)?;
+    let own = service_account.as_ref().map(|it| (it.token_endpoint.clone(), it.email.clone()));
+    let (token_endpoint, client_id) = match own {
+        Some(own) => own,
+        None => (token_endpoint?, client_id?.to_owned()),
+    };
     Some(OAuthClient {
         grant,
         authorization_endpoint: authorization_endpoint.filter(|_| grant == GrantType::AuthorizationCode),
-        token_endpoint: token_endpoint?,
-        client_id: client_id?.to_owned(),
-        client_secret,
+        token_endpoint,
+        client_id,
+        authentication: authentication?,
+        service_account,
         scopes: scopes?,
         authorization_parameters,
         redirect_host: redirect_host.to_owned(),
     })
 }
 
-fn complain_about_missing(provider: &Field<'_>, grant: GrantType, has_authorization: bool, has_secret: bool) {
+/// What the grant needs and is not there.
+fn missing(
+    grant: GrantType,
+    authorization: &Option<Field<'_>>,
+    service_account: &Option<Field<'_>>,
+    written: &Written<'_>,
+) -> Option<&'static str> {
     match grant {
-        GrantType::AuthorizationCode if !has_authorization => {
-            provider.complain("`authorization_endpoint` is missing; write the URL where people consent");
+        GrantType::AuthorizationCode if authorization.is_none() => {
+            Some("`authorization_endpoint` is missing; write the URL where people consent")
         }
-        GrantType::ClientCredentials if !has_secret => provider.complain(
-            "`client_secret` is missing, which the grant client_credentials needs; write \
-             `client_secret: { file: /path/to/secret }` (L15)",
+        GrantType::ClientCredentials if !written.proves_something() => Some(
+            "`client_secret` or `client_certificate` is missing, one of which the grant client_credentials needs; \
+             write `client_secret: { file: /path/to/secret }` (L15)",
         ),
-        _ => {}
+        GrantType::ServiceAccount if service_account.is_none() => Some(
+            "`service_account` is missing; write `service_account: FILE` with the key file that the Google Cloud \
+             console gave you",
+        ),
+        _ => None,
     }
 }
 
@@ -183,12 +244,11 @@ fn read_scopes(field: &Field<'_>, grant: GrantType) -> Option<Vec<String>> {
 
 fn scopes_of_grant<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>> {
     let mut section = field.section()?;
-    let [code, credentials] = GRANTS.map(|(name, _)| section.take(name));
+    let lists = GRANTS.map(|(name, grant)| (grant, section.take(name)));
     section.finish();
-    let chosen = match grant {
-        GrantType::AuthorizationCode => code,
-        GrantType::ClientCredentials => credentials,
-    };
+    // What a person may have is the same, however the person says so.
+    let same_as = if grant.needs_person() { GrantType::AuthorizationCode } else { grant };
+    let chosen = lists.into_iter().find(|(of, _)| *of == same_as).and_then(|(_, list)| list);
     if chosen.is_none() {
         field.complain(format!("none is known for the grant {}; write `scopes:` with a list", grant.name()));
     }

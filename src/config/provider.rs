@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use gatepost_protocol::Protocol;
 
+pub use super::client_authentication::{ClientAuthentication, ClientCertificate};
 pub use super::endpoint::{Endpoint, UpstreamTls};
 pub use super::oauth_client::{GrantType, OAuthClient};
+pub use super::service_account::ServiceAccount;
 
 use super::complaint::{Complaint, suggestion};
 use super::file::{self, Node};

@@ -8,30 +8,33 @@ use std::path::Path;
 
 use gatepost_protocol::secret::Secret;
 
-use super::Surroundings;
 use super::file::Value;
 use super::section::Field;
+use super::{Surroundings, secret_command};
 
 /// No client secret or key is longer.
-const LONGEST: u64 = 64 * 1024;
+pub(super) const LONGEST: u64 = 64 * 1024;
 
-/// Reads `{ file: PATH }` or `{ env: NAME }`.
+const WAYS: &str = "`{ file: /path/to/secret }`, `{ env: NAME }`, `{ credential: NAME }` or `{ command: [PROGRAM, ARGUMENT] }`";
+
+/// Reads `{ file: PATH }`, `{ env: NAME }`, `{ credential: NAME }` or `{ command: [PROGRAM, ARGUMENT] }`.
 pub(super) fn read(field: &Field<'_>, surroundings: &Surroundings<'_>) -> Option<Secret<String>> {
     if matches!(field.node.value, Value::Scalar(_)) {
-        field.complain(
-            "secrets do not stand in this file; write `{ file: /path/to/secret }` or `{ env: NAME }`, and replace \
-             this secret if others could read it here",
-        );
+        field.complain(format!(
+            "secrets do not stand in this file; write {WAYS}, and replace this secret if others could read it here"
+        ));
         return None;
     }
     let mut section = field.section()?;
-    let (file, variable) = (section.take("file"), section.take("env"));
+    let ways = ["file", "env", "credential", "command"].map(|key| section.take(key));
     section.finish();
-    match (file, variable) {
-        (Some(file), None) => from_file(&file, surroundings.folder),
-        (None, Some(variable)) => from_environment(&variable, surroundings),
+    match ways {
+        [Some(file), None, None, None] => from_file(&file, surroundings.folder),
+        [None, Some(variable), None, None] => from_environment(&variable, surroundings),
+        [None, None, Some(credential), None] => from_credential(&credential, surroundings),
+        [None, None, None, Some(command)] => from_command(&command, surroundings.folder),
         _ => {
-            field.complain("write either `{ file: /path/to/secret }` or `{ env: NAME }`");
+            field.complain(format!("write one of {WAYS}"));
             None
         }
     }
@@ -47,7 +50,7 @@ fn from_file(field: &Field<'_>, folder: &Path) -> Option<Secret<String>> {
 }
 
 /// The content of a file that others cannot read, without the line end that editors put there.
-fn read_private(path: &Path) -> Result<Secret<String>, String> {
+pub(super) fn read_private(path: &Path) -> Result<Secret<String>, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
@@ -72,6 +75,47 @@ fn from_environment(field: &Field<'_>, surroundings: &Surroundings<'_>) -> Optio
     match (surroundings.environment)(name).filter(|value| !value.trim().is_empty()) {
         Some(value) => return Some(Secret::new(value)),
         None => field.complain(format!("the environment variable {name} is not set, or empty")),
+    }
+    None
+}
+
+/// What systemd hands to a unit by `LoadCredential=NAME:…` or `LoadCredentialEncrypted=NAME:…`.
+fn from_credential(field: &Field<'_>, surroundings: &Surroundings<'_>) -> Option<Secret<String>> {
+    let name = field.text()?;
+    if name.contains('/') || name == "." || name == ".." {
+        field.complain(format!("`{name}` is not a credential's name; for a path write `{{ file: {name} }}`"));
+        return None;
+    }
+    let Some(folder) = (surroundings.environment)("CREDENTIALS_DIRECTORY") else {
+        field.complain(format!(
+            "there is no CREDENTIALS_DIRECTORY, which systemd sets for a unit with `LoadCredential={name}:/path/to/secret`"
+        ));
+        return None;
+    };
+    let path = Path::new(&folder).join(name);
+    match read_private(&path) {
+        Ok(secret) => return Some(secret),
+        Err(problem) => field.complain(format!("{} {problem}", path.display())),
+    }
+    None
+}
+
+/// The first line of what a program prints.
+fn from_command(field: &Field<'_>, folder: &Path) -> Option<Secret<String>> {
+    if matches!(field.node.value, Value::Scalar(_)) {
+        field.complain(
+            "is run without a shell; write the program and its arguments as a list, like `[pass, show, mail/gatepost]`",
+        );
+        return None;
+    }
+    let words = field.list().iter().map(Field::text).collect::<Option<Vec<_>>>()?;
+    let Some((program, arguments)) = words.split_first() else {
+        field.complain("has no program in it; write `[PROGRAM, ARGUMENT]`");
+        return None;
+    };
+    match secret_command::first_line(program, arguments, folder, secret_command::PATIENCE) {
+        Ok(secret) => return Some(secret),
+        Err(problem) => field.complain(format!("`{program}` {problem}")),
     }
     None
 }

@@ -79,7 +79,9 @@ impl<'a> Authorization<'a> {
         let ours = &provider.oauth;
         let endpoint = match ours.grant {
             GrantType::AuthorizationCode => ours.authorization_endpoint.clone().ok_or_else(no_consent)?,
-            GrantType::ClientCredentials => return Err(no_consent()),
+            GrantType::ClientCredentials | GrantType::Password | GrantType::ServiceAccount => {
+                return Err(no_consent());
+            }
         };
         let redirect = RedirectUrl::new(redirect_uri).map_err(|_| ConsentError::NotUnderstood)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();

@@ -10,7 +10,10 @@ use crate::config::Provider;
 use crate::store::grants::NewTokens;
 
 /// Asks for a token of the application's own.
-pub(super) async fn request(endpoint: &Endpoint, provider: &Provider) -> Result<NewTokens, EndpointError> {
+pub(super) async fn request(
+    endpoint: &Endpoint<'_>,
+    provider: &Provider,
+) -> Result<NewTokens, EndpointError> {
     let asked_at = SystemTime::now();
     let answer = oauth2(provider)
         .exchange_client_credentials()

@@ -29,6 +29,9 @@ pub enum EndpointError {
     /// the configuration.
     #[error("the stored grant has no refresh token")]
     NothingToRedeem,
+    /// It was not asked: what says who asks could not be signed.
+    #[error("the request could not be signed with the key in the configuration")]
+    NotSigned,
     /// It answered, but not with a token or an OAuth error.
     #[error("its answer is not a token response: {0}")]
     NotUnderstood(&'static str),
@@ -82,6 +85,7 @@ impl EndpointError {
     pub fn remedy(&self) -> Remedy {
         let (status, code, description) = match self {
             Self::NothingToRedeem => return Remedy::Reconnect,
+            Self::NotSigned => return Remedy::FixClient,
             Self::Refused { status, code, description, .. } => (status, code, description),
             _ => return Remedy::Wait,
         };
@@ -179,11 +183,14 @@ pub(super) fn presentable(text: &str, sent: &[Zeroizing<String>], max: usize) ->
         .collect()
 }
 
+/// The number that an Entra description begins with, like `50076` in `AADSTS50076: …`.
+pub(super) fn aadsts_number(description: &str) -> Option<&str> {
+    description.strip_prefix("AADSTS")?.split(|character: char| !character.is_ascii_digit()).next()
+}
+
 /// Whether an Entra description begins with the number of a passing trouble. Whole numbers are compared.
 fn is_passing(description: &str) -> bool {
-    let number =
-        description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
-    number.is_some_and(|number| PASSING_AADSTS.contains(&number))
+    aadsts_number(description).is_some_and(|number| PASSING_AADSTS.contains(&number))
 }
 
 fn described(description: Option<&str>) -> String {

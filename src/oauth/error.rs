@@ -7,6 +7,7 @@ use gatepost_protocol::failure::{AuthFailure, Cause};
 use thiserror::Error;
 
 use super::diagnosis::{EndpointError, Remedy};
+use crate::config::provider::GrantType;
 use crate::store::StoreError;
 
 /// Why there is no token. The text is for the log and for whoever runs a command.
@@ -14,14 +15,16 @@ use crate::store::StoreError;
 pub enum TokenError {
     /// The provider will not have Gatepost as its client, or not with these scopes.
     #[error(
-        "{whose}: provider {provider} does not accept Gatepost as its OAuth client: {error}; check client_id, \
-         client_secret and scopes of this provider in the configuration file"
+        "{whose}: provider {provider} does not accept Gatepost as its OAuth client: {error}; {}",
+        what_to_check(*grant)
     )]
     ClientRefused {
         /// The account, or the provider itself.
         whose: String,
         /// As the configuration names it.
         provider: String,
+        /// How a token was asked for.
+        grant: GrantType,
         /// What it said.
         error: Box<EndpointError>,
     },
@@ -124,9 +127,23 @@ impl From<&TokenError> for AuthFailure {
     }
 }
 
+fn what_to_check(grant: GrantType) -> &'static str {
+    match grant {
+        GrantType::ServiceAccount => {
+            "check this machine's clock, that the mailbox exists, and that the organisation's admin has allowed the service \
+             account these scopes (domain-wide delegation)"
+        }
+        _ => {
+            "check client_id, client_secret or client_certificate, and scopes of this provider in the configuration file"
+        }
+    }
+}
+
 /// Whose token is asked for, for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Whose {
+    /// How a token is asked for.
+    pub(super) grant: GrantType,
     /// The account's address, or the provider's name for a token that serves every mailbox.
     pub(super) owner: String,
     /// The address of the account at hand.
@@ -140,10 +157,13 @@ pub(super) struct Whose {
 impl Whose {
     /// What the endpoint did, told for this grant.
     pub(super) fn endpoint(&self, error: EndpointError) -> TokenError {
-        let Self { owner: whose, provider, host, .. } = self.clone();
+        let Self { grant, owner: whose, provider, host, .. } = self.clone();
         match error.remedy() {
-            Remedy::FixClient => TokenError::ClientRefused { whose, provider, error: Box::new(error) },
-            Remedy::Reconnect => self.refused(error.to_string()),
+            Remedy::Reconnect if grant.needs_person() => self.refused(error.to_string()),
+            // Nobody consented, so that consenting again would change nothing.
+            Remedy::FixClient | Remedy::Reconnect => {
+                TokenError::ClientRefused { whose, provider, grant, error: Box::new(error) }
+            }
             Remedy::Wait => TokenError::Endpoint { whose, provider, host, error: Box::new(error) },
         }
     }
@@ -178,6 +198,7 @@ mod tests {
                 TokenError::ClientRefused {
                     whose: whose(),
                     provider: whose(),
+                    grant: GrantType::ServiceAccount,
                     error: Box::new(refused.clone()),
                 },
                 false,

@@ -6,15 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use dashmap::DashMap;
-use http::header::RETRY_AFTER;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::ClientConfig;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::client_assertion;
 use super::diagnosis::{self, EndpointError};
 use crate::config::Provider;
+use crate::config::provider::{ClientAuthentication, OAuthClient};
 
 /// From the first packet to the last byte of the answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,31 +28,34 @@ const MAX_BODY: usize = 1 << 20;
 
 /// One HTTP client per provider, made when it is first needed, and anew when its trust has changed.
 #[derive(Debug, Default)]
-pub(super) struct Endpoints(DashMap<String, (Arc<ClientConfig>, Endpoint)>);
+pub(super) struct Endpoints(DashMap<String, (Arc<ClientConfig>, reqwest::Client)>);
 
-/// The way to one token endpoint. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Endpoint(reqwest::Client);
+/// The way to one token endpoint.
+#[derive(Debug)]
+pub(super) struct Endpoint<'a> {
+    http: reqwest::Client,
+    client: &'a OAuthClient,
+}
 
 impl Endpoints {
     /// The way to the provider's endpoint.
-    pub(super) fn of(&self, provider: &Provider) -> Result<Endpoint, EndpointError> {
+    pub(super) fn of<'a>(&self, provider: &'a Provider) -> Result<Endpoint<'a>, EndpointError> {
         let config = provider.trust.client_config();
         if let Some(known) = self.0.get(&provider.name)
             && Arc::ptr_eq(&known.0, config)
         {
-            return Ok(known.1.clone());
+            return Ok(Endpoint { http: known.1.clone(), client: &provider.oauth });
         }
         let endpoint = Endpoint::new(provider)?;
-        self.0.insert(provider.name.clone(), (Arc::clone(config), endpoint.clone()));
+        self.0.insert(provider.name.clone(), (Arc::clone(config), endpoint.http.clone()));
         Ok(endpoint)
     }
 }
 
-impl Endpoint {
+impl<'a> Endpoint<'a> {
     /// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`); TLS goes through them to the endpoint itself.
-    pub(super) fn new(provider: &Provider) -> Result<Self, EndpointError> {
-        let client = reqwest::Client::builder()
+    pub(super) fn new(provider: &'a Provider) -> Result<Self, EndpointError> {
+        let http = reqwest::Client::builder()
             .tls_backend_preconfigured(ClientConfig::clone(provider.trust.client_config()))
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
@@ -61,15 +68,19 @@ impl Endpoint {
             .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| diagnosis::transport(&error))?;
-        Ok(Self(client))
+        Ok(Self { http, client: &provider.oauth })
     }
 
-    /// Sends what `oauth2` prepared. The answer is a 200 without an `error` in it.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, EndpointError> {
-        let sent = secrets_in(request.body());
+    /// Sends a request for tokens, signed where the client proves itself that way. The answer is a 200 without an `error`
+    /// in it.
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, EndpointError> {
+        if let ClientAuthentication::PrivateKeyJwt(certificate) = &self.client.authentication {
+            client_assertion::add_to(request.body_mut(), self.client, certificate, SystemTime::now())?;
+        }
+        let sent = secrets_in(&request);
         let transport = |error: reqwest::Error| diagnosis::transport(&error);
         let request = reqwest::Request::try_from(request).map_err(transport)?;
-        let mut response = self.0.execute(request).await.map_err(transport)?;
+        let mut response = self.http.execute(request).await.map_err(transport)?;
         let retry_after = response
             .headers()
             .get(RETRY_AFTER)
@@ -88,7 +99,7 @@ impl Endpoint {
     }
 }
 
-impl<'c> AsyncHttpClient<'c> for Endpoint {
+impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     type Error = EndpointError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, EndpointError>> + Send + 'c>>;
 
@@ -97,12 +108,35 @@ impl<'c> AsyncHttpClient<'c> for Endpoint {
     }
 }
 
-/// What must not come back in an error text.
-fn secrets_in(form: &[u8]) -> Vec<Zeroizing<String>> {
-    form_urlencoded::parse(form)
-        .filter(|(key, _)| {
-            matches!(key.as_ref(), "client_secret" | "code" | "code_verifier" | "refresh_token")
-        })
+/// The fields of a form whose values must not come back in an error text.
+const SECRET_FIELDS: [&str; 8] = [
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "device_code",
+    "password",
+    "refresh_token",
+];
+
+/// What must not come back in an error text. A secret in the header has three faces there: base64, form-encoded, itself.
+fn secrets_in(request: &HttpRequest) -> Vec<Zeroizing<String>> {
+    let mut secrets: Vec<_> = form_urlencoded::parse(request.body())
+        .filter(|(key, _)| SECRET_FIELDS.contains(&key.as_ref()))
         .map(|(_, value)| Zeroizing::new(value.into_owned()))
-        .collect()
+        .collect();
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Some(basic) = header.and_then(|value| value.strip_prefix("Basic ")) {
+        secrets.push(Zeroizing::new(basic.to_owned()));
+        let decoded = BASE64_STANDARD.decode(basic).map(Zeroizing::new).unwrap_or_default();
+        if let Some(colon) = decoded.iter().position(|byte| *byte == b':') {
+            let encoded = decoded.get(colon + 1..).unwrap_or_default();
+            secrets.push(Zeroizing::new(String::from_utf8_lossy(encoded).into_owned()));
+            secrets.extend(
+                form_urlencoded::parse(encoded).map(|(secret, _)| Zeroizing::new(secret.into_owned())),
+            );
+        }
+    }
+    secrets
 }

@@ -1,17 +1,21 @@
 //! Access tokens for accounts. One call, [`Tokens::access_token`], behind which a token is read from the store, or
 //! refreshed: once per grant at a time, in a task of its own, committed before it is used (invariants 7 and 8).
 //!
-//! A file per grant (RFC 6749 section 4): [`authorization_code`], `client_credentials`, `refresh_token`. Another grant is
-//! another file, a [`GrantType`], and an arm in `refresh` and in `connect`.
+//! A file per grant (RFC 6749 section 4, RFC 7523): [`authorization_code`], `client_credentials`, [`password`],
+//! `refresh_token`, `service_account`. Another grant is another file, a [`GrantType`], and an arm in `refresh` and in
+//! `connect`.
 
 pub mod authorization_code;
+mod client_assertion;
 mod client_credentials;
 pub mod diagnosis;
 mod error;
 mod http;
+pub mod password;
 pub mod redirect;
 mod refresh;
 mod refresh_token;
+mod service_account;
 mod token;
 mod token_request;
 
@@ -60,7 +64,9 @@ pub struct Tokens {
 /// Where the account's grant is stored.
 pub fn grant_key(provider: &Provider, account: &Account) -> GrantKey {
     match provider.oauth.grant {
-        GrantType::AuthorizationCode => GrantKey::Account(account.id),
+        GrantType::AuthorizationCode | GrantType::Password | GrantType::ServiceAccount => {
+            GrantKey::Account(account.id)
+        }
         GrantType::ClientCredentials => GrantKey::Provider(provider.name.clone()),
     }
 }
@@ -135,8 +141,8 @@ impl Tokens {
         self.refreshes.settled().await;
     }
 
-    /// A token of the application's own, in place of a stored one: what `gatepost connect` does at a provider with client
-    /// credentials. Elsewhere somebody must consent, and it fails with [`TokenError::NotConnected`].
+    /// A token that nobody has to consent to, in place of a stored one: what `gatepost connect` does at a provider with
+    /// client credentials or a service account. Elsewhere somebody must consent, and it fails with [`TokenError::NotConnected`].
     pub async fn connect_application(
         &self,
         provider: &Arc<Provider>,
@@ -176,6 +182,7 @@ fn wanted(provider: &Arc<Provider>, account: &Account) -> Wanted {
         GrantKey::Provider(name) => format!("provider {name}"),
     };
     let whose = Whose {
+        grant: provider.oauth.grant,
         owner,
         address: account.address.clone(),
         provider: provider.name.clone(),
@@ -189,7 +196,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::config::provider::OAuthClient;
+    use crate::config::provider::{ClientAuthentication, OAuthClient};
     use crate::tls::Trust;
 
     /// A provider whose hosts do not exist.
@@ -201,7 +208,8 @@ mod tests {
                 authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
                 token_endpoint: "https://login.invalid/token".parse().unwrap(),
                 client_id: "gatepost".to_owned(),
-                client_secret: None,
+                authentication: ClientAuthentication::None,
+                service_account: None,
                 scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
                 authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
                 redirect_host: "localhost".to_owned(),

@@ -18,7 +18,7 @@ use super::diagnosis::{EndpointError, Remedy};
 use super::error::{TokenError, Whose};
 use super::http::Endpoints;
 use super::token::TokenState;
-use super::{AccessToken, client_credentials, refresh_token};
+use super::{AccessToken, client_credentials, refresh_token, service_account};
 use crate::config::Provider;
 use crate::config::provider::GrantType;
 use crate::crash_point::crash_point;
@@ -193,10 +193,10 @@ impl Refreshes {
     /// else: there is no refresh token that could be lost.
     pub(super) async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
         match wanted.provider.oauth.grant {
-            GrantType::AuthorizationCode => {
+            GrantType::AuthorizationCode | GrantType::Password => {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
             }
-            GrantType::ClientCredentials => {
+            GrantType::ClientCredentials | GrantType::ServiceAccount => {
                 let tokens =
                     self.request(wanted, None).await.map_err(|error| wanted.whose.endpoint(error))?;
                 let version = self.store.replace_grant(&wanted.key, &tokens).await;
@@ -230,12 +230,15 @@ impl Refreshes {
     ) -> Result<NewTokens, EndpointError> {
         let endpoint = self.endpoints.of(&wanted.provider)?;
         match (wanted.provider.oauth.grant, refresh_token) {
-            (GrantType::AuthorizationCode, Some(refresh_token)) => {
+            (GrantType::AuthorizationCode | GrantType::Password, Some(refresh_token)) => {
                 refresh_token::request(&endpoint, &wanted.provider, refresh_token).await
             }
-            (GrantType::AuthorizationCode, None) => Err(EndpointError::NothingToRedeem),
+            (GrantType::AuthorizationCode | GrantType::Password, None) => Err(EndpointError::NothingToRedeem),
             (GrantType::ClientCredentials, _) => {
                 client_credentials::request(&endpoint, &wanted.provider).await
+            }
+            (GrantType::ServiceAccount, _) => {
+                service_account::request(&endpoint, &wanted.provider, &wanted.whose.address).await
             }
         }
     }
@@ -264,10 +267,11 @@ impl Refreshes {
     /// The tokens stay whatever happened; only the provider's word about the grant is noted in its row.
     async fn note_failure(&self, wanted: &Wanted, grant: &Grant, error: &EndpointError) {
         let noted = match error.remedy() {
-            Remedy::Reconnect => {
+            // Where nobody consented, the refusal is about the request and not about what is stored.
+            Remedy::Reconnect if wanted.whose.grant.needs_person() => {
                 self.store.mark_refused(&wanted.key, grant.version, &error.to_string()).await
             }
-            Remedy::FixClient | Remedy::Wait => Ok(()),
+            Remedy::FixClient | Remedy::Reconnect | Remedy::Wait => Ok(()),
         };
         let released = self.store.release_grant(&wanted.key, &self.holder).await;
         if let Err(error) = noted.and(released) {

@@ -13,7 +13,7 @@ use crate::store::grants::NewTokens;
 
 /// Redeems a refresh token. The provider may rotate it: what comes back must be committed before it is used.
 pub(super) async fn request(
-    endpoint: &Endpoint,
+    endpoint: &Endpoint<'_>,
     provider: &Provider,
     refresh_token: &Secret<String>,
 ) -> Result<NewTokens, EndpointError> {

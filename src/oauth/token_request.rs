@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::diagnosis::{self, EndpointError};
 use crate::config::Provider;
+use crate::config::provider::ClientAuthentication;
 use crate::store::grants::NewTokens;
 
 /// What is taken for the life of a token whose response does not tell it.
@@ -45,14 +46,20 @@ pub(super) type OAuth2 = Client<
     EndpointSet,
 >;
 
-/// Gatepost as the provider knows it. The secret goes into the body: with HTTP Basic, providers disagree on whether it is
-/// URL-encoded first.
+/// Gatepost as the provider knows it. Without a choice the secret goes into the body: with HTTP Basic, providers disagree on
+/// whether it is form-encoded first. What is signed for each request is added when it is sent.
 pub(super) fn oauth2(provider: &Provider) -> OAuth2 {
     let ours = &provider.oauth;
+    let auth_type = match &ours.authentication {
+        ClientAuthentication::ClientSecretBasic(_) => AuthType::BasicAuth,
+        ClientAuthentication::ClientSecretPost(_)
+        | ClientAuthentication::None
+        | ClientAuthentication::PrivateKeyJwt(_) => AuthType::RequestBody,
+    };
     let client = Client::new(ClientId::new(ours.client_id.clone()))
-        .set_auth_type(AuthType::RequestBody)
+        .set_auth_type(auth_type)
         .set_token_uri(TokenUrl::from_url(ours.token_endpoint.clone()));
-    match &ours.client_secret {
+    match ours.authentication.secret() {
         Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose().clone())),
         None => client,
     }

@@ -1,0 +1,95 @@
+//! `gatepost connect` with `grant: password`: the mailbox's own password is asked for on the terminal, or read from standard
+//! input, redeemed once, and forgotten.
+
+use std::io::{BufRead, IsTerminal, Read, stdin};
+
+use gatepost_protocol::secret::Secret;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::table::print;
+use super::{Exit, Failure, device_password, progress};
+use crate::account::Account;
+use crate::config::Provider;
+use crate::oauth::grant_key;
+use crate::oauth::password::{PasswordError, redeem_and_commit};
+use crate::store::Store;
+use crate::store::grants::NewTokens;
+
+/// No line with a password is longer.
+const MAX_LINE: u64 = 4096;
+
+/// Asks for the password of the account's mailbox, and commits what the provider gives for it.
+pub(super) async fn connect(
+    provider: &Provider,
+    account: &Account,
+    store: &Store,
+) -> Result<NewTokens, Failure> {
+    let host = provider.oauth.token_endpoint.host_str().unwrap_or_default();
+    let password = if stdin().is_terminal() {
+        print(&format!(
+            "It goes to {host} once, over TLS, and is not kept.\nPassword of {}: ",
+            account.address
+        ))?;
+        typed().await?
+    } else {
+        device_password::read(stdin())?
+    };
+    let key = grant_key(provider, account);
+    let redeemed = redeem_and_commit(provider, &account.address, password, store, &key);
+    progress::shown("redeeming the password", redeemed).await.map_err(|error| {
+        let exit = match error {
+            PasswordError::Store(_) => Exit::State,
+            PasswordError::Endpoint { .. } | PasswordError::NoRefreshToken => Exit::Upstream,
+        };
+        Failure::new(exit, format!("{} is not connected: {error}", account.address))
+    })
+}
+
+/// A line from the terminal, which shows none of it.
+async fn typed() -> Result<Secret<String>, Failure> {
+    let silence = Silence::begin()?;
+    let before = silence.before.clone();
+    // Whoever stops here must not be left with a terminal that shows nothing.
+    let stopped = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
+            std::process::exit(130);
+        }
+    });
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE as usize));
+        stdin().lock().take(MAX_LINE).read_until(b'\n', &mut line).map(|_| line)
+    });
+    let line = read.await.map_err(|error| Failure::new(Exit::Failed, error))?;
+    stopped.abort();
+    drop(silence);
+    print("\n")?;
+    let line =
+        line.map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot be read: {error}")))?;
+    device_password::read(line.as_slice())
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Silence {
+    before: Termios,
+}
+
+impl Silence {
+    fn begin() -> Result<Self, Failure> {
+        let failed =
+            |error| Failure::new(Exit::Failed, format!("the terminal cannot be made silent: {error}"));
+        let before = tcgetattr(stdin()).map_err(failed)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(stdin(), OptionalActions::Flush, &silent).map_err(failed)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+    }
+}
