@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use gatepost::config::provider::{GrantType, UpstreamTls};
+use gatepost::config::provider::{ClientAuthentication, GrantType, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamMechanism;
@@ -82,8 +82,15 @@ fn the_example_is_accepted_as_it_is_shipped() {
 
 /// The example with every `#:` taken away, and the files that it names in a folder of the test.
 fn example_with_everything_on(folder: &Path) -> String {
-    fs::write(folder.join("contoso.secret"), "planted-secret\n").unwrap();
-    fs::set_permissions(folder.join("contoso.secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let private = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    private("contoso.secret", "planted-secret\n");
+    let application = Application::new(365);
+    fs::write(folder.join("fabrikam.pem"), &application.certificate).unwrap();
+    private("fabrikam.key", &application.key);
+    private("workspace.json", &service_account_file(&application.key));
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["mail.example.org".to_owned()])
         .unwrap()
@@ -96,11 +103,172 @@ fn example_with_everything_on(folder: &Path) -> String {
     lines.collect::<String>().replace("/etc/gatepost", folder.to_str().unwrap())
 }
 
+/// A certificate and its RSA key, PEM.
+struct Application {
+    certificate: String,
+    key: String,
+}
+
+impl Application {
+    fn new(days_left: i64) -> Self {
+        let key =
+            rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+        let mut certificate = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        certificate.not_before = now - time::Duration::days(400);
+        // An hour more, so that a test that takes its time counts the same days.
+        certificate.not_after = now + time::Duration::days(days_left) + time::Duration::hours(1);
+        Self { certificate: certificate.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    }
+}
+
+fn service_account_file(key: &str) -> String {
+    serde_json::json!({
+        "type": "service_account",
+        "client_email": "mail@project.example",
+        "private_key": key,
+        "private_key_id": "planted-key-id",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    })
+    .to_string()
+}
+
+#[test]
+fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let private = |name: &str, text: &str| {
+        fs::write(path(name), text).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    for (name, days) in [("good", 365), ("soon", 10), ("expired", -2)] {
+        let application = Application::new(days);
+        private(&format!("{name}.pem"), &application.certificate);
+        private(&format!("{name}.key"), &application.key);
+    }
+    private("elliptic.key", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+    fs::copy(path("good.key"), path("open.key")).unwrap();
+    fs::set_permissions(path("open.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let text = |certificate: &str, key: &str| {
+        format!(
+            "providers: {{ it: {{ preset: microsoft365, client_id: abc, tenant: contoso.example, grant: \
+             client_credentials, client_certificate: {{ certificate: {}, key: {} }} }} }}",
+            path(certificate),
+            path(key)
+        )
+    };
+    for (certificate, key, complaint) in [
+        ("expired.pem", "expired.key", format!("certificate: {} expired on ", path("expired.pem"))),
+        ("good.pem", "soon.key", format!("key: {} is the key of another certificate", path("soon.key"))),
+        ("good.pem", "elliptic.key", format!("key: {} is not an RSA key", path("elliptic.key"))),
+        ("good.pem", "open.key", format!("run `chmod 600 {}`", path("open.key"))),
+        ("good.pem", "good.pem", format!("key: {} holds no private key in PEM", path("good.pem"))),
+        ("good.key", "good.key", format!("certificate: {} holds no certificate in PEM", path("good.key"))),
+        ("missing.pem", "good.key", format!("certificate: {} cannot be read", path("missing.pem"))),
+    ] {
+        let heard = refused(&text(certificate, key));
+        assert!(heard.contains(&complaint), "{certificate} {key}: {heard}");
+        assert_eq!(heard.lines().count(), 1, "{heard}");
+    }
+    for (name, warnings) in [("good", &[][..]), ("soon", &["expires in 10 days"])] {
+        let config = accepted(&text(&format!("{name}.pem"), &format!("{name}.key")));
+        let heard = lint::warnings(&config);
+        assert_eq!(heard.len(), warnings.len(), "{heard:?}");
+        assert!(heard.iter().zip(warnings).all(|(heard, words)| heard.contains(words)), "{heard:?}");
+        assert!(matches!(
+            config.providers["it"].oauth.authentication,
+            ClientAuthentication::PrivateKeyJwt(_)
+        ));
+        assert!(!format!("{config:?}").contains("PRIVATE"), "{config:?}");
+    }
+}
+
+#[test]
+fn a_service_account_brings_its_own_name_and_endpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.json");
+    fs::write(&file, service_account_file(&Application::new(1).key)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = accepted(&format!(
+        "providers: {{ it: {{ preset: google, grant: service_account, service_account: {} }} }}",
+        file.display()
+    ));
+    let oauth = &config.providers["it"].oauth;
+    assert_eq!((oauth.grant, oauth.client_id.as_str()), (GrantType::ServiceAccount, "mail@project.example"));
+    assert_eq!(oauth.token_endpoint.as_str(), "https://oauth2.googleapis.com/token");
+    assert_eq!(oauth.scopes, ["https://mail.google.com/"]);
+    assert!(!format!("{config:?}").contains("PRIVATE"), "{config:?}");
+}
+
+#[test]
+fn a_secret_comes_from_a_credential_or_a_command_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode| {
+        fs::write(folder.path().join(name), text).unwrap();
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("mail-secret", "planted-secret\n", 0o400);
+    write("print", "#!/bin/sh\necho \"planted-$1\"\necho more\n", 0o700);
+    write("fail", "#!/bin/sh\necho planted; echo 'the store is locked' >&2; exit 2\n", 0o700);
+    let read = |secret: &str, unit: bool| {
+        let text =
+            format!("providers: {{ it: {{ preset: google, client_id: abc, client_secret: {secret} }} }}");
+        let credentials = folder.path().to_str().filter(|_| unit).map(str::to_owned);
+        let environment = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => credentials.clone(),
+            _ => environment(name),
+        };
+        Config::parse(&folder.path().join("gatepost.yaml"), &text, &environment)
+    };
+    for secret in ["{ credential: mail-secret }", "{ command: [./print, secret] }"] {
+        let config = read(secret, true).unwrap_or_else(|error| panic!("{secret}: {error}"));
+        assert_eq!(
+            config.providers["it"].oauth.authentication.secret().unwrap().expose(),
+            "planted-secret",
+            "{secret}"
+        );
+    }
+    for (secret, unit, words) in [
+        ("{ credential: mail-secret }", false, "`LoadCredential=mail-secret:/path/to/secret`"),
+        ("{ credential: other }", true, "/other cannot be read"),
+        ("{ credential: ../mail-secret }", true, "is not a credential's name"),
+        ("{ command: ./print secret }", true, "without a shell; write the program and its arguments as a list"),
+        ("{ command: [] }", true, "has no program in it"),
+        ("{ command: [./missing] }", true, "`./missing` cannot be run: No such file"),
+        (
+            "{ command: [./fail] }",
+            true,
+            "`./fail` failed (exit status: 2) and said: the store is locked",
+        ),
+    ] {
+        let heard = read(secret, unit).map(|_| "accepted").unwrap_err().to_string();
+        assert!(heard.contains(words) && !heard.contains("planted"), "{secret}: {heard}");
+    }
+}
+
+#[test]
+fn where_a_secret_goes_can_be_chosen() {
+    let read = |method: &str| {
+        let config = accepted(&format!(
+            "providers: {{ it: {{ preset: google, client_id: abc, client_secret: {{ env: OWN_CLIENT_SECRET }}{method} }} }}"
+        ));
+        match &config.providers["it"].oauth.authentication {
+            ClientAuthentication::ClientSecretBasic(_) => "basic",
+            ClientAuthentication::ClientSecretPost(_) => "post",
+            ClientAuthentication::None => "none",
+            ClientAuthentication::PrivateKeyJwt(_) => "jwt",
+        }
+    };
+    assert_eq!(read(""), "post");
+    assert_eq!(read(", client_authentication: client_secret_post"), "post");
+    assert_eq!(read(", client_authentication: client_secret_basic"), "basic");
+}
+
 #[test]
 fn the_example_is_accepted_with_everything_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = accepted(&example_with_everything_on(folder.path()));
-    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "own"]);
+    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "fabrikam", "own", "workspace"]);
     assert_eq!(config.providers["contoso"].oauth.authentication.secret().unwrap().expose(), "planted-secret");
     assert_eq!(config.listeners.len(), 7);
     assert!(config.listeners[6].plaintext_allowed);
