@@ -5,6 +5,9 @@
 // A test says what it expects by failing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/application.rs"]
+mod application;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +17,8 @@ use gatepost::config::provider::{ClientAuthentication, GrantType, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamMechanism;
+
+use application::Application;
 
 const EXAMPLE: &str = include_str!("../config/gatepost.example.yaml");
 const PROVIDERS: &str = include_str!("../config/providers.yaml");
@@ -87,7 +92,7 @@ fn example_with_everything_on(folder: &Path) -> String {
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
     };
     private("contoso.secret", "planted-secret\n");
-    let application = Application::new(365);
+    let application = Application::new();
     fs::write(folder.join("fabrikam.pem"), &application.certificate).unwrap();
     private("fabrikam.key", &application.key);
     private("workspace.json", &service_account_file(&application.key));
@@ -101,25 +106,6 @@ fn example_with_everything_on(folder: &Path) -> String {
     fs::write(folder.join("mail.key"), key.serialize_pem()).unwrap();
     let lines = EXAMPLE.lines().map(|line| line.replacen("#: ", "", 1) + "\n");
     lines.collect::<String>().replace("/etc/gatepost", folder.to_str().unwrap())
-}
-
-/// A certificate and its RSA key, PEM.
-struct Application {
-    certificate: String,
-    key: String,
-}
-
-impl Application {
-    fn new(days_left: i64) -> Self {
-        let key =
-            rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
-        let mut certificate = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        let now = time::OffsetDateTime::now_utc();
-        certificate.not_before = now - time::Duration::days(400);
-        // An hour more, so that a test that takes its time counts the same days.
-        certificate.not_after = now + time::Duration::days(days_left) + time::Duration::hours(1);
-        Self { certificate: certificate.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
-    }
 }
 
 fn service_account_file(key: &str) -> String {
@@ -142,7 +128,7 @@ fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
         fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
     };
     for (name, days) in [("good", 365), ("soon", 10), ("expired", -2)] {
-        let application = Application::new(days);
+        let application = Application::with_days_left(days);
         private(&format!("{name}.pem"), &application.certificate);
         private(&format!("{name}.key"), &application.key);
     }
@@ -187,7 +173,7 @@ fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
 fn a_service_account_brings_its_own_name_and_endpoint() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key.json");
-    fs::write(&file, service_account_file(&Application::new(1).key)).unwrap();
+    fs::write(&file, service_account_file(&Application::new().key)).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let config = accepted(&format!(
         "providers: {{ it: {{ preset: google, grant: service_account, service_account: {} }} }}",
@@ -232,14 +218,14 @@ fn a_secret_comes_from_a_credential_or_a_command_too() {
         ("{ credential: mail-secret }", false, "`LoadCredential=mail-secret:/path/to/secret`"),
         ("{ credential: other }", true, "/other cannot be read"),
         ("{ credential: ../mail-secret }", true, "is not a credential's name"),
-        ("{ command: ./print secret }", true, "without a shell; write the program and its arguments as a list"),
+        (
+            "{ command: ./print secret }",
+            true,
+            "without a shell; write the program and its arguments as a list",
+        ),
         ("{ command: [] }", true, "has no program in it"),
         ("{ command: [./missing] }", true, "`./missing` cannot be run: No such file"),
-        (
-            "{ command: [./fail] }",
-            true,
-            "`./fail` failed (exit status: 2) and said: the store is locked",
-        ),
+        ("{ command: [./fail] }", true, "`./fail` failed (exit status: 2) and said: the store is locked"),
     ] {
         let heard = read(secret, unit).map(|_| "accepted").unwrap_err().to_string();
         assert!(heard.contains(words) && !heard.contains("planted"), "{secret}: {heard}");

@@ -306,7 +306,11 @@ async fn every_failure_of_the_endpoint_is_told_and_erases_nothing() {
             "invalid_client (HTTP 401): [secret] of? [secret]",
             false,
         ),
-        (json(400, r#"{"error":"invalid_scope"}"#), "check client_id, client_secret or client_certificate", false),
+        (
+            json(400, r#"{"error":"invalid_scope"}"#),
+            "check client_id, client_secret or client_certificate",
+            false,
+        ),
     ];
     for (reply, words, temporary) in table {
         let world = World::with_token(0).await;

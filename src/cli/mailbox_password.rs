@@ -17,7 +17,7 @@ use crate::store::Store;
 use crate::store::grants::NewTokens;
 
 /// No line with a password is longer.
-const MAX_LINE: u64 = 4096;
+const MAX_LINE: usize = 4096;
 
 /// Asks for the password of the account's mailbox, and commits what the provider gives for it.
 pub(super) async fn connect(
@@ -58,8 +58,8 @@ async fn typed() -> Result<Secret<String>, Failure> {
         }
     });
     let read = tokio::task::spawn_blocking(|| {
-        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE as usize));
-        stdin().lock().take(MAX_LINE).read_until(b'\n', &mut line).map(|_| line)
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+        stdin().lock().take(MAX_LINE as u64).read_until(b'\n', &mut line).map(|_| line)
     });
     let line = read.await.map_err(|error| Failure::new(Exit::Failed, error))?;
     stopped.abort();

@@ -119,7 +119,9 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
     let authentication = written.read(surroundings);
-    if let Some(missing) = missing(grant, &authorization_field, &service_account_field, &written) {
+    if let Some(missing) =
+        missing(grant, authorization_field.as_ref(), service_account_field.as_ref(), &written)
+    {
         provider.complain(missing);
     }
     let service_account = match grant {
@@ -178,8 +180,8 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
 /// What the grant needs and is not there.
 fn missing(
     grant: GrantType,
-    authorization: &Option<Field<'_>>,
-    service_account: &Option<Field<'_>>,
+    authorization: Option<&Field<'_>>,
+    service_account: Option<&Field<'_>>,
     written: &Written<'_>,
 ) -> Option<&'static str> {
     match grant {

@@ -61,7 +61,7 @@ fn secret_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<Stri
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
     use serde_json::{Value, json};

@@ -28,7 +28,7 @@ use url::form_urlencoded;
 /// What the endpoint does with a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// Status, headers, body. `{refresh_token}` in the body becomes what the request sent.
+    /// Status, headers, body. The name of a field in braces, like `{refresh_token}`, becomes what the request sent in it.
     Raw(u16, Vec<(&'static str, String)>, String),
     /// New tokens for the newest refresh token; `invalid_grant` for a spent one, as a provider with reuse detection does.
     Rotating,
@@ -51,6 +51,8 @@ pub(crate) struct TokenEndpoint {
 struct Shared {
     reply: Mutex<Reply>,
     forms: watch::Sender<Vec<Form>>,
+    /// The `Authorization` header of the last request.
+    authorization: Mutex<Option<String>>,
     gate: Semaphore,
 }
 
@@ -65,6 +67,7 @@ impl TokenEndpoint {
         let shared = Arc::new(Shared {
             reply: Mutex::new(Reply::Tokens { expires_in: 3600, refresh_token: true }),
             forms: watch::Sender::new(Vec::new()),
+            authorization: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         });
         let serving = Arc::clone(&shared);
@@ -101,6 +104,11 @@ impl TokenEndpoint {
         *self.shared.reply.lock().unwrap() = reply;
     }
 
+    /// The `Authorization` header of the last request.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        self.shared.authorization.lock().unwrap().clone()
+    }
+
     /// From now on requests are taken, and answered when released.
     pub(crate) fn hold(&self) {
         self.shared.gate.forget_permits(Semaphore::MAX_PERMITS);
@@ -128,6 +136,8 @@ async fn answer(
     request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    *shared.authorization.lock().unwrap() = authorization.map(|value| value.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let form: Form = form_urlencoded::parse(&body).into_owned().collect();
     let mut number = 0;
@@ -147,7 +157,7 @@ async fn answer(
         Reply::Raw(status, headers, body) => (
             status,
             headers,
-            body.replace("{refresh_token}", form.get("refresh_token").map_or("", |token| token)),
+            form.iter().fold(body, |body, (name, value)| body.replace(&format!("{{{name}}}"), value)),
         ),
         Reply::Rotating => unreachable!("it became one of the others"),
         Reply::Tokens { expires_in, refresh_token } => {
