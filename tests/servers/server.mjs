@@ -1,15 +1,18 @@
 // The OAuth 2.0 server that the tests run Gatepost against: the npm package oidc-provider over https on a free port.
 //
-//   node server.mjs CERTIFICATE.pem KEY.pem      (then: one line "issuer https://localhost:PORT" on stdout)
+//   node server.mjs CERTIFICATE.pem KEY.pem [CLIENT.pem]     (then: one line "issuer https://localhost:PORT" on stdout)
+//
+// CLIENT.pem is the certificate of an application that proves itself by private_key_jwt. Without it there is none.
 //
 // It keeps everything in memory. Anybody may log in under any address with any password, in the forms that the
 // package brings along.
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import Provider from 'oidc-provider';
 
-const [, , certificate, key] = process.argv;
+const [, , certificate, key, clientCertificate] = process.argv;
 const seconds = (name, otherwise) => Number(process.env[name] ?? otherwise);
 
 const personal = 'openid offline_access mail.smtp mail.pop mail.imap';
@@ -19,8 +22,34 @@ const everyMailbox = 'mail.every';
 // Compared to the last character, except for the port (RFC 8252 section 7.3).
 const loopback = ['http://localhost', 'http://localhost/', 'http://127.0.0.1', 'http://127.0.0.1/'];
 
+// The same application twice, held to one algorithm each.
+const certified = (algorithm) => {
+  const publicKey = new X509Certificate(readFileSync(clientCertificate)).publicKey;
+  return {
+    client_id: `gatepost-${algorithm}`,
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: algorithm,
+    jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), use: 'sig' }] },
+    redirect_uris: [],
+    grant_types: ['client_credentials'],
+    response_types: [],
+    scope: everyMailbox,
+  };
+};
+
 const configuration = {
   clients: [
+    ...(clientCertificate ? ['PS256', 'RS256'].map(certified) : []),
+    {
+      // The same with a secret that goes into the header, where everything but letters and digits has to be encoded.
+      client_id: 'gatepost:basic',
+      client_secret: '%:+ /é-secret-of-the-tests',
+      token_endpoint_auth_method: 'client_secret_basic',
+      redirect_uris: [],
+      grant_types: ['client_credentials'],
+      response_types: [],
+      scope: everyMailbox,
+    },
     {
       // Gatepost as an installed application (RFC 8252): no secret, PKCE, and any port of the loopback redirect.
       client_id: 'gatepost-native',

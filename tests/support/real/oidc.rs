@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -81,13 +82,16 @@ pub(crate) struct Oidc {
 
 impl Oidc {
     pub(crate) async fn start(certificates: &Certificates) -> Self {
+        Self::knowing(certificates, None).await
+    }
+
+    /// Starts with an application that has registered its certificate, in the given file.
+    pub(crate) async fn knowing(certificates: &Certificates, application: Option<&Path>) -> Self {
         let log = certificates.ca_file.with_file_name("oidc.log");
         let program = servers().join("node_modules/.bin/node");
-        let arguments = [
-            servers().join("server.mjs").into_os_string(),
-            certificates.certificate.clone().into_os_string(),
-            certificates.key.clone().into_os_string(),
-        ];
+        let script = servers().join("server.mjs");
+        let arguments =
+            [script.as_path(), &certificates.certificate, &certificates.key].into_iter().chain(application);
         let (server, stdout) = Server::start_listening("oidc-provider", &log, &program, arguments);
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).unwrap();
