@@ -39,6 +39,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let authorization = match grant {
             "authorization_code" => "authorization_endpoint: https://localhost/authorize\n    ",
+            "password" => "",
             _ => "client_secret: { env: TEST_CLIENT_SECRET }\n    ",
         };
         let text = format!(
@@ -151,6 +152,30 @@ async fn nothing_pasted_connects_nothing() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", world.printed(&output));
     assert!(world.store.grant(&GrantKey::Account(world.account.id)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_password_on_standard_input_connects_and_is_told_to_nobody() {
+    let world = World::new("password").await;
+    let connect = async || {
+        let mut child = world.command(&["connect", "ann@example.com"]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all("planted-pass wörd\n".as_bytes()).await.unwrap();
+        child.wait_with_output().await.unwrap()
+    };
+    let refusal = r#"{"error":"invalid_grant","error_description":"AADSTS50076: {password}"}"#;
+    world.endpoint.replies(Reply::Raw(400, Vec::new(), refusal.to_owned()));
+    let output = connect().await;
+    let printed = world.printed(&output);
+    assert_eq!(output.status.code(), Some(5), "{printed}");
+    assert!(printed.contains("AADSTS50076: [secret]; the account needs a second factor"), "{printed}");
+
+    world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
+    let output = connect().await;
+    let printed = world.printed(&output);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("ann@example.com is connected to example"), "{printed}");
+    assert_eq!(world.endpoint.forms()[1]["password"], "planted-pass wörd");
+    assert_eq!(world.login().await.unwrap(), "planted-access-2");
 }
 
 #[tokio::test]
