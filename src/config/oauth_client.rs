@@ -248,9 +248,10 @@ fn scopes_of_grant<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>>
     let mut section = field.section()?;
     let lists = GRANTS.map(|(name, grant)| (grant, section.take(name)));
     section.finish();
+    let list_of = |wanted| lists.iter().find(|(of, _)| *of == wanted).and_then(|(_, list)| list.clone());
     // What a person may have is the same, however the person says so.
-    let same_as = if grant.needs_person() { GrantType::AuthorizationCode } else { grant };
-    let chosen = lists.into_iter().find(|(of, _)| *of == same_as).and_then(|(_, list)| list);
+    let of_person = || list_of(GrantType::AuthorizationCode).filter(|_| grant.needs_person());
+    let chosen = list_of(grant).or_else(of_person);
     if chosen.is_none() {
         field.complain(format!("none is known for the grant {}; write `scopes:` with a list", grant.name()));
     }
