@@ -61,7 +61,7 @@ async fn each_way_of_proving_who_gatepost_is_gets_a_token() {
     private(&path("application.pem"), &application.certificate);
     private(&path("application.key"), &application.key);
     private(&path("post.secret"), Client::Service.secret().unwrap());
-    private(&path("basic.secret"), "%:+ /é-secret-of-the-tests");
+    private(&path("basic.secret"), "%:+ /&=~-secret-of-the-tests");
     let oidc = Oidc::knowing(&certificates, Some(&path("application.pem"))).await;
     let secret = |name: &str| format!("client_secret: {{ file: {} }}", path(name).display());
     let certificate = |key: &str, algorithm: &str| {
