@@ -14,6 +14,9 @@ pub struct OAuthClient {
     pub grant: GrantType,
     /// Where the browser goes; only for [`GrantType::AuthorizationCode`].
     pub authorization_endpoint: Option<Url>,
+    /// Where a code for a person on another device is asked for (RFC 8628), at providers that have that; only for
+    /// [`GrantType::AuthorizationCode`], whose grant it ends in.
+    pub device_authorization_endpoint: Option<Url>,
     /// Where codes and refresh tokens are redeemed. Always https.
     pub token_endpoint: Url,
     /// The registered application.
@@ -78,6 +81,7 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     let secret_field = section.take("client_secret");
     let token_field = section.require("token_endpoint", "its URL, or `preset:` for a provider that is known");
     let authorization_field = section.take("authorization_endpoint");
+    let device_field = section.take("device_authorization_endpoint");
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
     let redirect_field = section.take("redirect_host");
@@ -94,12 +98,14 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     let client_secret = secret_field.as_ref().and_then(|field| secret::read(field, surroundings));
     complain_about_missing(&provider, grant, authorization_field.is_some(), secret_field.is_some());
 
-    let endpoint_fields = [&token_field, &authorization_field];
+    let endpoint_fields = [&token_field, &authorization_field, &device_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
     let tenant = readable(tenant)?;
     let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
+    let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
+    let by_consent = grant == GrantType::AuthorizationCode;
     if let Some(url) = &token_endpoint {
         let about_secret = client_secret.as_ref().and_then(|secret| lint::client_secret(url, secret));
         let about_scopes = scopes.as_ref().and_then(|scopes| lint::scopes(url, grant, scopes));
@@ -114,7 +120,8 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     }
     Some(OAuthClient {
         grant,
-        authorization_endpoint: authorization_endpoint.filter(|_| grant == GrantType::AuthorizationCode),
+        authorization_endpoint: authorization_endpoint.filter(|_| by_consent),
+        device_authorization_endpoint: readable(device_authorization_endpoint)?.filter(|_| by_consent),
         token_endpoint: token_endpoint?,
         client_id: client_id?.to_owned(),
         client_secret,
@@ -139,7 +146,7 @@ fn complain_about_missing(provider: &Field<'_>, grant: GrantType, has_authorizat
 
 fn read_tenant<'a>(
     field: &Field<'a>,
-    endpoints: [&Option<Field<'_>>; 2],
+    endpoints: [&Option<Field<'_>>; 3],
     grant: GrantType,
     client_id: Option<&str>,
 ) -> Option<&'a str> {

@@ -179,11 +179,13 @@ pub(super) fn presentable(text: &str, sent: &[Zeroizing<String>], max: usize) ->
         .collect()
 }
 
-/// Whether an Entra description begins with the number of a passing trouble. Whole numbers are compared.
+/// The number that an Entra description begins with, whole.
+pub(super) fn aadsts(description: &str) -> Option<&str> {
+    description.strip_prefix("AADSTS")?.split(|c: char| !c.is_ascii_digit()).next()
+}
+
 fn is_passing(description: &str) -> bool {
-    let number =
-        description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
-    number.is_some_and(|number| PASSING_AADSTS.contains(&number))
+    aadsts(description).is_some_and(|number| PASSING_AADSTS.contains(&number))
 }
 
 fn described(description: Option<&str>) -> String {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
-use http::header::RETRY_AFTER;
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::ClientConfig;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::diagnosis::{self, EndpointError};
@@ -64,6 +64,17 @@ impl Endpoint {
         Ok(Self(client))
     }
 
+    /// Posts a form, for requests that `oauth2` does not know. Gives the body of the answer.
+    pub(super) async fn post(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Vec<u8>, EndpointError> {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = http::Request::post(url.as_str())
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(form.into_bytes())
+            .map_err(|error| EndpointError::Unreachable(error.to_string()))?;
+        self.send(request).await.map(HttpResponse::into_body)
+    }
+
     /// Sends what `oauth2` prepared. The answer is a 200 without an `error` in it.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, EndpointError> {
         let sent = secrets_in(request.body());
@@ -101,7 +112,10 @@ impl<'c> AsyncHttpClient<'c> for Endpoint {
 fn secrets_in(form: &[u8]) -> Vec<Zeroizing<String>> {
     form_urlencoded::parse(form)
         .filter(|(key, _)| {
-            matches!(key.as_ref(), "client_secret" | "code" | "code_verifier" | "refresh_token")
+            matches!(
+                key.as_ref(),
+                "client_secret" | "code" | "code_verifier" | "device_code" | "refresh_token"
+            )
         })
         .map(|(_, value)| Zeroizing::new(value.into_owned()))
         .collect()

@@ -2,10 +2,14 @@
 //! refreshed: once per grant at a time, in a task of its own, committed before it is used (invariants 7 and 8).
 //!
 //! A file per grant (RFC 6749 section 4): [`authorization_code`], `client_credentials`, `refresh_token`. Another grant is
-//! another file, a [`GrantType`], and an arm in `refresh` and in `connect`.
+//! another file, a [`GrantType`], and an arm in `refresh` and in `connect`. [`device_code`] is another way to the grant that
+//! [`authorization_code`] gives; what both end with is in [`consent`].
 
+mod admin_consent;
 pub mod authorization_code;
 mod client_credentials;
+pub mod consent;
+pub mod device_code;
 pub mod diagnosis;
 mod error;
 mod http;
@@ -185,7 +189,7 @@ fn wanted(provider: &Arc<Provider>, account: &Account) -> Wanted {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
@@ -193,12 +197,13 @@ mod tests {
     use crate::tls::Trust;
 
     /// A provider whose hosts do not exist.
-    pub(super) fn provider() -> Provider {
+    pub(crate) fn provider() -> Provider {
         Provider {
             name: "example".to_owned(),
             oauth: OAuthClient {
                 grant: GrantType::AuthorizationCode,
                 authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
+                device_authorization_endpoint: Some("https://login.invalid/device".parse().unwrap()),
                 token_endpoint: "https://login.invalid/token".parse().unwrap(),
                 client_id: "gatepost".to_owned(),
                 client_secret: None,
