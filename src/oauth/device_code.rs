@@ -98,6 +98,13 @@ impl<'a> DeviceAuthorization<'a> {
 
     /// Waits until the person has consented or declined, or the code ends. A failure of the network ends nothing.
     pub async fn tokens(&self) -> Result<NewTokens, ConsentError> {
+        self.asking(async || self.ask().await).await
+    }
+
+    async fn asking(
+        &self,
+        mut ask: impl AsyncFnMut() -> Result<NewTokens, EndpointError>,
+    ) -> Result<NewTokens, ConsentError> {
         let mut pause = self.interval;
         let mut ending = ConsentError::DeviceCodeExpired;
         loop {
@@ -107,13 +114,14 @@ impl<'a> DeviceAuthorization<'a> {
                 return Err(ending);
             }
             sleep_until(next).await;
-            let error = match self.ask().await {
+            let error = match ask().await {
                 Ok(tokens) => return worth_keeping(self.provider, tokens),
                 Err(error) => error,
             };
             pause = self.pause_after(&error, pause)?;
-            let passing = !matches!(&error, EndpointError::Refused { .. });
-            ending = if passing { self.refused(error) } else { ConsentError::DeviceCodeExpired };
+            // Where the provider was not heard in the end, that is what went wrong.
+            let heard = matches!(error, EndpointError::Refused { .. });
+            ending = if heard { ConsentError::DeviceCodeExpired } else { self.refused(error) };
         }
     }
 
@@ -193,4 +201,115 @@ fn refused(provider: &Provider, url: &Url, error: EndpointError) -> ConsentError
 /// A page on which a person may type a password, or `None`.
 fn https(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| url.scheme() == "https")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::oauth::tests::provider;
+
+    const LIFE: Duration = Duration::from_secs(100);
+
+    fn authorization(provider: &Provider) -> DeviceAuthorization<'_> {
+        DeviceAuthorization {
+            provider,
+            endpoint: Endpoint::new(provider).unwrap(),
+            device_code: Secret::new("planted".to_owned()),
+            user_code: "ABCD".to_owned(),
+            verification_uri: "https://login.invalid/device".parse().unwrap(),
+            verification_uri_complete: None,
+            interval: Duration::from_secs(5),
+            expires_at: Instant::now() + LIFE,
+        }
+    }
+
+    fn said(code: &str) -> EndpointError {
+        EndpointError::Refused { status: 400, code: code.to_owned(), description: None, retry_after: None }
+    }
+
+    fn tokens() -> NewTokens {
+        NewTokens {
+            access_token: Secret::new("a".to_owned()),
+            refresh_token: Some(Secret::new("r".to_owned())),
+            expires_at: SystemTime::UNIX_EPOCH,
+            scopes: Vec::new(),
+            identity: None,
+        }
+    }
+
+    /// Polls with these answers, and pending ones behind them. Gives the seconds at which was asked, and how it ended.
+    async fn polled(answers: Vec<Result<NewTokens, EndpointError>>) -> (Vec<u64>, String) {
+        let provider = provider();
+        let authorization = authorization(&provider);
+        let (start, mut asked, mut answers) = (Instant::now(), Vec::new(), answers.into_iter());
+        let ended = authorization
+            .asking(async || {
+                asked.push(start.elapsed().as_secs());
+                answers.next().unwrap_or_else(|| Err(said("authorization_pending")))
+            })
+            .await;
+        let ended = match ended {
+            Ok(tokens) => format!("granted {}", tokens.scopes.join(" ")),
+            Err(error) => error.to_string(),
+        };
+        (asked, ended)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_asks_as_slowly_as_the_provider_wants_and_ends_when_it_says_so() {
+        let pending = || Err(said("authorization_pending"));
+        let slow = || Err(said("slow_down"));
+        let unreachable = || Err(EndpointError::Unreachable("no route".to_owned()));
+        let busy = Err(EndpointError::Status { status: 503, retry_after: Some(Duration::from_secs(42)) });
+        let granted = "granted mail offline_access";
+        for (answers, asked, ended) in [
+            (vec![Ok(tokens())], vec![5], granted),
+            (vec![pending(), pending(), Ok(tokens())], vec![5, 10, 15], granted),
+            (vec![slow(), pending(), slow(), Ok(tokens())], vec![5, 15, 25, 40], granted),
+            (vec![unreachable(), Err(EndpointError::TimedOut), Ok(tokens())], vec![5, 15, 35], granted),
+            (vec![busy, Ok(tokens())], vec![5, 47], granted),
+            (vec![Err(said("expired_token"))], vec![5], "nobody consented before the code ended"),
+            (vec![pending(), Err(said("access_denied"))], vec![5, 10], "it was declined"),
+            (vec![Err(said("authorization_declined"))], vec![5], "it was declined (authorization_declined)"),
+            (vec![Err(said("invalid_client"))], vec![5], "login.invalid says invalid_client (HTTP 400)"),
+            (vec![Err(EndpointError::NotUnderstood("a page"))], vec![5], "not a token response"),
+        ] {
+            let case = format!("{answers:?}");
+            let heard = polled(answers).await;
+            assert_eq!(heard.0, asked, "{case}");
+            assert!(heard.1.contains(ended), "{case}: {}", heard.1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_code_lives() {
+        let start = Instant::now();
+        let (asked, ended) = polled(Vec::new()).await;
+        assert_eq!((asked.len(), start.elapsed()), (19, LIFE));
+        assert!(ended.contains("nobody consented before the code ended"), "{ended}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_network_that_never_comes_back_is_what_is_told() {
+        let (asked, ended) = polled(vec![Err(EndpointError::TimedOut); 9]).await;
+        assert_eq!(asked, [5, 15, 35, 75]);
+        assert!(ended.contains("no answer within 10 s"), "{ended}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_refresh_token_there_is_no_grant() {
+        let (_, ended) = polled(vec![Ok(NewTokens { refresh_token: None, ..tokens() })]).await;
+        assert!(ended.contains("no refresh token"), "{ended}");
+    }
+
+    #[test]
+    fn an_answer_of_before_the_rfc_is_understood() {
+        let text =
+            r#"{"device_code":"d","user_code":"u","verification_url":"https://a.example/","interval":"7"}"#;
+        let answer: Answer = serde_json::from_str(text).unwrap();
+        assert_eq!((answer.interval, answer.expires_in), (Some(7), None));
+        assert!(https(&answer.verification_uri).is_some() && https("http://a.example/").is_none());
+    }
 }
