@@ -256,3 +256,25 @@ fn escaped(text: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_address_for_an_administrator_becomes_a_link() {
+        let url = "https://login.invalid/contoso/v2.0/adminconsent?client_id=a&scope=b";
+        let said = "AADSTS90094: see https://elsewhere.invalid/<b>".to_owned();
+        let error = ConsentError::AdminNeeded { said, url: Some(url.parse().unwrap()) };
+        let body = problem(StatusCode::OK, &error).into_body().collect().await.unwrap().to_bytes();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        let shown = url.replace('&', "&amp;");
+        assert!(page.contains(&format!("<a href=\"{shown}\">{shown}</a>")), "{page}");
+        assert!(page.contains("https://elsewhere.invalid/&lt;b&gt;"), "{page}");
+        assert_eq!(page.matches("<a ").count(), 1, "{page}");
+    }
+}
