@@ -198,7 +198,7 @@ fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full
         "client_credentials" => Ok(world.grants.client_credentials(field("scope").to_owned(), &personality)),
         DEVICE_CODE => match world.redeem_device_code(field("device_code")) {
             Ok(issued) => Ok(issued),
-            Err(word) => return error(StatusCode::BAD_REQUEST, word, "the sandbox's device page decides"),
+            Err(code) => return error(StatusCode::BAD_REQUEST, code, "the sandbox's device page decides"),
         },
         "refresh_token" => world.grants.refresh(field("refresh_token"), &personality),
         _ => return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "four grants are known here"),

@@ -67,7 +67,8 @@ fn drawn(text: &str, columns: usize, colour: bool) -> Option<String> {
         return None;
     }
     let (start, end) = if colour { ("\u{1b}[30;107m", "\u{1b}[0m") } else { ("", "") };
-    Some(picture.lines().map(|line| format!("{start}{line}{end}\n")).collect())
+    let lines: Vec<_> = picture.lines().map(|line| format!("{start}{line}{end}")).collect();
+    Some(lines.join("\n") + "\n")
 }
 
 #[cfg(test)]

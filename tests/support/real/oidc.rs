@@ -121,7 +121,7 @@ impl Oidc {
     pub(crate) async fn consent(&self, authorization_url: &str, login: &str) -> Url {
         let url = Url::parse(authorization_url).unwrap();
         let mut visit = Visit { url, cookies: BTreeMap::new() };
-        match self.visit(&mut visit, None, |page| filled_in(page, login)).await {
+        match self.visit(&mut visit, None, |page| Some(filled_in(page, login))).await {
             None => visit.url,
             Some(page) => self.server.fail(&format!("asks for more:\n{page}\n")),
         }
@@ -159,7 +159,7 @@ impl Oidc {
                 // After an abort the form for the next code is shown.
                 Some(_) if page.contains("interrupted") => None,
                 Some(xsrf) => Some(encode(&[("xsrf", xsrf), ("user_code", user_code)])),
-                None if page.contains("<form") => filled_in(page, login?),
+                None if page.contains("<form") => Some(filled_in(page, login?)),
                 None => None,
             }
         };
@@ -274,12 +274,12 @@ struct Visit {
 }
 
 /// The forms of the server's own pages.
-fn filled_in(page: &str, login: &str) -> Option<String> {
-    Some(if page.contains("name=\"login\"") {
+fn filled_in(page: &str, login: &str) -> String {
+    if page.contains("name=\"login\"") {
         encode(&[("prompt", "login"), ("login", login), ("password", "any")])
     } else {
         encode(&[("prompt", "consent")])
-    })
+    }
 }
 
 /// A string out of an answer.
