@@ -256,6 +256,8 @@ fn the_example_is_accepted_with_everything_switched_on() {
     let config = accepted(&example_with_everything_on(folder.path()));
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "fabrikam", "own", "workspace"]);
     assert_eq!(config.providers["contoso"].oauth.authentication.secret().unwrap().expose(), "planted-secret");
+    let device_endpoint = config.providers["own"].oauth.device_authorization_endpoint.as_ref().unwrap();
+    assert_eq!(device_endpoint.as_str(), "https://login.example.org/device_authorization");
     assert_eq!(config.listeners.len(), 7);
     assert!(config.listeners[6].plaintext_allowed);
     assert_eq!(config.listeners[6].provider.as_deref(), Some("contoso"));
@@ -305,6 +307,25 @@ fn the_scopes_of_a_preset_are_those_of_the_grant() {
     let url = "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token";
     assert_eq!(oauth.token_endpoint.as_str(), url);
     assert_eq!(oauth.authorization_endpoint, None);
+    assert_eq!(oauth.device_authorization_endpoint, None);
+}
+
+#[test]
+fn microsoft_s_device_codes_are_those_of_the_tenant_and_google_has_none() {
+    for (written, expected) in [
+        ("preset: microsoft365", Some("organizations/oauth2/v2.0/devicecode")),
+        ("preset: microsoft365, tenant: contoso.example", Some("contoso.example/oauth2/v2.0/devicecode")),
+        ("preset: outlook", Some("consumers/oauth2/v2.0/devicecode")),
+        ("preset: google", None),
+    ] {
+        let config = accepted(&format!("providers: {{ it: {{ {written}, client_id: abc }} }}"));
+        let oauth = &config.providers["it"].oauth;
+        let expected = expected.map(|path| format!("https://login.microsoftonline.com/{path}"));
+        assert_eq!(oauth.device_authorization_endpoint.as_ref().map(ToString::to_string), expected);
+        for scope in ["openid", "profile", "email"] {
+            assert!(oauth.scopes.iter().any(|one| one == scope), "{written}: {scope}");
+        }
+    }
 }
 
 #[test]

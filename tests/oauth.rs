@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use gatepost::account::{Account, AccountId};
 use gatepost::config::Provider;
 use gatepost::config::provider::{ClientAuthentication, GrantType, OAuthClient};
-use gatepost::oauth::authorization_code::{Authorization, ConsentError};
+use gatepost::oauth::authorization_code::Authorization;
+use gatepost::oauth::consent::{ConsentError, Destination};
 use gatepost::oauth::diagnosis::EndpointError;
 use gatepost::oauth::redirect::Loopback;
 use gatepost::oauth::{AccessToken, TokenError, Tokens};
@@ -69,6 +70,7 @@ impl World {
             oauth: OAuthClient {
                 grant,
                 authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),
+                device_authorization_endpoint: None,
                 token_endpoint: endpoint.url(),
                 client_id: "gatepost".to_owned(),
                 authentication: ClientAuthentication::ClientSecretPost(Secret::new(
@@ -504,7 +506,9 @@ async fn consent(world: &World, visits: &[(&str, &str)]) -> (Result<NewTokens, C
     let authorization =
         Authorization::begin(&world.provider, "ann@example.com", loopback.redirect_uri()).unwrap();
     let state = parameter(authorization.url(), "state");
-    let (result, pages) = tokio::join!(loopback.receive(&authorization, &world.store, &ACCOUNT), async {
+    let destination =
+        Destination { address: "ann@example.com", owner: None, key: ACCOUNT, store: &world.store };
+    let (result, pages) = tokio::join!(loopback.receive(&authorization, &destination), async {
         let mut pages = Vec::new();
         for (method, path) in visits {
             pages.push(browse(port, method, &path.replace("{state}", &state)).await);

@@ -96,7 +96,15 @@ impl Reader {
 
     /// The owner of the mailbox consents in the browser.
     async fn consent(&self, command: &str) -> String {
-        let mut connecting = self.shell(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut connecting = self
+            .shell(command)
+            // A display, and a browser that shows nothing on it.
+            .env("DISPLAY", ":0")
+            .env("BROWSER", "true")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut told = BufReader::new(connecting.stdout.take().unwrap()).lines().map(Result::unwrap);
         let url = told.find(|line| line.starts_with("https://")).expect("connect prints an address");
         let landed = self.provider.oidc.consent(&url, ADDRESS).await;

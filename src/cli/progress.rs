@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Nobody wonders sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,6 +26,32 @@ async fn shown_on<T>(terminal: &mut impl Write, what: &str, step: impl Future<Ou
     result
 }
 
+/// The same from the start, with the time that is left until `end` beside it.
+pub(super) async fn counted_down<T>(what: &str, end: Instant, step: impl Future<Output = T>) -> T {
+    if stderr().is_terminal() { counted_down_on(&mut stderr(), what, end, step).await } else { step.await }
+}
+
+async fn counted_down_on<T>(
+    terminal: &mut impl Write,
+    what: &str,
+    end: Instant,
+    step: impl Future<Output = T>,
+) -> T {
+    let mut step = std::pin::pin!(step);
+    loop {
+        let left = end.saturating_duration_since(Instant::now()).as_secs();
+        let note = format!("  … {what}, {}:{:02} left", left / 60, left % 60);
+        let _ = write!(terminal, "{note}").and_then(|()| terminal.flush());
+        let result = timeout(Duration::from_secs(1), &mut step).await;
+        // The next note may be shorter.
+        let blanks = " ".repeat(note.chars().count());
+        let _ = write!(terminal, "\r{blanks}\r").and_then(|()| terminal.flush());
+        if let Ok(result) = result {
+            return result;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::time::sleep;
@@ -43,5 +69,19 @@ mod tests {
             assert_eq!(shown_on(&mut terminal, "token", step).await, 7);
             assert_eq!(String::from_utf8_lossy(&terminal), expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_seconds_that_are_left_are_counted() {
+        let mut terminal = Vec::new();
+        let step = sleep(Duration::from_millis(2500));
+        counted_down_on(&mut terminal, "consent", Instant::now() + Duration::from_mins(10), step).await;
+        let wiped = |note: &str| format!("{note}\r{}\r", " ".repeat(note.chars().count()));
+        let expected: String =
+            ["  … consent, 10:00 left", "  … consent, 9:59 left", "  … consent, 9:58 left"]
+                .into_iter()
+                .map(wiped)
+                .collect();
+        assert_eq!(String::from_utf8_lossy(&terminal), expected);
     }
 }

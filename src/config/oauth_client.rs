@@ -15,6 +15,9 @@ pub struct OAuthClient {
     pub grant: GrantType,
     /// Where the browser goes; only for [`GrantType::AuthorizationCode`].
     pub authorization_endpoint: Option<Url>,
+    /// Where a code for a person on another device is asked for (RFC 8628), at providers that have that; only for
+    /// [`GrantType::AuthorizationCode`], whose grant it ends in.
+    pub device_authorization_endpoint: Option<Url>,
     /// Where codes and refresh tokens are redeemed. Always https.
     pub token_endpoint: Url,
     /// The registered application, or the service account's address.
@@ -109,6 +112,7 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         _ => section.require(key, example),
     });
     let authorization_field = section.take("authorization_endpoint");
+    let device_field = section.take("device_authorization_endpoint");
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
     let redirect_field = section.take("redirect_host");
@@ -139,12 +143,14 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         field.complain("goes with `grant: service_account` alone; write that, or leave this out");
     }
 
-    let endpoint_fields = [&token_field, &authorization_field];
+    let endpoint_fields = [&token_field, &authorization_field, &device_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
     let tenant = readable(tenant)?;
     let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
+    let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
+    let by_consent = grant == GrantType::AuthorizationCode;
     if let Some(url) = &token_endpoint {
         let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
         let about_secret = secret.and_then(|secret| lint::client_secret(url, secret));
@@ -166,7 +172,8 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
     };
     Some(OAuthClient {
         grant,
-        authorization_endpoint: authorization_endpoint.filter(|_| grant == GrantType::AuthorizationCode),
+        authorization_endpoint: authorization_endpoint.filter(|_| by_consent),
+        device_authorization_endpoint: readable(device_authorization_endpoint)?.filter(|_| by_consent),
         token_endpoint,
         client_id,
         authentication: authentication?,
@@ -202,7 +209,7 @@ fn missing(
 
 fn read_tenant<'a>(
     field: &Field<'a>,
-    endpoints: [&Option<Field<'_>>; 2],
+    endpoints: [&Option<Field<'_>>; 3],
     grant: GrantType,
     client_id: Option<&str>,
 ) -> Option<&'a str> {

@@ -8,15 +8,14 @@ use std::time::SystemTime;
 use gatepost_protocol::secret::Secret;
 use oauth2::{AuthUrl, AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl};
 use subtle::ConstantTimeEq;
-use thiserror::Error;
 use url::{Url, form_urlencoded};
 
-use super::diagnosis::{EndpointError, presentable};
+use super::admin_consent;
+use super::consent::{ConsentError, denied, worth_keeping};
 use super::http::Endpoint;
 use super::token_request::{new_tokens, oauth2, scopes};
 use crate::config::Provider;
 use crate::config::provider::GrantType;
-use crate::store::StoreError;
 use crate::store::grants::NewTokens;
 
 /// A consent that is being asked for.
@@ -27,49 +26,6 @@ pub struct Authorization<'a> {
     redirect: RedirectUrl,
     state: CsrfToken,
     verifier: Secret<String>,
-}
-
-/// A consent did not become a grant. Nothing was stored, and an older grant stays as it is.
-#[derive(Debug, Error)]
-pub enum ConsentError {
-    /// The provider sent the browser back with an error.
-    #[error("the provider gave no consent: {0}")]
-    Denied(String),
-    /// The token endpoint did not take the code.
-    #[error("the consent was given, but the token endpoint of {host} did not redeem it: {error}")]
-    Endpoint {
-        /// The endpoint's host.
-        host: String,
-        /// What it did.
-        error: EndpointError,
-    },
-    /// No port of the loopback address is free.
-    #[error(
-        "no port can be opened on the loopback address for the browser to come back to: {0}; use --paste"
-    )]
-    Listen(std::io::Error),
-    /// The provider is used another way.
-    #[error("provider {0} has no authorization_endpoint, so there is nobody to consent")]
-    NoConsent(String),
-    /// The consent would end with its first access token.
-    #[error(
-        "the provider gave no refresh token, so nothing was stored: access would end within the hour. For Microsoft, \
-         the scopes must hold offline_access; for Google, authorization_parameters must hold access_type: offline and \
-         prompt: consent (both stand in the presets)"
-    )]
-    NoRefreshToken,
-    /// What came back is no redirect of ours.
-    #[error("this is not the address that the browser was sent back to: it must hold one code and one state")]
-    NotUnderstood,
-    /// The tokens could not be kept.
-    #[error("the consent was given, but could not be stored: {0}")]
-    Store(#[from] StoreError),
-    /// Nobody came.
-    #[error("nobody consented within 10 minutes")]
-    TimedOut,
-    /// It belongs to another attempt, or somebody forged it.
-    #[error("the state does not match: this answer belongs to another attempt. Use the newest address, once")]
-    WrongState,
 }
 
 impl<'a> Authorization<'a> {
@@ -124,7 +80,10 @@ impl<'a> Authorization<'a> {
         }
         if let Some(error) = only("error") {
             let description = only("error_description");
-            return Err(denied(error.expose(), description.as_ref().map(|text| text.expose().as_str())));
+            let (error, description) =
+                (error.expose(), description.as_ref().map(|text| text.expose().as_str()));
+            return Err(admin_consent::needed(self.provider, error, description)
+                .unwrap_or_else(|| denied(error, description)));
         }
         only("code").filter(|code| !code.expose().is_empty()).ok_or(ConsentError::NotUnderstood)
     }
@@ -132,7 +91,10 @@ impl<'a> Authorization<'a> {
     /// Redeems the code. A code is good for one attempt, so this is never tried twice.
     pub async fn redeem(&self, code: Secret<String>) -> Result<NewTokens, ConsentError> {
         let host = || self.provider.oauth.token_endpoint.host_str().unwrap_or_default().to_owned();
-        let failed = |error| ConsentError::Endpoint { host: host(), error };
+        let failed = |error| {
+            admin_consent::needed_by(self.provider, &error)
+                .unwrap_or_else(|| ConsentError::Endpoint { host: host(), error })
+        };
         let endpoint = Endpoint::new(self.provider).map_err(failed)?;
         let asked_at = SystemTime::now();
         let answer = oauth2(self.provider)
@@ -141,34 +103,8 @@ impl<'a> Authorization<'a> {
             .set_pkce_verifier(PkceCodeVerifier::new(self.verifier.expose().clone()))
             .request_async(&endpoint)
             .await;
-        let tokens = new_tokens(answer, asked_at).map_err(failed)?;
-        if tokens.refresh_token.is_none() {
-            return Err(ConsentError::NoRefreshToken);
-        }
-        // RFC 6749 section 5.1: an answer without scopes grants those that were asked for.
-        let scopes =
-            if tokens.scopes.is_empty() { self.provider.oauth.scopes.clone() } else { tokens.scopes };
-        Ok(NewTokens { scopes, ..tokens })
+        worth_keeping(self.provider, new_tokens(answer, asked_at).map_err(failed)?)
     }
-}
-
-/// The errors of RFC 6749 section 4.1.2.1 in words.
-fn denied(error: &str, description: Option<&str>) -> ConsentError {
-    let words = match error {
-        "access_denied" => "it was declined, or an administrator must allow the application first",
-        "consent_required" | "interaction_required" | "login_required" => {
-            "the provider wants an interactive sign-in"
-        }
-        "invalid_scope" => "it does not know a scope in the configuration",
-        "server_error" | "temporarily_unavailable" => "it has a fault; try again later",
-        "unauthorized_client" => "this application may not ask for consent; check its registration",
-        "unsupported_response_type" | "invalid_request" => {
-            "it does not take our request; check its registration"
-        }
-        _ => "it answered with an error",
-    };
-    let detail = description.map(|text| format!(": {}", presentable(text, &[], 300))).unwrap_or_default();
-    ConsentError::Denied(format!("{words} ({}{detail})", presentable(error, &[], 64)))
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use dashmap::DashMap;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use gatepost_protocol::secret::Secret;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::ClientConfig;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::client_assertion;
@@ -71,6 +72,30 @@ impl<'a> Endpoint<'a> {
         Ok(Self { http, client: &provider.oauth })
     }
 
+    /// Posts a form, for requests that `oauth2` does not know, with what says and proves who asks. Gives the body of the answer.
+    pub(super) async fn post(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Vec<u8>, EndpointError> {
+        let OAuthClient { client_id, authentication, .. } = self.client;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields).append_pair("client_id", client_id);
+        let mut request = http::Request::post(url.as_str())
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json");
+        match authentication {
+            ClientAuthentication::ClientSecretPost(secret) => {
+                form.append_pair("client_secret", secret.expose());
+            }
+            ClientAuthentication::ClientSecretBasic(secret) => {
+                request = request.header(AUTHORIZATION, basic(client_id, secret));
+            }
+            // The assertion is added to every request, below.
+            ClientAuthentication::None | ClientAuthentication::PrivateKeyJwt(_) => {}
+        }
+        let request = request
+            .body(form.finish().into_bytes())
+            .map_err(|error| EndpointError::Unreachable(error.to_string()))?;
+        self.send(request).await.map(HttpResponse::into_body)
+    }
+
     /// Sends a request for tokens, signed where the client proves itself that way. The answer is a 200 without an `error`
     /// in it.
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, EndpointError> {
@@ -106,6 +131,14 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
     }
+}
+
+/// The client's name and secret for the header, each form-encoded first (RFC 6749 section 2.3.1).
+fn basic(client_id: &str, secret: &Secret<String>) -> String {
+    let encoded =
+        |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = Zeroizing::new(format!("{}:{}", *encoded(client_id), *encoded(secret.expose())));
+    format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes()))
 }
 
 /// The fields of a form whose values must not come back in an error text.

@@ -3,11 +3,15 @@
 //!
 //! A file per grant (RFC 6749 section 4, RFC 7523): [`authorization_code`], `client_credentials`, [`password`],
 //! `refresh_token`, `service_account`. Another grant is another file, a [`GrantType`], and an arm in `refresh` and in
-//! `connect`.
+//! `connect`. [`device_code`] is another way to the grant that [`authorization_code`] gives; what both end with is in
+//! [`consent`].
 
+mod admin_consent;
 pub mod authorization_code;
 mod client_assertion;
 mod client_credentials;
+pub mod consent;
+pub mod device_code;
 pub mod diagnosis;
 mod error;
 mod http;
@@ -192,7 +196,7 @@ fn wanted(provider: &Arc<Provider>, account: &Account) -> Wanted {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
@@ -200,12 +204,13 @@ mod tests {
     use crate::tls::Trust;
 
     /// A provider whose hosts do not exist.
-    pub(super) fn provider() -> Provider {
+    pub(crate) fn provider() -> Provider {
         Provider {
             name: "example".to_owned(),
             oauth: OAuthClient {
                 grant: GrantType::AuthorizationCode,
                 authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
+                device_authorization_endpoint: Some("https://login.invalid/device".parse().unwrap()),
                 token_endpoint: "https://login.invalid/token".parse().unwrap(),
                 client_id: "gatepost".to_owned(),
                 authentication: ClientAuthentication::None,

@@ -20,11 +20,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
+use url::Url;
 
-use super::authorization_code::{Authorization, ConsentError};
+use super::authorization_code::Authorization;
+use super::consent::{ConsentError, Destination};
 use crate::config::Provider;
-use crate::store::Store;
-use crate::store::grants::{GrantKey, NewTokens};
+use crate::store::grants::NewTokens;
 
 /// How long a consent may take.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -67,13 +68,12 @@ impl Loopback {
     pub async fn receive(
         self,
         authorization: &Authorization<'_>,
-        store: &Store,
-        key: &GrantKey,
+        destination: &Destination<'_>,
     ) -> Result<NewTokens, ConsentError> {
         let (sender, visits) = mpsc::channel(CONNECTIONS);
         let connections = TaskTracker::new();
         let result = tokio::select! {
-            result = grant(visits, authorization, store, key) => result,
+            result = grant(visits, authorization, destination) => result,
             () = self.serve(sender, &connections) => Err(ConsentError::TimedOut),
             () = sleep(PATIENCE) => Err(ConsentError::TimedOut),
         };
@@ -112,8 +112,7 @@ impl Loopback {
 async fn grant(
     mut visits: mpsc::Receiver<Visit>,
     authorization: &Authorization<'_>,
-    store: &Store,
-    key: &GrantKey,
+    destination: &Destination<'_>,
 ) -> Result<NewTokens, ConsentError> {
     while let Some(visit) = visits.recv().await {
         let result = match authorization.code(visit.query.expose()) {
@@ -122,10 +121,10 @@ async fn grant(
                 continue;
             }
             Err(denied) => Err(denied),
-            Ok(code) => redeem_and_commit(authorization, code, store, key).await,
+            Ok(code) => redeem_and_commit(authorization, code, destination).await,
         };
         let page = match &result {
-            Ok(tokens) => connected(tokens),
+            Ok(tokens) => connected(destination, tokens),
             Err(error) => problem(StatusCode::OK, error),
         };
         // Whether the browser still listens changes nothing about the grant.
@@ -135,16 +134,13 @@ async fn grant(
     Err(ConsentError::TimedOut)
 }
 
-/// The last steps of every consent, by redirect or pasted.
+/// The last steps of a consent by redirect, also where its address is pasted.
 pub async fn redeem_and_commit(
     authorization: &Authorization<'_>,
     code: Secret<String>,
-    store: &Store,
-    key: &GrantKey,
+    destination: &Destination<'_>,
 ) -> Result<NewTokens, ConsentError> {
-    let tokens = authorization.redeem(code).await?;
-    store.replace_grant(key, &tokens).await?;
-    Ok(tokens)
+    destination.commit(authorization.redeem(code).await?).await
 }
 
 async fn bind_both() -> io::Result<(Vec<TcpListener>, u16)> {
@@ -192,28 +188,43 @@ async fn answer(
     Ok(receiver.await.unwrap_or_else(|_| gone()))
 }
 
-fn connected(tokens: &NewTokens) -> Response<Full<Bytes>> {
-    let text = match &tokens.identity {
-        Some(identity) => format!("{identity} is connected. You can close this window."),
-        None => "The account is connected. You can close this window.".to_owned(),
-    };
+fn connected(destination: &Destination<'_>, tokens: &NewTokens) -> Response<Full<Bytes>> {
+    let by = tokens.identity.as_ref().map(|identity| format!(" by {identity}")).unwrap_or_default();
+    let text = format!("{} is connected{by}. You can close this window.", destination.address);
     page(StatusCode::OK, "Connected", &text)
 }
 
 fn problem(status: StatusCode, error: &ConsentError) -> Response<Full<Bytes>> {
-    let next = "Nothing was changed. The window where you started Gatepost says more; start it there again.";
-    page(status, "Not connected", &format!("{error}. {next}"))
+    if let ConsentError::AnotherIdentity { identity, expected, .. } = error {
+        let text = format!(
+            "{identity} consented, not {expected}. The window where you started Gatepost says how to go on: keep it so \
+             where that is right, or start again and choose {expected} here."
+        );
+        return page(status, "Not connected yet", &text);
+    }
+    let next =
+        "Nothing was changed. The window where you started Gatepost says the same; start it there again.";
+    linked_page(status, "Not connected", &format!("{error}. {next}"), error.admin_url())
+}
+
+fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
+    linked_page(status, title, text, None)
 }
 
 /// Self-contained, and tells the browser to keep nothing: the address that led here holds a code.
-fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
-    let (title, text) = (escaped(title), escaped(text));
+/// Of all that the text holds, only the given address becomes a link: a provider's words are not to be clicked on.
+fn linked_page(status: StatusCode, title: &str, text: &str, link: Option<&Url>) -> Response<Full<Bytes>> {
+    let (title, mut text) = (escaped(title), escaped(text));
+    if let Some(link) = link.map(|url| escaped(url.as_str())) {
+        text = text.replace(&link, &format!("<a href=\"{link}\">{link}</a>"));
+    }
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Gatepost: {title}</title>\
          <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem;\
-         color:#223;background:#f7f7f4}}h1{{font-size:1.7rem;border-left:.4rem solid #4a7;padding-left:.8rem}}\
-         @media(prefers-color-scheme:dark){{body{{color:#dde;background:#1c1f22}}}}</style>\
+         color:#223;background:#f7f7f4;overflow-wrap:anywhere}}\
+         h1{{font-size:1.7rem;border-left:.4rem solid #4a7;padding-left:.8rem}}\
+         @media(prefers-color-scheme:dark){{body{{color:#dde;background:#1c1f22}}a{{color:#9cf}}}}</style>\
          <h1>{title}</h1><p>{text}</p></html>"
     );
     let mut response = Response::new(Full::new(Bytes::from(html)));
@@ -244,4 +255,26 @@ fn escaped(text: &str) -> String {
             other => other.to_string(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_address_for_an_administrator_becomes_a_link() {
+        let url = "https://login.invalid/contoso/v2.0/adminconsent?client_id=a&scope=b";
+        let said = "AADSTS90094: see https://elsewhere.invalid/<b>".to_owned();
+        let error = ConsentError::AdminNeeded { said, url: Some(url.parse().unwrap()) };
+        let body = problem(StatusCode::OK, &error).into_body().collect().await.unwrap().to_bytes();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        let shown = url.replace('&', "&amp;");
+        assert!(page.contains(&format!("<a href=\"{shown}\">{shown}</a>")), "{page}");
+        assert!(page.contains("https://elsewhere.invalid/&lt;b&gt;"), "{page}");
+        assert_eq!(page.matches("<a ").count(), 1, "{page}");
+    }
 }

@@ -23,6 +23,12 @@ pub struct Personality {
     pub rotation: bool,
     /// The OAuth error with which every consent is refused, for example `access_denied`.
     pub consent_refused: Option<String>,
+    /// Who consents, where it is another one than the `login_hint` or the device page names.
+    pub consents_as: Option<String>,
+    /// `expires_in` of device codes.
+    pub device_code_lifetime: Duration,
+    /// `interval` of RFC 8628.
+    pub device_interval: Duration,
     /// Whether the IMAP greeting names the capabilities. Exchange's does not.
     pub imap_greeting_capabilities: bool,
     /// Whether IMAP announces SASL-IR, and takes the token in the line of AUTHENTICATE.
@@ -41,6 +47,9 @@ impl Default for Personality {
             refresh_tokens: true,
             rotation: true,
             consent_refused: None,
+            consents_as: None,
+            device_code_lifetime: Duration::from_mins(15),
+            device_interval: Duration::from_secs(1),
             imap_greeting_capabilities: true,
             sasl_ir: true,
             token_endpoint: None,

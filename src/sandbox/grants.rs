@@ -26,6 +26,8 @@ pub(super) struct Issued {
     pub(super) refresh_token: Option<String>,
     pub(super) expires_in: u64,
     pub(super) scope: String,
+    /// Whose it is; `None` for the application itself.
+    pub(super) mailbox: Option<String>,
 }
 
 /// The error codes of RFC 6749 section 5.2 that depend on what was issued before, with a description.
@@ -110,6 +112,19 @@ impl Grants {
         Ok(self.issue(Some(mailbox), scope, family, refresh_token, personality))
     }
 
+    /// What a person consented to on the device page.
+    pub(super) fn device(&mut self, mailbox: String, scope: String, personality: &Personality) -> Issued {
+        let family = self.new_family();
+        let refresh_token =
+            personality.refresh_tokens.then(|| self.new_refresh_token(&mailbox, &scope, family));
+        self.issue(Some(mailbox), scope, family, refresh_token, personality)
+    }
+
+    /// Text that nobody can guess.
+    pub(super) fn random(&mut self, length: usize) -> String {
+        self.random.text(length)
+    }
+
     /// A new access token for a refresh token, and with rotation a new refresh token.
     pub(super) fn refresh(
         &mut self,
@@ -183,8 +198,10 @@ impl Grants {
     ) -> Issued {
         let access_token = self.random.text(personality.token_length);
         let expires_at = Instant::now() + personality.token_lifetime;
-        self.access_tokens.insert(access_token.clone(), AccessToken { mailbox, family, expires_at });
-        Issued { access_token, refresh_token, expires_in: personality.token_lifetime.as_secs(), scope }
+        let access = AccessToken { mailbox: mailbox.clone(), family, expires_at };
+        self.access_tokens.insert(access_token.clone(), access);
+        let expires_in = personality.token_lifetime.as_secs();
+        Issued { access_token, refresh_token, expires_in, scope, mailbox }
     }
 }
 

@@ -5,6 +5,7 @@
 //! byte, and misbehaves only as its [`Personality`] says. Nothing of it outlives the [`Sandbox`] value.
 
 mod certificate;
+mod device;
 mod faults;
 mod grants;
 mod imap;
@@ -80,6 +81,8 @@ pub struct Counters {
     pub code_requests: u64,
     /// With `client_credentials`.
     pub client_credentials_requests: u64,
+    /// Token requests with a device code.
+    pub device_requests: u64,
     /// With `refresh_token`.
     pub refresh_requests: u64,
     /// With anything else.
@@ -128,6 +131,7 @@ struct World {
     personality: Personality,
     counters: Counters,
     grants: grants::Grants,
+    devices: device::DeviceCodes,
     mailboxes: mailbox::Mailboxes,
     records: record::Records,
 }
@@ -142,6 +146,7 @@ impl Sandbox {
             personality: Personality::default(),
             counters: Counters::default(),
             grants: grants::Grants::new(seed),
+            devices: device::DeviceCodes::default(),
             mailboxes: mailbox::Mailboxes::new(),
             records: record::Records::default(),
         };
@@ -190,6 +195,7 @@ impl Sandbox {
             "  {name}:
     grant: authorization_code
     authorization_endpoint: https://localhost:{https}/authorize
+    device_authorization_endpoint: https://localhost:{https}/device_authorization
     token_endpoint: https://localhost:{https}/token
     client_id: {CLIENT_ID}
     client_secret: {{ env: {CLIENT_SECRET_VARIABLE} }}

@@ -1,14 +1,14 @@
 //! The authorization server over https: `/authorize`, which consents by itself for the mailbox that `login_hint` names,
-//! and `/token`. It has one client, confidential, and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
+//! `/device_authorization` with its page `/device`, and `/token`. It has one client, confidential, and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HOST, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -21,6 +21,9 @@ use url::{Url, form_urlencoded};
 use super::faults::TokenFault;
 use super::grants::{Consent, Issued};
 use super::{CLIENT_ID, CLIENT_SECRET, Shared};
+
+/// RFC 8628 section 3.4.
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// Serves one connection until its end, however it ends: a client that goes away is not the sandbox's trouble.
 pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream) {
@@ -46,14 +49,22 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, AnswerLost> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/authorize") => Ok(authorize(&shared, request.uri().query().unwrap_or_default())),
-        (&Method::POST, "/token") => {
+        (&Method::POST, "/token" | "/device_authorization" | "/device") => {
             let (head, body) = request.into_parts();
             let Ok(body) = Limited::new(body, 64 * 1024).collect().await else {
                 return Ok(page(StatusCode::BAD_REQUEST, "The request is too long."));
             };
-            token_endpoint(&shared, &head.headers, &body.to_bytes()).await
+            let body = body.to_bytes();
+            match head.uri.path() {
+                "/device_authorization" => Ok(device_authorization(&shared, &head.headers, &fields(&body))),
+                "/device" => Ok(device_page(&shared, &fields(&body))),
+                _ => token_endpoint(&shared, &head.headers, &body).await,
+            }
         }
-        _ => Ok(page(StatusCode::NOT_FOUND, "There is /authorize and /token here.")),
+        _ => Ok(page(
+            StatusCode::NOT_FOUND,
+            "There is /authorize, /device_authorization, /device and /token here.",
+        )),
     }
 }
 
@@ -83,7 +94,7 @@ fn authorize(shared: &Shared, query: &str) -> Response<Full<Bytes>> {
         ("error", error.to_owned())
     } else {
         let consent = Consent {
-            mailbox: field("login_hint").to_owned(),
+            mailbox: world.personality.consents_as.clone().unwrap_or_else(|| field("login_hint").to_owned()),
             redirect_uri: field("redirect_uri").to_owned(),
             code_challenge: field("code_challenge").to_owned(),
             scope: field("scope").to_owned(),
@@ -106,6 +117,27 @@ fn loopback(redirect_uri: &str) -> Option<Url> {
     (url.scheme() == "http" && loopback).then_some(url)
 }
 
+/// RFC 8628 section 3.1.
+fn device_authorization(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full<Bytes>> {
+    if let Some(refusal) = wrong_client(headers, fields) {
+        return refusal;
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let scope = fields.get("scope").map(String::as_str).unwrap_or_default();
+    let answer = shared.world().device_authorization(scope, &format!("https://{host}/device"));
+    json_response(StatusCode::OK, &answer)
+}
+
+/// The page for people, as its form is sent: who they are, and the code that they read elsewhere.
+fn device_page(shared: &Shared, fields: &Fields) -> Response<Full<Bytes>> {
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    if shared.world().decide(field("user_code"), field("mailbox")) {
+        page(StatusCode::OK, "Go back to your device.")
+    } else {
+        page(StatusCode::BAD_REQUEST, "There is no such code.")
+    }
+}
+
 async fn token_endpoint(
     shared: &Shared,
     headers: &HeaderMap,
@@ -117,6 +149,7 @@ async fn token_endpoint(
         let count = match fields.get("grant_type").map(String::as_str) {
             Some("authorization_code") => &mut world.counters.code_requests,
             Some("client_credentials") => &mut world.counters.client_credentials_requests,
+            Some(DEVICE_CODE) => &mut world.counters.device_requests,
             Some("refresh_token") => &mut world.counters.refresh_requests,
             _ => &mut world.counters.other_token_requests,
         };
@@ -152,10 +185,8 @@ async fn token_endpoint(
 
 fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full<Bytes>> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-    let client =
-        basic(headers).unwrap_or_else(|| (field("client_id").to_owned(), field("client_secret").to_owned()));
-    if client != (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()) {
-        return error(StatusCode::UNAUTHORIZED, "invalid_client", "client_id or client_secret is wrong");
+    if let Some(refusal) = wrong_client(headers, fields) {
+        return refusal;
     }
     let mut world = shared.world();
     let personality = world.personality.clone();
@@ -165,13 +196,24 @@ fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full
             world.grants.redeem(code, redirect_uri, field("code_verifier"), &personality)
         }
         "client_credentials" => Ok(world.grants.client_credentials(field("scope").to_owned(), &personality)),
+        DEVICE_CODE => match world.redeem_device_code(field("device_code")) {
+            Ok(issued) => Ok(issued),
+            Err(code) => return error(StatusCode::BAD_REQUEST, code, "the sandbox's device page decides"),
+        },
         "refresh_token" => world.grants.refresh(field("refresh_token"), &personality),
-        _ => return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "three grants are known here"),
+        _ => return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "four grants are known here"),
     };
     match issued {
         Ok(issued) => success(&issued),
         Err(refused) => error(StatusCode::BAD_REQUEST, "invalid_grant", refused.0),
     }
+}
+
+fn wrong_client(headers: &HeaderMap, fields: &Fields) -> Option<Response<Full<Bytes>>> {
+    let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    let client = basic(headers).unwrap_or_else(|| (field("client_id"), field("client_secret")));
+    (client != (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()))
+        .then(|| error(StatusCode::UNAUTHORIZED, "invalid_client", "client_id or client_secret is wrong"))
 }
 
 /// The client's name and secret from `Authorization: Basic`, each form-encoded first (RFC 6749 section 2.3.1).
@@ -191,10 +233,22 @@ fn success(issued: &Issued) -> Response<Full<Bytes>> {
         "expires_in": issued.expires_in,
         "scope": issued.scope,
     });
-    if let (Some(refresh_token), Some(object)) = (&issued.refresh_token, answer.as_object_mut()) {
-        object.insert("refresh_token".to_owned(), refresh_token.as_str().into());
+    if let Some(object) = answer.as_object_mut() {
+        let mut insert = |name: &str, value: &str| object.insert(name.to_owned(), value.into());
+        if let Some(refresh_token) = &issued.refresh_token {
+            insert("refresh_token", refresh_token);
+        }
+        if let Some(mailbox) = &issued.mailbox {
+            insert("id_token", &id_token(mailbox));
+        }
     }
     json_response(StatusCode::OK, &answer)
+}
+
+/// Who consented (OpenID Connect Core section 2). Unsigned: clients trust the TLS that brings it.
+fn id_token(mailbox: &str) -> String {
+    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.", part(&json!({ "alg": "none" })), part(&json!({ "preferred_username": mailbox })))
 }
 
 fn error(status: StatusCode, error: &str, description: &str) -> Response<Full<Bytes>> {

@@ -12,6 +12,9 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import Provider from 'oidc-provider';
 
+// Nobody reads stdout behind the first line, and the package speaks there of pages that could look better.
+console.info = console.error;
+
 const [, , certificate, key, clientCertificate] = process.argv;
 const seconds = (name, otherwise) => Number(process.env[name] ?? otherwise);
 
@@ -36,6 +39,7 @@ const certified = (algorithm) => {
     scope: everyMailbox,
   };
 };
+const deviceCode = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const configuration = {
   clients: [
@@ -56,7 +60,7 @@ const configuration = {
       application_type: 'native',
       token_endpoint_auth_method: 'none',
       redirect_uris: loopback,
-      grant_types: ['authorization_code', 'refresh_token'],
+      grant_types: ['authorization_code', 'refresh_token', deviceCode],
       response_types: ['code'],
       scope: personal,
     },
@@ -67,7 +71,17 @@ const configuration = {
       application_type: 'native',
       token_endpoint_auth_method: 'client_secret_post',
       redirect_uris: loopback,
-      grant_types: ['authorization_code', 'refresh_token'],
+      grant_types: ['authorization_code', 'refresh_token', deviceCode],
+      response_types: ['code'],
+      scope: personal,
+    },
+    {
+      // One whose device codes nobody can type in time.
+      client_id: 'gatepost-hasty',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: loopback,
+      grant_types: ['authorization_code', 'refresh_token', deviceCode],
       response_types: ['code'],
       scope: personal,
     },
@@ -91,6 +105,8 @@ const configuration = {
     },
   ],
   scopes: [...personal.split(' '), everyMailbox],
+  // Who consented is told in the id_token too, as Microsoft and Google do.
+  conformIdTokenClaims: false,
   claims: { openid: ['sub', 'email', 'preferred_username'] },
   findAccount: (_context, id) => ({
     accountId: id,
@@ -104,6 +120,7 @@ const configuration = {
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
     introspection: { enabled: true, allowedPolicy: (_context, client) => client.clientId === 'dovecot' },
     revocation: { enabled: true },
   },
@@ -117,6 +134,7 @@ const configuration = {
     AccessToken: seconds('ACCESS_TOKEN_SECONDS', 3600),
     AuthorizationCode: 60,
     ClientCredentials: seconds('ACCESS_TOKEN_SECONDS', 3600),
+    DeviceCode: (_context, _code, client) => (client.clientId === 'gatepost-hasty' ? 1 : 600),
     Grant: 86_400,
     IdToken: 3600,
     Interaction: 3600,

@@ -5,7 +5,8 @@ use thiserror::Error;
 
 use crate::account::Account;
 use crate::config::Provider;
-use crate::oauth::authorization_code::{Authorization, ConsentError};
+use crate::oauth::authorization_code::Authorization;
+use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::grant_key;
 use crate::oauth::redirect::Loopback;
 use crate::store::Store;
@@ -28,12 +29,13 @@ pub(super) async fn connect(
     let loopback = Loopback::bind(provider).await?;
     let authorization = Authorization::begin(provider, &account.address, loopback.redirect_uri())?;
     let key = grant_key(provider, account);
+    let destination = Destination { address: &account.address, owner: None, key, store };
     let browser = async {
         let tls = provider.trust.client_config().as_ref().clone();
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build()?;
         client.get(authorization.url().clone()).send().await?.error_for_status()?;
         Ok(())
     };
-    let receive = async { Ok(loopback.receive(&authorization, store, &key).await?) };
+    let receive = async { Ok(loopback.receive(&authorization, &destination).await?) };
     tokio::try_join!(receive, browser).map(drop)
 }

@@ -1,9 +1,9 @@
 //! Gatepost as people use it: the program itself, its configuration file, its commands and its daemon.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use super::MailProvider;
 use super::process::{Server, free_ports};
@@ -90,23 +90,27 @@ state: {}
 
     /// Connects an account; the owner of `address` logs in and consents in the browser. Gives what the browser shows at last.
     pub(crate) async fn connect(&self, address: &str, provider: &MailProvider) -> String {
-        let mut connecting = self
-            .program(&["connect", address, "--no-browser"])
+        let mut connecting = self.connecting(&[address, "--no-browser"]);
+        let url = connecting.address();
+        let landed = provider.oidc.consent(&url, address).await;
+        let page = provider.oidc.browse(landed).await;
+        let (status, told) = connecting.end();
+        assert_eq!(status, Some(0), "connect {address}: {told}");
+        page
+    }
+
+    /// Starts `gatepost connect`, which waits for somebody.
+    pub(crate) fn connecting(&self, arguments: &[&str]) -> Connecting {
+        let mut child = self
+            .program(&["connect"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut told = BufReader::new(connecting.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let Some(url) = told.find(|line| line.starts_with("https://")) else {
-            panic!("connect printed no address: {}", shown(&connecting.wait_with_output().unwrap()));
-        };
-        let landed = provider.oidc.consent(&url, address).await;
-        let page = provider.oidc.browse(landed).await;
-        let rest = told.collect::<Vec<_>>().join("\n");
-        let output = connecting.wait_with_output().unwrap();
-        assert!(output.status.success(), "connect {address}: {rest}\n{}", shown(&output));
-        page
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Connecting { child, lines, told: String::new() }
     }
 
     /// Runs one of Gatepost's commands to its end, and gives what it printed. It must succeed.
@@ -138,6 +142,48 @@ state: {}
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.arg("--config").arg(&self.configuration).args(arguments);
         command
+    }
+}
+
+/// A `gatepost connect` that waits for somebody.
+pub(crate) struct Connecting {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    told: String,
+}
+
+impl Connecting {
+    /// The address that it prints.
+    pub(crate) fn address(&mut self) -> String {
+        self.line(|line| line.starts_with("https://"))
+    }
+
+    /// The code that it prints, behind the address.
+    pub(crate) fn user_code(&mut self) -> String {
+        self.line(|line| line == "type the code");
+        self.line(|line| !line.is_empty())
+    }
+
+    /// Waits for its end. Its exit status, and all that it said.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        for line in self.lines.by_ref() {
+            self.told.push_str(&(line.unwrap() + "\n"));
+        }
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code(), format!("{}{}", self.told, shown(&output)))
+    }
+
+    fn line(&mut self, is_it: impl Fn(&str) -> bool) -> String {
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            self.told.push_str(&(line.clone() + "\n"));
+            if is_it(line.trim()) {
+                return line.trim().to_owned();
+            }
+        }
+        let mut errors = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        panic!("connect says something else: {}{errors}", self.told);
     }
 }
 

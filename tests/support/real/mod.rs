@@ -88,9 +88,10 @@ impl MailProvider {
         });
         let authorization = match client {
             Client::Service => String::new(),
-            Client::Native | Client::Confidential => {
-                format!("\n    authorization_endpoint: {}/auth", self.oidc.issuer)
-            }
+            Client::Native | Client::Hasty | Client::Confidential => format!(
+                "\n    authorization_endpoint: {0}/auth\n    device_authorization_endpoint: {0}/device/auth",
+                self.oidc.issuer
+            ),
         };
         format!(
             "  {name}:

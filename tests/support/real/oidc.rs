@@ -25,7 +25,9 @@ pub(crate) const EVERY_MAILBOX: &str = "mail.every";
 pub(crate) enum Client {
     /// Authorization code and PKCE, without a secret.
     Native,
-    /// The same with a secret.
+    /// The same, with device codes that end after a second.
+    Hasty,
+    /// The same as the first, with a secret.
     Confidential,
     /// Client credentials.
     Service,
@@ -35,6 +37,7 @@ impl Client {
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Native => "gatepost-native",
+            Self::Hasty => "gatepost-hasty",
             Self::Confidential => "gatepost-confidential",
             Self::Service => "gatepost-service",
         }
@@ -42,7 +45,7 @@ impl Client {
 
     pub(crate) fn secret(self) -> Option<&'static str> {
         match self {
-            Self::Native => None,
+            Self::Native | Self::Hasty => None,
             Self::Confidential => Some("confidential-secret-of-the-tests"),
             Self::Service => Some("service-secret-of-the-tests"),
         }
@@ -50,7 +53,9 @@ impl Client {
 
     pub(crate) fn scope(self) -> &'static str {
         match self {
-            Self::Native | Self::Confidential => "openid offline_access mail.smtp mail.pop mail.imap",
+            Self::Native | Self::Hasty | Self::Confidential => {
+                "openid offline_access mail.smtp mail.pop mail.imap"
+            }
             Self::Service => EVERY_MAILBOX,
         }
     }
@@ -58,7 +63,7 @@ impl Client {
     /// As Gatepost's configuration spells it.
     pub(crate) fn grant(self) -> &'static str {
         match self {
-            Self::Native | Self::Confidential => "authorization_code",
+            Self::Native | Self::Hasty | Self::Confidential => "authorization_code",
             Self::Service => "client_credentials",
         }
     }
@@ -118,38 +123,92 @@ impl Oidc {
     /// A person opens the authorization URL, logs in as `login` and consents. Gives the address on the loopback
     /// that the browser would open at last; nobody opens it.
     pub(crate) async fn consent(&self, authorization_url: &str, login: &str) -> Url {
-        let mut cookies = BTreeMap::new();
-        let mut url = Url::parse(authorization_url).unwrap();
-        let mut form = None;
+        let url = Url::parse(authorization_url).unwrap();
+        let mut visit = Visit { url, cookies: BTreeMap::new() };
+        match self.visit(&mut visit, None, |page| Some(filled_in(page, login))).await {
+            None => visit.url,
+            Some(page) => self.server.fail(&format!("asks for more:\n{page}\n")),
+        }
+    }
+
+    /// A person opens the authorization URL and cancels. Gives the address on the loopback.
+    pub(crate) async fn decline(&self, authorization_url: &str) -> Url {
+        let mut visit = Visit { url: Url::parse(authorization_url).unwrap(), cookies: BTreeMap::new() };
+        let Some(page) = self.visit(&mut visit, None, |_| None).await else { return visit.url };
+        let Some(cancel) = page
+            .split("href=\"")
+            .map(|rest| rest.split('"').next().unwrap())
+            .find(|link| link.ends_with("/abort"))
+        else {
+            self.server.fail(&format!("has no way to cancel:\n{page}\n"));
+        };
+        visit.url = visit.url.join(cancel).unwrap();
+        match self.visit(&mut visit, None, |_| None).await {
+            None => visit.url,
+            Some(page) => self.server.fail(&format!("does not let go:\n{page}\n")),
+        }
+    }
+
+    /// A person opens the page for device codes, types one, and then logs in and consents, or (without a login) aborts. Gives the
+    /// last page.
+    pub(crate) async fn type_code(&self, page: &str, user_code: &str, login: Option<&str>) -> String {
+        let mut visit = Visit { url: Url::parse(page).unwrap(), cookies: BTreeMap::new() };
+        let typed = |page: &str| {
+            let xsrf = between(page, "name=\"xsrf\" value=\"", "\"");
+            let said = if login.is_some() { "confirm" } else { "abort" };
+            match xsrf {
+                Some(xsrf) if page.contains("op.deviceConfirmForm") => {
+                    Some(encode(&[("xsrf", xsrf), ("user_code", user_code), (said, "yes")]))
+                }
+                // After an abort the form for the next code is shown.
+                Some(_) if page.contains("interrupted") => None,
+                Some(xsrf) => Some(encode(&[("xsrf", xsrf), ("user_code", user_code)])),
+                None if page.contains("<form") => Some(filled_in(page, login?)),
+                None => None,
+            }
+        };
+        match self.visit(&mut visit, None, typed).await {
+            Some(page) => page,
+            None => self.server.fail(&format!("leads to {}", visit.url)),
+        }
+    }
+
+    /// Goes where the pages lead, with their forms as `fill` fills them in. Gives the page whose form it doesn't, or `None` at
+    /// the loopback.
+    async fn visit(
+        &self,
+        visit: &mut Visit,
+        mut form: Option<String>,
+        fill: impl Fn(&str) -> Option<String>,
+    ) -> Option<String> {
         for _ in 0..20 {
-            if url.scheme() == "http" {
-                return url;
+            if visit.url.scheme() == "http" {
+                return None;
             }
             let request = match form.take() {
                 Some(body) => self
                     .browser
-                    .post(url.clone())
+                    .post(visit.url.clone())
                     .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                     .body(body),
-                None => self.browser.get(url.clone()),
+                None => self.browser.get(visit.url.clone()),
             };
-            let response = request.header(COOKIE, cookie_header(&cookies)).send().await.unwrap();
-            keep_cookies(&mut cookies, &response);
+            let response = request.header(COOKIE, cookie_header(&visit.cookies)).send().await.unwrap();
+            keep_cookies(&mut visit.cookies, &response);
             if let Some(location) = response.headers().get(LOCATION) {
-                url = url.join(location.to_str().unwrap()).unwrap();
+                visit.url = visit.url.join(location.to_str().unwrap()).unwrap();
                 continue;
             }
             let status = response.status();
             let page = response.text().await.unwrap();
+            form = fill(&page);
+            if form.is_none() {
+                return Some(page);
+            }
             let Some(action) = between(&page, "action=\"", "\"").filter(|_| status.is_success()) else {
                 self.server.fail(&format!("shows {status} instead of a form:\n{page}\n"));
             };
-            url = url.join(action).unwrap();
-            form = Some(if page.contains("name=\"login\"") {
-                encode(&[("prompt", "login"), ("login", login), ("password", "any")])
-            } else {
-                encode(&[("prompt", "consent")])
-            });
+            visit.url = visit.url.join(action).unwrap();
         }
         self.server.fail("sends the browser round in circles");
     }
@@ -209,6 +268,21 @@ impl Oidc {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(encode(&parameters));
         json(request.send().await.unwrap()).await
+    }
+}
+
+/// Where a browser is, and what it was given to keep.
+struct Visit {
+    url: Url,
+    cookies: BTreeMap<String, String>,
+}
+
+/// The forms of the server's own pages.
+fn filled_in(page: &str, login: &str) -> String {
+    if page.contains("name=\"login\"") {
+        encode(&[("prompt", "login"), ("login", login), ("password", "any")])
+    } else {
+        encode(&[("prompt", "consent")])
     }
 }
 

@@ -1,0 +1,114 @@
+//! Who consented: shown beside the mailbox, and asked about where it is another one. A person at the terminal may say yes;
+//! a script has to have said it beforehand with `--owner`.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, stderr, stdin};
+
+use super::super::style;
+use super::browser::read_line;
+use crate::config::Provider;
+use crate::oauth::consent::{ConsentError, Destination};
+use crate::store::grants::NewTokens;
+
+/// Scopes that providers grant without naming them in their answer.
+const SILENT_SCOPES: [&str; 4] = ["email", "offline_access", "openid", "profile"];
+
+/// What came of a consent, after the question about another identity where there is somebody to answer it.
+pub(super) async fn settled(
+    destination: &Destination<'_>,
+    consented: Result<NewTokens, ConsentError>,
+) -> Result<NewTokens, ConsentError> {
+    match consented {
+        Err(ConsentError::AnotherIdentity { identity, expected, tokens })
+            if stdin().is_terminal() && stderr().is_terminal() =>
+        {
+            eprint!(
+                "{identity} consented, not {expected}. That is right for a shared mailbox that {identity} may open, or where \
+                 {identity} is another name of it.\nKeep it? [y/N] "
+            );
+            if is_yes(read_line().await.as_deref()) {
+                destination.commit_whoever_consented(*tokens).await
+            } else {
+                Err(ConsentError::AnotherIdentity { identity, expected, tokens })
+            }
+        }
+        other => other,
+    }
+}
+
+fn is_yes(answer: Option<&str>) -> bool {
+    answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+/// What was granted, and by whom.
+pub(super) fn in_words(provider: &Provider, destination: &Destination<'_>, tokens: &NewTokens) -> String {
+    let address = destination.address;
+    let by = match &tokens.identity {
+        Some(identity) => format!(" by {identity}"),
+        None => String::new(),
+    };
+    let mut text = format!(
+        "{} {address} is connected to {}{by}.\nScopes granted: {}\n",
+        style::tick(),
+        provider.name,
+        tokens.scopes.join(" ")
+    );
+    let missing = missing_scopes(&provider.oauth.scopes, &tokens.scopes);
+    if !missing.is_empty() {
+        let _ = writeln!(text, "Not granted, though asked for: {}", missing.join(" "));
+    }
+    let _ = match (&tokens.identity, destination.owner) {
+        (Some(identity), _) if !identity.eq_ignore_ascii_case(address) => writeln!(
+            text,
+            "Whether {identity} may open {address}, the provider's mail servers decide: the test tells."
+        ),
+        (None, Some(owner)) => {
+            writeln!(
+                text,
+                "The provider does not tell who consented, so nobody made sure that it was {owner}."
+            )
+        }
+        _ => Ok(()),
+    };
+    text
+}
+
+/// Asked for, not granted, and worth a word.
+fn missing_scopes<'a>(asked: &'a [String], granted: &[String]) -> Vec<&'a str> {
+    asked
+        .iter()
+        .filter(|scope| !SILENT_SCOPES.contains(&scope.as_str()))
+        .filter(|scope| !granted.iter().any(|granted| granted.eq_ignore_ascii_case(scope)))
+        .map(String::as_str)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_yes, missing_scopes};
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, expected) in [
+            (Some("y\n"), true),
+            (Some(" YES \r\n"), true),
+            (Some("\n"), false),
+            (Some("n\n"), false),
+            (Some("why\n"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_yes(answer), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn only_scopes_that_providers_name_can_be_missing() {
+        let scopes = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let asked = scopes("https://mail.example/SMTP.Send https://mail.example/POP offline_access openid");
+        assert_eq!(
+            missing_scopes(&asked, &scopes("https://mail.example/smtp.send")),
+            ["https://mail.example/POP"]
+        );
+        assert!(missing_scopes(&asked, &asked).is_empty());
+    }
+}
