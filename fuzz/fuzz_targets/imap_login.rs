@@ -19,14 +19,17 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     assert_eq!(tag, theirs.tag.as_ref());
-    // Empty words, and words that no user name or password is made of, are wrong credentials to us.
     let Some((user_name, password_text)) = imap_login(arguments) else {
-        let (name, word) = (username.as_ref(), password.declassify().as_ref());
-        let usable = |bytes: &[u8]| (1..=255).contains(&bytes.len()) && !bytes.contains(&0);
-        let is_text = std::str::from_utf8(name).is_ok_and(|name| !name.chars().any(char::is_control));
-        assert!(!usable(name) || !is_text || word.is_empty() || word.contains(&0), "{}", line.escape_ascii());
-        return;
+        panic!("not readable to us: {}", line.escape_ascii());
     };
+    if user_name.is_empty() {
+        // Empty words, and words that no user name or password is made of, are nobody's.
+        let (name, word) = (username.as_ref(), password.declassify().as_ref());
+        let is_text = std::str::from_utf8(name).is_ok_and(|name| !name.chars().any(char::is_control));
+        let is_usable = is_text && (1..=255).contains(&name.len()) && !word.is_empty() && !word.contains(&0);
+        assert!(!is_usable, "somebody's: {}", line.escape_ascii());
+        return;
+    }
     assert_eq!(user_name.as_bytes(), username.as_ref());
     let theirs = password.declassify().as_ref();
     if let Ok(text) = std::str::from_utf8(theirs) {
