@@ -1,5 +1,5 @@
-//! Gatepost at Exchange and at Gmail as the sandbox plays them: what no free server shows. Who gets in, and what everybody else
-//! is told.
+//! Gatepost at Exchange and at Gmail as the sandbox plays them: what no free server shows. Who gets in, and what everybody
+//! else is told.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
@@ -104,7 +104,7 @@ async fn send(world: &World, sender: &str) -> String {
     smtp.ask(&format!("From: <{sender}>\r\n\r\nText\r\n.")).await
 }
 
-/// What Gatepost said to the provider's servers for a protocol, and its token not in it.
+/// What Gatepost said to the provider's server of a protocol.
 fn said(world: &World, protocol: Protocol) -> Vec<String> {
     let dialogues = world.sandbox.dialogues();
     let lines = dialogues.into_iter().filter(|dialogue| dialogue.protocol == protocol);

@@ -1,5 +1,5 @@
-//! What the sandbox does on a bad day, as data. The servers look here at a few named points, so a new fault is a new value and
-//! not a new path through them.
+//! What the sandbox does on a bad day, as data. The servers look here at a few named points, so a new fault is a new value
+//! and not a new path through them.
 
 use std::time::Duration;
 

@@ -128,10 +128,10 @@ impl Grants {
         self.issue(Some(mailbox), scope, family, refresh_token, personality)
     }
 
-    /// A token of a mailbox whose organisation has allowed it, without a person.
+    /// A token of a mailbox whose organisation has allowed it. Nobody consented, so nobody is named.
     pub(super) fn delegated(&mut self, mailbox: String, scope: String, personality: &Personality) -> Issued {
         let family = self.new_family();
-        self.issue(Some(mailbox), scope, family, None, personality)
+        Issued { mailbox: None, ..self.issue(Some(mailbox), scope, family, None, personality) }
     }
 
     /// Text that nobody can guess.
@@ -263,8 +263,8 @@ mod tests {
         })
     }
 
-    fn ada() -> Option<Bearer> {
-        Some(Bearer::Person("ada@example.com".to_owned()))
+    fn ada() -> Bearer {
+        Bearer::Person("ada@example.com".to_owned())
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
         let (mut grants, personality) = (Grants::new([7; 32]), Personality::default());
         let code = consented(&mut grants);
         let issued = grants.redeem(&code, REDIRECT, VERIFIER, &personality).unwrap();
-        assert_eq!(grants.bearer(&issued.access_token), ada());
+        assert_eq!(grants.bearer(&issued.access_token), Some(ada()));
         assert!(grants.redeem(&code, REDIRECT, VERIFIER, &personality).is_err());
         assert_eq!(grants.bearer(&issued.access_token), None);
     }
@@ -297,7 +297,7 @@ mod tests {
         let code = consented(&mut grants);
         let first = grants.redeem(&code, REDIRECT, VERIFIER, &personality).unwrap().refresh_token.unwrap();
         let second = grants.refresh(&first, &personality).unwrap();
-        assert_eq!(grants.bearer(&second.access_token), ada());
+        assert_eq!(grants.bearer(&second.access_token), Some(ada()));
         assert_eq!(
             grants.refresh(&first, &personality).unwrap_err(),
             InvalidGrant("the refresh token was used before; its family is revoked")

@@ -1,6 +1,6 @@
 //! The authorization server over https: `/authorize`, which consents by itself for the mailbox that `login_hint` names,
-//! `/device_authorization` with its page `/device`, and `/token`. It has one client, confidential, and one service account, and
-//! asks for PKCE with S256 always (RFC 9700 section 2.1.1).
+//! `/device_authorization` with its page `/device`, and `/token`. It has one client, confidential, and one service account,
+//! and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -204,7 +204,7 @@ fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full
         let redeemed = shared.world().redeem_assertion(field("assertion"), &own_url(headers, "/token"));
         return match redeemed {
             Ok(issued) => success(&issued),
-            Err((code, description)) => error(StatusCode::BAD_REQUEST, code, description),
+            Err(refused) => error(refused.status, refused.error, refused.description),
         };
     }
     if let Some(refusal) = wrong_client(headers, fields) {

@@ -1,12 +1,13 @@
-//! [`Personality`]: how the sandbox behaves, as data. A provider that is to be played is a [`Dialect`] and a constructor here.
+//! [`Personality`]: how the sandbox behaves, as data. A provider that is to be played is a [`Dialect`] and a constructor
+//! here.
 
 use std::time::Duration;
 
 use super::dialect::{Dialect, EXCHANGE, GMAIL, PLAIN};
 use super::faults::{MailFault, TokenFault};
 
-/// How the sandbox behaves from now on. The default is a strict provider of no particular make on a good day; a make is where
-/// a test begins with, and any field may be changed under way.
+/// How the sandbox behaves from now on. The default is a strict provider of no particular make on a good day. A make is what
+/// a test begins with; any field may be changed under way.
 #[derive(Clone, Debug)]
 #[allow(
     clippy::struct_excessive_bools,

@@ -1,5 +1,5 @@
-//! The sandbox's POP3 server: RFC 1939 with a token as the only login. A message goes out exactly as it was delivered, without a
-//! header added.
+//! The sandbox's POP3 server: RFC 1939 with a token as the only login. A message goes out exactly as it was delivered,
+//! without a header added.
 
 use std::io;
 

@@ -1,11 +1,12 @@
-//! A service account as Google has them (RFC 7523 section 2.1): it signs that it acts for a mailbox, which holds for the domains and
-//! scopes that an admin has delegated to it.
+//! A service account as Google has them (RFC 7523 section 2.1): it signs that it acts for a mailbox, which holds for the
+//! domains and scopes that an admin has delegated to it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData as _, RsaKeySize};
 use serde::Deserialize;
 use serde_json::json;
@@ -38,8 +39,45 @@ struct Claims {
     exp: u64,
 }
 
-/// An error of RFC 6749 section 5.2, and its description.
-pub(super) type Refused = (&'static str, &'static str);
+/// An error of RFC 6749 section 5.2.
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) error: &'static str,
+    pub(super) description: &'static str,
+}
+
+const NO_SERVICE_ACCOUNT: Refused = Refused {
+    status: StatusCode::BAD_REQUEST,
+    error: "unsupported_grant_type",
+    description: "there is no service account here",
+};
+
+const WRONG_SIGNATURE: Refused = Refused {
+    status: StatusCode::BAD_REQUEST,
+    error: "invalid_grant",
+    description: "Invalid JWT Signature.",
+};
+
+const UNKNOWN_ACCOUNT: Refused = Refused {
+    status: StatusCode::BAD_REQUEST,
+    error: "invalid_grant",
+    description: "Invalid grant: account not found",
+};
+
+const WRONG_TIMES: Refused = Refused {
+    status: StatusCode::BAD_REQUEST,
+    error: "invalid_grant",
+    description: "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat \
+                  and exp values in the JWT claim.",
+};
+
+/// No delegation, another scope, or a mailbox of another domain: Google does not say which.
+const NOT_DELEGATED: Refused = Refused {
+    status: StatusCode::UNAUTHORIZED,
+    error: "unauthorized_client",
+    description: "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of \
+                  the scopes requested.",
+};
 
 impl Sandbox {
     /// Makes the service account, or a new key of it, and gives the JSON key file.
@@ -70,38 +108,32 @@ impl World {
         assertion: &str,
         token_endpoint: &str,
     ) -> Result<Issued, Refused> {
-        let Some(public_key) = &self.service_account.public_key else {
-            return Err(("unsupported_grant_type", "there is no service account here"));
-        };
-        let claims = verified(assertion, public_key).ok_or(("invalid_grant", "Invalid JWT Signature."))?;
+        let public_key = self.service_account.public_key.as_ref().ok_or(NO_SERVICE_ACCOUNT)?;
+        let claims = verified(assertion, public_key).ok_or(WRONG_SIGNATURE)?;
         if claims.iss != EMAIL || claims.aud != token_endpoint {
-            return Err(("invalid_grant", "Invalid grant: account not found"));
+            return Err(UNKNOWN_ACCOUNT);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let short = claims.exp.checked_sub(claims.iat).is_some_and(|life| life <= LONGEST_LIFE);
-        if !short || claims.exp < now || claims.iat > now + LONGEST_LIFE {
-            return Err((
-                "invalid_grant",
-                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your \
-                 iat and exp values in the JWT claim.",
-            ));
+        let is_short = claims.exp.checked_sub(claims.iat).is_some_and(|life| life <= LONGEST_LIFE);
+        if !is_short || claims.exp < now || claims.iat > now + LONGEST_LIFE {
+            return Err(WRONG_TIMES);
         }
-        let domain = claims.sub.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
-        let delegated = |scope: &str| {
-            self.service_account
-                .delegated
-                .iter()
-                .any(|(of, allowed)| of.eq_ignore_ascii_case(domain) && allowed == scope)
-        };
-        if !claims.scope.split(' ').all(delegated) {
-            return Err((
-                "unauthorized_client",
-                "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any \
-                 of the scopes requested.",
-            ));
+        if !self.service_account.acts_for(&claims.sub, &claims.scope) {
+            return Err(NOT_DELEGATED);
         }
         let personality = self.personality.clone();
         Ok(self.grants.delegated(claims.sub, claims.scope, &personality))
+    }
+}
+
+impl ServiceAccount {
+    /// Whether all of these scopes were delegated for the mailbox's domain.
+    fn acts_for(&self, mailbox: &str, scopes: &str) -> bool {
+        let domain = mailbox.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+        let delegated = |scope: &str| {
+            self.delegated.iter().any(|(of, allowed)| of.eq_ignore_ascii_case(domain) && allowed == scope)
+        };
+        scopes.split(' ').all(delegated)
     }
 }
 

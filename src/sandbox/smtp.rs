@@ -1,5 +1,5 @@
-//! The sandbox's SMTP server: submission as of RFC 6409, with a token as the only login. What it takes, it delivers at once to
-//! the mailboxes named by RCPT TO; there is no outside world.
+//! The sandbox's SMTP server: submission as of RFC 6409, with a token as the only login. What it takes, it delivers at once
+//! to the mailboxes named by RCPT TO; there is no outside world.
 
 use std::io;
 
@@ -144,7 +144,7 @@ async fn bdat<S: AsyncRead + AsyncWrite + Unpin>(
     argument: &str,
 ) -> io::Result<()> {
     let (length, last) = argument.split_once(' ').unwrap_or((argument, ""));
-    let length = length.parse().ok().filter(|length| session.chunks.len() + length <= SIZE);
+    let length = length.parse().ok().filter(|length| *length <= SIZE - session.chunks.len());
     let Some(length) = length.filter(|_| dialect.in_tls.contains(&"CHUNKING")) else {
         // How much comes now is not known, or too much.
         connection.reply(Moment::Command, "502 5.5.1 Not known here\r\n").await?;
@@ -152,6 +152,7 @@ async fn bdat<S: AsyncRead + AsyncWrite + Unpin>(
     };
     connection.literal(length, &mut session.chunks).await?;
     if session.recipients.is_empty() {
+        session.chunks.clear();
         return connection.reply(Moment::Command, "503 5.5.1 RCPT first\r\n").await.map(drop);
     }
     if !last.eq_ignore_ascii_case("LAST") {

@@ -1,5 +1,5 @@
-//! Exchange Online as captured in 2025 and 2026: two steps in SMTP and POP3, never a failure challenge, and a mailbox that may
-//! be missing behind a login that succeeded. What was never seen (IMAP before TLS) is guessed.
+//! Exchange Online as captured in 2025 and 2026: two steps in POP3, never a failure challenge, and a mailbox that may be
+//! missing behind a login that succeeded. IMAP before TLS, which was not captured, is guessed.
 
 use super::{Dialect, Imap, Login, OneLine, Pop3, Rejection, Smtp, SwitchedOff, Unpermitted};
 use crate::sandbox::sasl::Mechanism;

@@ -1,6 +1,6 @@
 //! Gmail as captured in 2024 and 2025: XOAUTH2 and OAUTHBEARER, in one line or two, and a failure challenge that must be
 //! answered. A token opens the mailbox of its own user and no other. After login IMAP announces what the sandbox honours: of
-//! Gmail's own list there is no capture. STARTTLS in POP3 and IMAP, which Gmail has not, is guessed.
+//! Gmail's own list there is no capture. What is said before TLS in POP3 and IMAP is made up, since Gmail has no such port.
 
 use super::{Dialect, Imap, Login, OneLine, Pop3, Rejection, Smtp, SwitchedOff, Unpermitted};
 use crate::sandbox::sasl::Mechanism;

@@ -23,6 +23,13 @@ pub(in crate::sandbox) struct LoggedIn {
     pub(in crate::sandbox) without_mailbox: Option<&'static str>,
 }
 
+/// What a client hears that is not let in.
+struct Refusal {
+    challenge: Option<&'static str>,
+    /// With its line ends.
+    reply: String,
+}
+
 /// The challenge of a fault, at a provider that has none of its own.
 const CHALLENGE: &str = r#"{"status":"400","schemes":"Bearer","scope":"https://mail.example.com/"}"#;
 
@@ -91,38 +98,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.answer(&format!("{}\r\n", login.malformed)).await.map(|()| None);
         };
         self.note(Speaker::Client, &format!("{before}user={user} auth=Bearer {}", shortened(&token)));
-        let fault = self.fault(Moment::Verdict);
-        let (refusal, without_mailbox) = match fault {
+        let verdict = self.verdict(login, &line, user, &token);
+        self.count_login(verdict.is_ok());
+        match verdict {
+            Ok(logged_in) => {
+                let accepted = format!("{}{}\r\n", self.tag, login.accepted);
+                Ok(self.reply(Moment::Verdict, &accepted).await?.then_some(logged_in))
+            }
+            Err(refusal) => self.refuse(login, mechanism, refusal).await.map(|()| None),
+        }
+    }
+
+    /// What comes of a token for this user, which came in this line.
+    fn verdict(&self, login: &Login, line: &str, user: String, token: &str) -> Result<LoggedIn, Refusal> {
+        match self.fault(Moment::Verdict) {
             Some(Action::Refuse { challenge, reply }) => {
                 let challenge = challenge.then_some(login.challenge.unwrap_or(CHALLENGE));
-                (Some((challenge, reply)), None)
+                return Err(Refusal { challenge, reply });
             }
             Some(Action::Echo) => {
-                let code = login.refused.split([' ', '-']).next().unwrap_or_default();
-                (Some((None, format!("{code} Not accepted: {line} which is \"{token}\"\r\n"))), None)
+                let last_line = login.refused.lines().next_back().unwrap_or_default();
+                let code = last_line.split(' ').next().unwrap_or_default();
+                let reply = format!("{code} Not accepted: {line} which is \"{token}\"\r\n");
+                return Err(Refusal { challenge: None, reply });
             }
-            _ => match self.shared().world().judge(self.peer.protocol, login, &user, &token) {
-                Verdict::Welcome => (None, None),
-                Verdict::Refused(words) => (Some((login.challenge, format!("{words}\r\n"))), None),
-                Verdict::WithoutMailbox(words) => (None, Some(words)),
-            },
-        };
-        self.count_login(refusal.is_none());
-        if let Some((challenge, reply)) = refusal {
-            return self.refuse(login, mechanism, challenge, &reply).await.map(|()| None);
+            _ => {}
         }
-        let accepted = self.reply(Moment::Verdict, &format!("{}{}\r\n", self.tag, login.accepted)).await?;
-        Ok(accepted.then_some(LoggedIn { mailbox: user, without_mailbox }))
+        let verdict = self.shared().world().judge(self.peer.protocol, login, &user, token);
+        match verdict {
+            Verdict::Welcome => Ok(LoggedIn { mailbox: user, without_mailbox: None }),
+            Verdict::WithoutMailbox(words) => Ok(LoggedIn { mailbox: user, without_mailbox: Some(words) }),
+            Verdict::Refused(words) => {
+                Err(Refusal { challenge: login.challenge, reply: format!("{words}\r\n") })
+            }
+        }
     }
 
     /// The final word comes only to a client that knows how to take a challenge.
-    async fn refuse(
-        &mut self,
-        login: &Login,
-        mechanism: Mechanism,
-        challenge: Option<&str>,
-        reply: &str,
-    ) -> io::Result<()> {
+    async fn refuse(&mut self, login: &Login, mechanism: Mechanism, refusal: Refusal) -> io::Result<()> {
+        let Refusal { challenge, reply } = refusal;
         if let Some(challenge) = challenge {
             self.say(&format!("{} {}\r\n", login.go_on.trim_end(), STANDARD.encode(challenge))).await?;
             if self.line().await? != mechanism.acknowledgement() {

@@ -194,12 +194,16 @@ async fn a_service_account_acts_for_the_domain_that_was_delegated_to_it() {
         post(&sandbox, &form).await
     };
     let error = |(status, json): (u16, Value)| (status, json["error"].as_str().map(str::to_owned));
-    let refused = |code: &str| (400, Some(code.to_owned()));
-    assert_eq!(error(asked(&key, ADA, 60).await), refused("unauthorized_client"), "before the delegation");
+    let refused = |status, code: &str| (status, Some(code.to_owned()));
+    assert_eq!(
+        error(asked(&key, ADA, 60).await),
+        refused(401, "unauthorized_client"),
+        "before the delegation"
+    );
     sandbox.delegate_domain("example.com", SCOPE);
-    assert_eq!(error(asked(&key, "ada@example.org", 60).await), refused("unauthorized_client"));
-    assert_eq!(error(asked(&other_key, ADA, 60).await), refused("invalid_grant"));
-    assert_eq!(error(asked(&key, ADA, 3601).await), refused("invalid_grant"));
+    assert_eq!(error(asked(&key, "ada@example.org", 60).await), refused(401, "unauthorized_client"));
+    assert_eq!(error(asked(&other_key, ADA, 60).await), refused(400, "invalid_grant"));
+    assert_eq!(error(asked(&key, ADA, 3601).await), refused(400, "invalid_grant"));
     let (status, json) = asked(&key, ADA, 3600).await;
     assert_eq!((status, &json["refresh_token"]), (200, &Value::Null));
     let mut imap = Wire::inside_tls(&sandbox, sandbox.ports().imaps).await;
