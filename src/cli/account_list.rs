@@ -11,14 +11,14 @@ use crate::account::Account;
 use crate::config::Config;
 use crate::oauth::grant_key;
 use crate::store::Store;
-use crate::store::grants::GrantKey;
+use crate::store::grants::{GrantKey, Standing};
 
 /// `gatepost account list`.
 #[derive(Args, Clone, Debug)]
 pub struct List {
     /// Print a JSON array instead: [{"id", "address", "provider", "provider_known", "disabled", "smtp_user_name",
-    /// "pop3_user_name", "imap_user_name", "grant": "connected" | "none" | "refused" | "application", "refused",
-    /// "credentials"}]
+    /// "pop3_user_name", "imap_user_name", "owner", "consent_by", "grant": "connected" | "none" | "refused" |
+    /// "application", "refused", "credentials"}]: owner is who is to consent where it is another one, consent_by who did
     #[arg(long)]
     json: bool,
 }
@@ -26,11 +26,11 @@ pub struct List {
 impl List {
     pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
         let accounts = store.accounts().await?;
-        let refusals = store.refusals().await?;
+        let standings = store.standings().await?;
         let credentials = store.credentials(None).await?;
         let count = |account: &Account| credentials.iter().filter(|one| one.account == account.id).count();
         let grants: Vec<GrantWord> =
-            accounts.iter().map(|account| GrantWord::of(config, account, &refusals)).collect();
+            accounts.iter().map(|account| GrantWord::of(config, account, &standings)).collect();
         if self.json {
             let rows = accounts.iter().zip(&grants).map(|(account, grant)| {
                 json!({
@@ -42,6 +42,8 @@ impl List {
                     "smtp_user_name": account.smtp_user_name,
                     "pop3_user_name": account.pop3_user_name,
                     "imap_user_name": account.imap_user_name,
+                    "owner": account.owner,
+                    "consent_by": grant.identity,
                     "grant": grant.name,
                     "refused": grant.refused,
                     "credentials": count(account),
@@ -52,15 +54,23 @@ impl List {
         if accounts.is_empty() {
             return Ok("There are no accounts yet: gatepost account add ADDRESS --provider NAME\n".to_owned());
         }
-        let rows: Vec<_> = accounts
+        let rows: Vec<[String; 5]> = accounts
             .iter()
             .zip(&grants)
             .map(|(account, grant)| {
+                let by = another(account, grant);
                 let state = state(config, account, grant);
-                [account.address.clone(), account.provider.clone(), count(account).to_string(), state]
+                [account.address.clone(), account.provider.clone(), count(account).to_string(), by, state]
             })
             .collect();
-        Ok(table(["Address", "Provider", "Passwords", "State"], &rows))
+        // Most people consent for themselves, and nobody needs a column to hear it.
+        if rows.iter().all(|[_, _, _, by, _]| by.is_empty()) {
+            let rows = rows
+                .into_iter()
+                .map(|[address, provider, count, _, state]| [address, provider, count, state]);
+            return Ok(table(["Address", "Provider", "Passwords", "State"], &rows.collect::<Vec<_>>()));
+        }
+        Ok(table(["Address", "Provider", "Passwords", "Consent by", "State"], &rows))
     }
 }
 
@@ -68,20 +78,31 @@ impl List {
 struct GrantWord {
     name: &'static str,
     refused: Option<String>,
+    /// Who consented, where the provider told.
+    identity: Option<String>,
 }
 
 impl GrantWord {
-    fn of(config: &Config, account: &Account, refusals: &BTreeMap<GrantKey, Option<String>>) -> Self {
+    fn of(config: &Config, account: &Account, standings: &BTreeMap<GrantKey, Standing>) -> Self {
         let client = config.providers.get(&account.provider).and_then(|provider| provider.oauth());
         let by_application = client.is_some_and(|client| !client.grant.needs_person());
         let key = client.map_or(GrantKey::Account(account.id), |client| grant_key(client, account));
-        match refusals.get(&key) {
-            Some(Some(reason)) => Self { name: "refused", refused: Some(reason.clone()) },
-            _ if by_application => Self { name: "application", refused: None },
-            Some(None) => Self { name: "connected", refused: None },
-            None => Self { name: "none", refused: None },
-        }
+        let standing = standings.get(&key);
+        let Standing { refused, identity } = standing.cloned().unwrap_or_default();
+        let name = match (&refused, standing) {
+            (Some(_), _) => "refused",
+            _ if by_application => "application",
+            (None, Some(_)) => "connected",
+            (None, None) => "none",
+        };
+        Self { name, refused, identity }
     }
+}
+
+/// Who consented or is to consent, where that is another one than the mailbox.
+fn another(account: &Account, grant: &GrantWord) -> String {
+    let who = grant.identity.as_ref().or(account.owner.as_ref());
+    who.filter(|who| !who.eq_ignore_ascii_case(&account.address)).cloned().unwrap_or_default()
 }
 
 /// What stands most in the way of a login.
@@ -132,7 +153,7 @@ mod tests {
                 smtp_user_name: shared("smtp"),
                 pop3_user_name: shared("pop3"),
                 imap_user_name: shared("imap"),
-                disabled: false,
+                ..NewAccount::default()
             };
             store.add_account(&new, None).await.unwrap().0
         };

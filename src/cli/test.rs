@@ -6,21 +6,27 @@ use gatepost_protocol::Protocol;
 use tokio::time::Instant;
 
 use super::table::print;
-use super::{Context, Exit, Failure, find, progress, style};
+use super::{Context, Exit, Failure, catch_all, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::oauth::{AccessToken, Tokens};
+use crate::config::provider::{GrantType, OAuthClient};
+use crate::oauth::{AccessToken, Tokens, grant_key};
 use crate::session::upstream;
+use crate::store::Store;
 
 /// `gatepost test`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// The mailbox
+    /// The account: a mailbox, or '*@contoso.com'
     address: String,
     /// The account's provider, where the address exists at several
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// Print one JSON object instead: {"address", "ok", "steps": [{"step", "ok", "detail"}]}
+    /// Which mailbox, of an account like '*@contoso.com'
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<String>,
+    /// Print one JSON object instead: {"address", "ok", "token_owner", "steps": [{"step", "ok", "detail", "user_name"}]};
+    /// token_owner is who consented, if that is known
     #[arg(long)]
     json: bool,
 }
@@ -28,6 +34,8 @@ pub struct Arguments {
 /// One line of the answer.
 struct Step {
     name: String,
+    /// Toward the provider's server.
+    user_name: Option<String>,
     result: Result<String, String>,
 }
 
@@ -38,18 +46,19 @@ impl Arguments {
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
-        let tokens = Tokens::new(store);
+        let account = catch_all::opened(&store, account, self.mailbox.as_deref()).await?;
+        let tokens = Tokens::new(store.clone());
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
         let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
-        let steps = try_all(provider, &account, &tokens, config.limits.login, told).await;
+        let steps = try_all(provider, &account, &store, &tokens, config.limits.login, told).await;
         // A refresh that was too slow for us may be about to bring a rotated refresh token.
         tokens.settled().await;
-        let steps = steps?;
+        let (owner, steps) = steps?;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
-            print(&in_json(&account, ok, &steps))?;
+            print(&in_json(&account, ok, owner.as_deref(), &steps))?;
         }
         if ok && self.json {
             return Ok(());
@@ -67,30 +76,49 @@ const TAG: &str = "test";
 async fn try_all(
     provider: &Arc<Provider>,
     account: &Account,
+    store: &Store,
     tokens: &Tokens,
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
-) -> Result<Vec<Step>, Failure> {
+) -> Result<(Option<String>, Vec<Step>), Failure> {
     let client = find::oauth(provider)?;
     let token = progress::shown("token", tokens.access_token(client, account)).await;
+    let grant = store.grant(&grant_key(client, account)).await?;
+    let owner = grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person());
     let result = match &token {
-        Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
+        Ok(token) => Ok(format!(
+            "a live token of {} characters{}",
+            token.secret.expose().len(),
+            whose(client, account, owner.as_deref())
+        )),
         Err(error) => Err(error.to_string()),
     };
-    let step = Step { name: "token".to_owned(), result };
+    let step = Step { name: "token".to_owned(), user_name: None, result };
     told(&step)?;
     let mut steps = vec![step];
-    let Ok(token) = token else { return Ok(steps) };
+    let Ok(token) = token else { return Ok((owner, steps)) };
     for protocol in Protocol::ALL {
         let name = format!("{protocol} login");
         let attempt = log_in(provider, account, protocol, &token, Instant::now() + time);
         if let Some(result) = progress::shown(&name, attempt).await {
-            let step = Step { name, result };
+            let user_name = Some(account.upstream_user_name(protocol).to_owned());
+            let step = Step { name, user_name, result };
             told(&step)?;
             steps.push(step);
         }
     }
-    Ok(steps)
+    Ok((owner, steps))
+}
+
+/// Who let Gatepost have the token.
+fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String {
+    match (client.grant, owner) {
+        (GrantType::ClientCredentials, _) => ", the application's own".to_owned(),
+        (GrantType::ServiceAccount, _) => format!(", of the service account for {}", account.address),
+        (_, Some(owner)) => format!(", by the consent of {owner}"),
+        // The provider does not tell who it was.
+        (_, None) => String::new(),
+    }
 }
 
 /// `None` where the provider does not have the protocol.
@@ -114,20 +142,21 @@ async fn log_in(
     })
 }
 
-fn line(Step { name, result }: &Step) -> String {
+fn line(Step { name, result, .. }: &Step) -> String {
     match result {
         Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
         Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
     }
 }
 
-fn in_json(account: &Account, ok: bool, steps: &[Step]) -> String {
+fn in_json(account: &Account, ok: bool, token_owner: Option<&str>, steps: &[Step]) -> String {
     let steps: Vec<_> = steps
         .iter()
-        .map(|Step { name, result }| {
+        .map(|Step { name, user_name, result }| {
             let (Ok(detail) | Err(detail)) = result;
-            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail })
+            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail, "user_name": user_name })
         })
         .collect();
-    format!("{}\n", serde_json::json!({ "address": account.address, "ok": ok, "steps": steps }))
+    let told = serde_json::json!({ "address": account.address, "ok": ok, "token_owner": token_owner, "steps": steps });
+    format!("{told}\n")
 }
