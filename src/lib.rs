@@ -32,6 +32,7 @@ pub mod daemon;
 pub mod hardening;
 pub mod jwt;
 pub mod listener;
+pub mod mailbox_password;
 pub mod oauth;
 mod random;
 pub mod sandbox;

@@ -4,6 +4,7 @@
 mod browser;
 mod device;
 mod identity;
+mod password;
 mod way;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use self::way::{Named, Way};
 use super::table::print;
 use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
 use crate::account::Account;
-use crate::config::provider::{GrantType, OAuthClient};
+use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::{Tokens, grant_key};
 use crate::store::Store;
@@ -40,7 +41,18 @@ impl Arguments {
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
         let owner = self.owner.as_deref().map(str::trim);
-        let client = find::oauth(provider)?;
+        let client = match &provider.login {
+            Login::OAuth(client) => client,
+            Login::Password => {
+                if self.way.is_any() || owner.is_some() {
+                    let message =
+                        format!("nobody consents at provider {}: it takes a password", provider.name);
+                    return Err(Failure::new(Exit::Failed, message));
+                }
+                password::connect(provider, &account, &store, config.limits.login).await?;
+                return print(&format!("Next: gatepost test {}\n", account.address));
+            }
+        };
         let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store: &store };
         match client.grant {

@@ -1,5 +1,5 @@
-//! `gatepost connect` with `grant: password`: the mailbox's own password is asked for on the terminal, or read from standard
-//! input, redeemed once, and forgotten.
+//! The mailbox's own password, asked for on the terminal without showing it; and `gatepost connect` with `grant: password`, where
+//! it is redeemed once, and forgotten.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 
@@ -27,11 +27,11 @@ pub(super) async fn connect(
 ) -> Result<NewTokens, Failure> {
     let host = client.token_endpoint.host_str().unwrap_or_default();
     let password = if stdin().is_terminal() {
-        print(&format!(
+        typed(&format!(
             "It goes to {host} once, over TLS, and is not kept.\nPassword of {}: ",
             account.address
-        ))?;
-        typed().await?
+        ))
+        .await?
     } else {
         device_password::read(stdin())?
     };
@@ -46,8 +46,9 @@ pub(super) async fn connect(
     })
 }
 
-/// A line from the terminal, which shows none of it.
-async fn typed() -> Result<Secret<String>, Failure> {
+/// A line from the terminal, which shows the question and nothing of the answer.
+pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
+    print(question)?;
     let silence = Silence::begin()?;
     let before = silence.before.clone();
     // Whoever stops here must not be left with a terminal that shows nothing.

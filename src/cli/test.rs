@@ -1,15 +1,18 @@
-//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token and for each protocol.
+//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token or password and for each protocol.
 
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::Instant;
 
 use super::table::print;
 use super::{Context, Exit, Failure, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::oauth::{AccessToken, Tokens};
+use crate::config::provider::{Login, OAuthClient};
+use crate::mailbox_password::MailboxPasswords;
+use crate::oauth::Tokens;
 use crate::session::upstream;
 
 /// `gatepost test`.
@@ -26,9 +29,9 @@ pub struct Arguments {
 }
 
 /// One line of the answer.
-struct Step {
-    name: String,
-    result: Result<String, String>,
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) result: Result<String, String>,
 }
 
 impl Arguments {
@@ -38,12 +41,17 @@ impl Arguments {
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
+        let passwords = MailboxPasswords::new(store.clone());
         let tokens = Tokens::new(store);
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
-        let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
-        let steps = try_all(provider, &account, &tokens, config.limits.login, told).await;
+        let told = |step: &Step| if self.json { Ok(()) } else { print(&step.line()) };
+        let secret = match &provider.login {
+            Login::OAuth(client) => token(client, &account, &tokens).await,
+            Login::Password => password(&account, &passwords).await,
+        };
+        let steps = try_all(provider, &account, secret, config.limits.login, told).await;
         // A refresh that was too slow for us may be about to bring a rotated refresh token.
         tokens.settled().await;
         let steps = steps?;
@@ -64,26 +72,42 @@ impl Arguments {
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
 
-async fn try_all(
-    provider: &Arc<Provider>,
-    account: &Account,
-    tokens: &Tokens,
-    time: std::time::Duration,
-    told: impl Fn(&Step) -> Result<(), Failure>,
-) -> Result<Vec<Step>, Failure> {
-    let client = find::oauth(provider)?;
+/// What the account logs in with, or why there is nothing.
+type Secret = (Step, Option<UpstreamSecret>);
+
+async fn token(client: &Arc<OAuthClient>, account: &Account, tokens: &Tokens) -> Secret {
     let token = progress::shown("token", tokens.access_token(client, account)).await;
     let result = match &token {
         Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
         Err(error) => Err(error.to_string()),
     };
     let step = Step { name: "token".to_owned(), result };
+    (step, token.ok().map(|token| UpstreamSecret::Token(token.secret)))
+}
+
+async fn password(account: &Account, passwords: &MailboxPasswords) -> Secret {
+    let password = passwords.stored(account).await;
+    let result = match &password {
+        Ok(_) => Ok("one is stored, sealed".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let step = Step { name: "password".to_owned(), result };
+    (step, password.ok().map(|password| UpstreamSecret::Password(password.secret)))
+}
+
+async fn try_all(
+    provider: &Provider,
+    account: &Account,
+    (step, secret): Secret,
+    time: std::time::Duration,
+    told: impl Fn(&Step) -> Result<(), Failure>,
+) -> Result<Vec<Step>, Failure> {
     told(&step)?;
     let mut steps = vec![step];
-    let Ok(token) = token else { return Ok(steps) };
+    let Some(secret) = secret else { return Ok(steps) };
     for protocol in Protocol::ALL {
         let name = format!("{protocol} login");
-        let attempt = log_in(provider, account, protocol, &token, Instant::now() + time);
+        let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
         if let Some(result) = progress::shown(&name, attempt).await {
             let step = Step { name, result };
             told(&step)?;
@@ -94,18 +118,18 @@ async fn try_all(
 }
 
 /// `None` where the provider does not have the protocol.
-async fn log_in(
+pub(super) async fn log_in(
     provider: &Provider,
     account: &Account,
     protocol: Protocol,
-    token: &AccessToken,
+    secret: UpstreamSecret,
     deadline: Instant,
 ) -> Option<Result<String, String>> {
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
     let login = async {
-        let credentials = upstream::credentials(endpoint, user_name, &token.secret)?;
+        let credentials = upstream::credentials(endpoint, user_name, secret)?;
         upstream::log_in(protocol, TAG, endpoint, &provider.trust, credentials, deadline).await
     };
     Some(match login.await {
@@ -114,10 +138,13 @@ async fn log_in(
     })
 }
 
-fn line(Step { name, result }: &Step) -> String {
-    match result {
-        Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
-        Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
+impl Step {
+    pub(super) fn line(&self) -> String {
+        let Self { name, result } = self;
+        match result {
+            Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
+            Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
+        }
     }
 }
 

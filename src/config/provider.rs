@@ -66,7 +66,7 @@ impl Provider {
 
 /// What the file writes after `login:`.
 #[derive(Clone, Copy)]
-enum LoginWord {
+pub(super) enum LoginWord {
     Oauth,
     Password,
 }
@@ -102,7 +102,8 @@ impl<'a> ProviderReader<'a> {
         section.take("preset");
         let trust = self.trust(&mut section);
         let login_field = section.take("login");
-        let login = match login_field.map_or(Some(LoginWord::Oauth), |field| field.choice(&LOGINS)) {
+        let login_word = login_field.map_or(Some(LoginWord::Oauth), |field| field.choice(&LOGINS));
+        let login = match login_word {
             Some(LoginWord::Oauth) => {
                 oauth_client::read(&mut section, self.surroundings, name, trust.as_ref())
                     .map(|client| Login::OAuth(Arc::new(client)))
@@ -131,9 +132,9 @@ impl<'a> ProviderReader<'a> {
             );
         }
         // A server that cannot be read makes the provider unknown, not a provider without it.
-        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
-        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
-        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
+        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp, login_word));
+        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3, login_word));
+        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap, login_word));
         Some(Provider {
             name: name.to_owned(),
             login: login?,
