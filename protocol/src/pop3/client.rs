@@ -64,7 +64,9 @@ impl Client {
                 ClientState::LoggingIn(next)
             }
             (ClientState::AwaitCapabilities(asked), Status::Ok) => ClientState::ReadCapabilities(asked),
-            (ClientState::AwaitCapabilities(asked), _) => return self.log_in_knowing(&asked, output),
+            (ClientState::AwaitCapabilities(asked), Status::Err) => {
+                return self.log_in_knowing(&asked, output);
+            }
             (state @ ClientState::LoggingIn(Sent::Command), Status::Err)
                 if kind(&state, response) == RefusalKind::Rejected && self.may_be_another() =>
             {
