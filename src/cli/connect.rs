@@ -4,6 +4,7 @@
 mod browser;
 mod device;
 mod identity;
+mod password;
 mod way;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
 use crate::account::Account;
 use crate::account::catch_all::domain;
-use crate::config::provider::{GrantType, OAuthClient};
+use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::{Tokens, grant_key};
 use crate::store::grants::NewTokens;
@@ -44,7 +45,18 @@ impl Arguments {
         let store = context.store(&config).await?;
         let found = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &found)?;
-        let client = find::oauth(provider)?;
+        let client = match &provider.login {
+            Login::OAuth(client) => client,
+            Login::Password => {
+                if self.way.is_any() || self.shared || self.owner.is_some() {
+                    let message =
+                        format!("nobody consents at provider {}: it takes a password", provider.name);
+                    return Err(Failure::new(Exit::Failed, message));
+                }
+                password::connect(provider, &found, &store, config.limits.login).await?;
+                return print(&format!("Next: gatepost test {}\n", found.address));
+            }
+        };
         if !client.grant.needs_person() {
             if let Some(reason) =
                 who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some())

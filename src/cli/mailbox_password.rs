@@ -1,5 +1,5 @@
-//! `gatepost connect` with `grant: password`: the mailbox's own password is asked for on the terminal, or read from standard
-//! input, redeemed once, and forgotten.
+//! The mailbox's own password, asked for on the terminal without showing it; and `gatepost connect` with `grant: password`, where
+//! it is redeemed once, and forgotten.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 
@@ -42,7 +42,7 @@ pub(super) async fn connect(
 }
 
 /// Asks, and reads a line from the terminal, which shows none of it.
-async fn typed(question: &str) -> Result<Secret<String>, Failure> {
+pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
     // Both before the question: an answer that comes at once must not show, and whoever stops here must not be left with a
     // terminal that shows nothing.
     let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
