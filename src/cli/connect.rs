@@ -9,6 +9,7 @@ mod way;
 
 use std::sync::Arc;
 
+pub(super) use self::browser::read_line;
 use self::way::{Named, Way};
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};

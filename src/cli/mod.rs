@@ -16,6 +16,7 @@ pub mod find;
 mod mailbox_password;
 mod progress;
 pub mod run;
+pub mod setup;
 pub mod style;
 mod table;
 pub mod test;
@@ -76,6 +77,9 @@ enum Command {
     Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
+    /// Prepare an organisation, so that Gatepost may open its mailboxes without anybody's consent
+    #[command(subcommand)]
+    Setup(setup::Command),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -100,6 +104,7 @@ impl Cli {
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
+            Command::Setup(command) => command.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }
