@@ -16,12 +16,16 @@ mod terminal;
 #[path = "support/token_endpoint.rs"]
 mod token_endpoint;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use gatepost::account::AccountId;
 use gatepost::store::Store;
 use gatepost::store::grants::{Grant, GrantKey};
 
 use real::gatepost::Gatepost;
 use real::oidc::Client;
+use real::process::eventually;
 use real::{MailProvider, Tls};
 use tempfile::TempDir;
 use terminal::Terminal;
@@ -112,6 +116,31 @@ async fn only_a_yes_keeps_another_identity() {
             assert!(grant.is_none(), "{answer:?} kept it");
         }
     }
+}
+
+#[tokio::test]
+async fn a_browser_is_opened_where_there_is_a_display() {
+    let Some(provider) = MailProvider::start().await else { return };
+    let gatepost = configured(&provider);
+    let [browser, opened] = ["browser", "opened"].map(|name| provider.folder.path().join(name));
+    // The address comes whole, or not at all.
+    let script = format!("#!/bin/sh\necho \"$1\" >{0}.part && mv {0}.part {0}\n", opened.display());
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let mut command = gatepost.program(&["connect", SHARED]);
+    command.env("DISPLAY", ":0").env("BROWSER", &browser);
+    let mut terminal = Terminal::start(command);
+    terminal.shows("Opening your browser, because this machine has one.");
+    terminal.shows("sign in as shared@example.test:\n\n");
+    let shown = terminal.shows("\n");
+    assert!(eventually(|| opened.exists()), "no browser was opened:\n{}", terminal.screen());
+    let address = fs::read_to_string(&opened).unwrap();
+    assert_eq!(address, shown, "for whom the browser does not come up");
+    let landed = provider.oidc.consent(address.trim(), SHARED).await;
+    provider.oidc.browse(landed).await;
+    let (status, shown) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
