@@ -143,6 +143,26 @@ async fn a_browser_is_opened_where_there_is_a_display() {
     assert_eq!(status, Some(0), "{shown}");
 }
 
+#[tokio::test]
+async fn an_address_of_three_thousand_characters_can_be_pasted() {
+    let Some(provider) = MailProvider::start().await else { return };
+    let gatepost = configured(&provider);
+    let mut terminal = Terminal::start(gatepost.program(&["connect", SHARED, "--paste"]));
+    terminal.shows("sign in as shared@example.test:\n\n");
+    let address = terminal.shows("\n");
+    terminal.shows("Paste that whole address here:\n");
+    terminal.types("http://localhost/?code=of-yesterday&state=of-yesterday");
+    terminal.shows("Paste it again, or stop with Ctrl-C:\n");
+    let mut landed = provider.oidc.consent(address.trim(), SHARED).await;
+    // Providers add what they like, and their codes can be long. A terminal takes lines of 4,095 octets.
+    let long = "0123456789".repeat(300 - landed.as_str().len() / 10);
+    landed.query_pairs_mut().append_pair("session_state", &long);
+    terminal.types(landed.as_str());
+    let (status, shown) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(grant(&gatepost).await.is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mailboxs_password_is_asked_for_and_never_shown() {
     let endpoint = TokenEndpoint::start().await;
