@@ -281,6 +281,16 @@ impl Waiting {
         Count { ready: ready.values().filter(|ready| **ready).count(), all: ready.len() }
     }
 
+    /// What even a login does not show: Exchange lets an application in by SMTP without a permission for the mailbox, and
+    /// refuses the message when it has come. POP3 and IMAP tell at once.
+    fn what_is_left_open(&self) -> Option<&'static str> {
+        let by_smtp_alone = self.logins.iter().all(|login| login.protocol == Protocol::Smtp);
+        (by_smtp_alone && self.client.grant == GrantType::ClientCredentials).then_some(
+            "By SMTP alone the permission for the mailbox cannot be seen: where it is still on\nits way, the first message \
+             is refused with `430 4.2.0 STOREDRV`.\n",
+        )
+    }
+
     /// What an administrator has to look at.
     fn what_is_missing(&self, end: End, elapsed: Duration) -> String {
         let Count { ready, all } = self.count();

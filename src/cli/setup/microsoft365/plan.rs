@@ -48,10 +48,8 @@ impl Cloud {
             endpoints.any(|endpoint| endpoint.host.contains("dod"))
         };
         let (portal, environment) = match login.as_str() {
-            "login.microsoftonline.us" if is_defence() => {
-                ("https://entra.microsoft.us", Some("O365USGovDoD"))
-            }
-            "login.microsoftonline.us" => ("https://entra.microsoft.us", Some("O365USGovGCCHigh")),
+            "login.microsoftonline.us" if is_defence() => ("https://portal.azure.us", Some("O365USGovDoD")),
+            "login.microsoftonline.us" => ("https://portal.azure.us", Some("O365USGovGCCHigh")),
             "login.partner.microsoftonline.cn" | "login.chinacloudapi.cn" => {
                 ("https://portal.azure.cn", Some("O365China"))
             }
