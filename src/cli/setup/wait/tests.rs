@@ -1,7 +1,7 @@
 //! `--wait` against a provider in this process that lets nobody in at first. Nothing here waits: each pause is the moment at
 //! which an administrator does something.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::fs;
@@ -10,13 +10,16 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::provider::UpstreamTls;
 use crate::sandbox::record::Speaker;
-use crate::sandbox::{Action, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Sandbox, TokenFault};
+use crate::sandbox::{
+    Action, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Personality, Sandbox,
+    TokenFault,
+};
+use crate::store::Store;
 use crate::store::accounts::NewAccount;
 
 const ANN: &str = "ann@example.com";
@@ -45,23 +48,19 @@ impl World {
         Self { sandbox, config, folder }
     }
 
-    /// The same provider, as Google would be written.
-    fn with_service_account(self) -> Self {
-        let world = self;
-        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
-        let key_file = json!({
-            "client_email": "mail@project.example",
-            "private_key": key.serialize_pem(),
-            "token_uri": format!("https://localhost:{}/token", world.sandbox.ports().https),
-        });
+    /// A provider like Google, whose service account nobody has allowed anything yet.
+    async fn with_service_account() -> Self {
+        let world = Self::new().await;
         let path = world.folder.path().join("key.json");
-        fs::write(&path, key_file.to_string()).unwrap();
+        fs::write(&path, world.sandbox.service_account_key().unwrap()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        world.sandbox.change(|personality| *personality = Personality::gmail());
         let provider = world.sandbox.provider_yaml("workspace", Path::new("ca.pem"), UpstreamTls::Implicit);
         let is_kept = |line: &&str| !line.contains("client_id:") && !line.contains("client_secret:");
-        let provider: String = provider.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+        let provider: Vec<_> = provider.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
         let grant = "grant: service_account\n    service_account: key.json";
-        Self { config: parsed(&world.folder, &provider.replace("grant: authorization_code", grant)), ..world }
+        let provider = provider.concat().replace("grant: authorization_code", grant);
+        Self { config: parsed(&world.folder, &provider), ..world }
     }
 
     async fn waiting(&self, mailboxes: &[&str]) -> Waiting {
@@ -97,14 +96,17 @@ fn parsed(folder: &TempDir, provider: &str) -> Config {
     config.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-fn token_fault(code: &str, description: &str) -> Option<TokenFault> {
-    Some(TokenFault::error(code, description))
+/// From now on the token endpoint gives this token.
+fn gives(sandbox: &Sandbox, token: &str) {
+    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }).to_string();
+    let answer = TokenFault::Answer { status: 200, headers: Vec::new(), body };
+    sandbox.change(|personality| personality.token_endpoint = Some(answer));
 }
 
-/// A token endpoint that gives this token.
-fn gives(token: &str) -> Option<TokenFault> {
-    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }).to_string();
-    Some(TokenFault::Answer { status: 200, headers: Vec::new(), body })
+/// From now on it answers this error.
+fn fails(sandbox: &Sandbox, code: &str, description: &str) {
+    let answer = TokenFault::error(code, description);
+    sandbox.change(|personality| personality.token_endpoint = Some(answer));
 }
 
 #[tokio::test]
@@ -121,7 +123,7 @@ async fn it_ends_when_the_last_mailbox_is_let_in() {
         .wait(
             &mut waiting,
             &[&|sandbox| sandbox.change(|personality| personality.mail.truncate(1)), &|_| {}, &|sandbox| {
-                sandbox.change(|personality| personality.mail.clear())
+                sandbox.change(|personality| personality.mail.clear());
             }],
         )
         .await;
@@ -178,7 +180,7 @@ async fn what_waiting_cannot_mend_ends_it_at_once() {
         ("temporarily_unavailable", "", End::TimedOut),
     ] {
         let world = World::new().await;
-        world.sandbox.change(|personality| personality.token_endpoint = token_fault(code, description));
+        fails(&world.sandbox, code, description);
         let mut waiting = world.waiting(&[ANN, SCAN]).await;
         let told = world.wait(&mut waiting, &[]).await;
         assert_eq!(told.end, end, "{description}");
@@ -197,7 +199,7 @@ async fn a_token_without_a_permission_says_whose_click_is_missing() {
     let claims = r#"{"tid":"t","oid":"22222222","roles":["SMTP.SendAsApp"]}"#;
     let token = format!("e30.{}.signature", BASE64_URL_SAFE_NO_PAD.encode(claims));
     let world = World::new().await;
-    world.sandbox.change(|personality| personality.token_endpoint = gives(&token));
+    gives(&world.sandbox, &token);
     let mut waiting = world.waiting(&[ANN]).await;
     let told = world.wait(&mut waiting, &[]).await;
     // SMTP may still come; the other two will not, which keeps nobody from waiting for SMTP.
@@ -218,30 +220,52 @@ async fn a_token_without_a_permission_says_whose_click_is_missing() {
 }
 
 #[tokio::test]
-async fn a_delegation_that_has_not_come_into_force_is_waited_for() {
+async fn exchange_is_waited_for_until_its_servers_have_heard_of_the_permission() {
     let world = World::new().await;
-    let client = Arc::clone(world.config.providers.values().next().unwrap().oauth().unwrap());
-    let token = application::token(&client, "").await.unwrap();
-    let world = world.with_service_account();
-    let not_yet = "Client is unauthorized to retrieve access tokens using this method.";
     world.sandbox.change(|personality| {
-        personality.token_endpoint = token_fault("unauthorized_client", not_yet);
+        *personality = Personality::exchange();
+        personality.propagation = 2;
     });
+    let mut waiting = world.waiting(&[SCAN, ANN]).await;
+    let script = |sandbox: &Sandbox| {
+        for mailbox in [ANN, SCAN] {
+            sandbox.grant_full_access(mailbox, CLIENT_ID);
+        }
+    };
+    let told = world.wait(&mut waiting, &[&|_| {}, &script]).await;
+    assert_eq!(told.end, End::Ready, "{:?}", told.lines);
+    // Two looks in vain are a round, by POP3 and by IMAP: SMTP lets an application in before anybody grants it anything.
+    assert_eq!(told.counts, [Count { ready: 0, all: 2 }; 3]);
+    for mailbox in [ANN, SCAN] {
+        for (protocol, time) in [("SMTP", "0 s"), ("POP3", "30 min"), ("IMAP", "30 min")] {
+            let ready = format!("\u{2713} {mailbox}, {protocol}: ready after {time}");
+            assert!(told.lines.contains(&ready), "{:?}", told.lines);
+        }
+    }
+    assert_eq!(waiting.what_is_left_open(), None);
+    waiting.logins.retain(|login| login.protocol == Protocol::Smtp);
+    assert!(waiting.what_is_left_open().is_some_and(|note| note.contains("first message")));
+}
+
+#[tokio::test]
+async fn a_delegation_that_has_not_come_into_force_is_waited_for() {
+    let world = World::with_service_account().await;
     let mut waiting = world.waiting(&[ANN]).await;
     let allowed: &dyn Fn(&Sandbox) =
-        &|sandbox| sandbox.change(|personality| personality.token_endpoint = gives(token.expose()));
-    let told = world.wait(&mut waiting, &[allowed]).await;
+        &|sandbox| sandbox.delegate_domain("example.com", "https://mail.google.com/");
+    let told = world.wait(&mut waiting, &[&|_| {}, allowed]).await;
     assert_eq!(told.end, End::Ready, "{:?}", told.lines);
+    let not_yet = "Client is unauthorized to retrieve access tokens using this method";
     assert_eq!(told.lines.iter().filter(|line| line.contains(not_yet)).count(), 3);
-    assert_eq!(world.sandbox.counters().other_token_requests, 2);
+    assert_eq!(told.lines.len(), 6, "{:?}", told.lines);
 
     let unknown = "Invalid email or User ID";
-    world.sandbox.change(|personality| personality.token_endpoint = token_fault("invalid_grant", unknown));
+    fails(&world.sandbox, "invalid_grant", unknown);
     let mut waiting = world.waiting(&[SCAN]).await;
     let told = world.wait(&mut waiting, &[]).await;
     assert_eq!((told.end, told.counts.len()), (End::Hopeless, 0));
     let missing = waiting.what_is_missing(told.end, Duration::ZERO);
-    for words in [unknown, "Domain-wide delegation", "mail@project.example"] {
+    for words in [unknown, "Domain-wide delegation", "gatepost@sandbox.iam.gserviceaccount.com"] {
         assert!(missing.contains(words), "{missing}");
     }
 }
@@ -270,7 +294,7 @@ async fn accounts_are_tried_where_no_mailbox_is_named_and_lend_their_user_names(
     let pair = |address: &str, user_name: &str| (address.to_owned(), user_name.to_owned());
     let (ann, shared) = (pair(ANN, ANN), pair("shared@other.example", "delegate@other.example"));
     assert_eq!(found(&[], None).await.unwrap(), [ann.clone(), shared.clone()]);
-    assert_eq!(found(&[], Some("other.example")).await.unwrap(), [shared.clone()]);
+    assert_eq!(found(&[], Some("other.example")).await.unwrap(), std::slice::from_ref(&shared));
     assert_eq!(found(&["shared@other.example", SCAN], None).await.unwrap(), [shared, pair(SCAN, SCAN)]);
     let problem = found(&[], Some("nowhere.example")).await.unwrap_err();
     assert!(problem.contains("there is no mailbox to try"), "{problem}");
