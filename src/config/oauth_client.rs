@@ -106,7 +106,7 @@ const OWN_PARAMETERS: [&str; 8] = [
 ];
 
 /// Every key that says how a token is got.
-const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 14] = [
     "authorization_endpoint",
     "authorization_parameters",
     "client_authentication",
