@@ -14,6 +14,7 @@ use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
 use crate::account::Account;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
+use crate::oauth::issuer::Issuers;
 use crate::oauth::{Tokens, grant_key};
 use crate::store::Store;
 
@@ -40,7 +41,7 @@ impl Arguments {
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
         let owner = self.owner.as_deref().map(str::trim);
-        let client = find::oauth(provider)?;
+        let client = &completed(find::oauth(provider)?).await?;
         let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store: &store };
         match client.grant {
@@ -55,6 +56,12 @@ impl Arguments {
         }
         print(&format!("Next: gatepost test {}\n", account.address))
     }
+}
+
+/// The client with what its issuer tells, where it has one.
+async fn completed(client: &Arc<OAuthClient>) -> Result<Arc<OAuthClient>, Failure> {
+    let completed = Issuers::default().completed(client).await;
+    completed.map_err(|error| Failure::new(Exit::Upstream, format!("provider {}: {error}", client.provider)))
 }
 
 async fn consent(client: &OAuthClient, destination: &Destination<'_>, named: Named) -> Result<(), Failure> {

@@ -169,6 +169,22 @@ pub(super) fn endpoint_url(text: &str, wrong_ending: &str) -> Result<Url, String
     Ok(url)
 }
 
+/// An issuer that cannot be right (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2).
+pub(super) fn issuer(text: &str) -> Result<Url, String> {
+    if text.contains("{tenant}") {
+        return Err("`{tenant}` is not filled in; write `tenant:` beside it (L13)".to_owned());
+    }
+    if let Some((issuer, _)) = text.split_once("/.well-known/") {
+        return Err(format!("is the address of its document; write the issuer alone, `{issuer}`"));
+    }
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.query().is_none() && url.fragment().is_none() => Ok(url),
+        _ => Err(format!(
+            "`{text}` is not an issuer: an https address without query and fragment, exactly as the provider writes it"
+        )),
+    }
+}
+
 /// A cloud of Microsoft, known by its sign-in.
 struct MicrosoftCloud {
     sign_in: &'static str,

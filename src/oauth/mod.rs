@@ -15,6 +15,8 @@ pub mod device_code;
 pub mod diagnosis;
 mod error;
 mod http;
+pub mod issuer;
+pub mod metadata;
 pub mod password;
 pub mod redirect;
 mod refresh;
@@ -206,6 +208,7 @@ pub(crate) mod tests {
     pub(crate) fn client() -> OAuthClient {
         OAuthClient {
             provider: "example".to_owned(),
+            issuer: None,
             trust: Trust::load(None).unwrap(),
             grant: GrantType::AuthorizationCode,
             authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
