@@ -151,9 +151,9 @@ impl<'a> ProviderReader<'a> {
             );
         }
         // A server that cannot be read makes the provider unknown, not a provider without it.
-        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
-        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
-        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
+        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp, login_kind));
+        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3, login_kind));
+        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap, login_kind));
         Some(Provider {
             name: name.to_owned(),
             preset,
