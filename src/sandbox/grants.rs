@@ -40,6 +40,8 @@ pub(super) struct Grants {
     codes: HashMap<String, Code>,
     refresh_tokens: HashMap<String, RefreshToken>,
     access_tokens: HashMap<String, AccessToken>,
+    /// Mailbox and who may open it, in lower case.
+    delegates: HashSet<(String, String)>,
     revoked_families: HashSet<u64>,
     last_family: u64,
 }
@@ -72,6 +74,7 @@ impl Grants {
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
             access_tokens: HashMap::new(),
+            delegates: HashSet::new(),
             revoked_families: HashSet::new(),
             last_family: 0,
         }
@@ -160,6 +163,20 @@ impl Grants {
                 && !self.revoked_families.contains(&access.family)
                 && access.mailbox.as_deref().is_none_or(|owner| owner.eq_ignore_ascii_case(mailbox))
         })
+    }
+
+    /// Lets somebody open another mailbox.
+    pub(super) fn delegate(&mut self, mailbox: &str, who: &str) {
+        self.delegates.insert((mailbox.to_ascii_lowercase(), who.to_ascii_lowercase()));
+    }
+
+    /// Whether the token is of somebody who may open this mailbox of somebody else now.
+    pub(super) fn is_delegate(&self, token: &str, mailbox: &str) -> bool {
+        let Some(owner) = self.access_tokens.get(token).and_then(|access| access.mailbox.clone()) else {
+            return false;
+        };
+        self.delegates.contains(&(mailbox.to_ascii_lowercase(), owner.to_ascii_lowercase()))
+            && self.authorizes(token, &owner)
     }
 
     /// Ends every access token before its time, and nothing else.

@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let code = words.refused.split(' ').next().unwrap_or_default();
                 Some((false, format!("{code} Not accepted: {line} which is \"{token}\"\r\n")))
             }
-            _ if self.peer.shared.world().grants.authorizes(&token, &user) => None,
+            _ if self.lets_in(&token, &user) => None,
             _ => Some((true, words.refused.to_owned())),
         };
         self.count_login(refusal.is_none());
@@ -215,6 +215,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let accepted = self.reply(Moment::Verdict, &format!("{}{}", self.tag, words.accepted)).await?;
         Ok(accepted.then_some(user))
+    }
+
+    /// A delegate gets into a shared mailbox by POP3 and IMAP, as at Exchange; by SMTP everybody is themselves.
+    fn lets_in(&self, token: &str, user: &str) -> bool {
+        let grants = &self.peer.shared.world().grants;
+        grants.authorizes(token, user)
+            || (self.peer.protocol != Protocol::Smtp && grants.is_delegate(token, user))
     }
 
     /// Waits until the client says something or leaves; reads nothing, so it may be given up at any time.

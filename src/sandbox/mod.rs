@@ -240,6 +240,11 @@ impl Sandbox {
         self.shared.world().grants.revoke(address);
     }
 
+    /// Lets somebody open a shared mailbox, by POP3 and IMAP.
+    pub fn grant_full_access(&self, mailbox: &str, who: &str) {
+        self.shared.world().grants.delegate(mailbox, who);
+    }
+
     /// What was said on the newest mail connections.
     pub fn dialogues(&self) -> Vec<record::Dialogue> {
         self.shared.world().records.all()
