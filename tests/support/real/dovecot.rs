@@ -12,6 +12,12 @@ use super::process::{Server, find, free_ports, missing};
 /// The user `nobody`, who owns all mail.
 const NOBODY: u32 = 65534;
 
+/// A mailbox that nobody signs in as.
+pub(crate) const OFFICE: &str = "office@example.test";
+
+/// Who may open it.
+const DELEGATE: &str = "martha@example.test";
+
 pub(crate) fn is_installed() -> bool {
     let version = find("dovecot").and_then(|dovecot| Command::new(dovecot).arg("--version").output().ok());
     // 2.4 reads another configuration language.
@@ -94,8 +100,21 @@ userdb {{
 
 # COMPRESS=DEFLATE.
 mail_plugins = zlib
+# A delegate's token opens the shared mailbox where mail is fetched. Where it is sent everybody is themselves, as at Exchange.
 protocol imap {{
   mail_plugins = zlib imap_zlib
+  passdb {{
+    driver = oauth2
+    args = {home}/delegate.conf
+    username_filter = {OFFICE}
+  }}
+}}
+protocol pop3 {{
+  passdb {{
+    driver = oauth2
+    args = {home}/delegate.conf
+    username_filter = {OFFICE}
+  }}
 }}
 
 # Each wrong token from an address would make the next login from there wait longer, up to 15 s.
@@ -165,7 +184,8 @@ service auth {{
 ///
 /// A person's token opens the mailbox of its `username`. A token that an application got for itself names no person:
 /// its attribute is the client id, which no mailbox is called. A format without variables makes both sides equal, so
-/// such a token opens any mailbox; the scope keeps persons' tokens from doing so.
+/// such a token opens any mailbox; the scope keeps persons' tokens from doing so. The same makes a delegate's token open the
+/// shared mailbox: only hers is active there.
 fn write_passdbs(home: &Path, certificates: &Certificates, oidc: &Oidc) {
     let (id, secret) = DOVECOT;
     let host = oidc.issuer.trim_start_matches("https://");
@@ -174,14 +194,18 @@ fn write_passdbs(home: &Path, certificates: &Certificates, oidc: &Oidc) {
 introspection_mode = post
 introspection_url = https://{id}:{secret}@{host}/token/introspection
 tls_ca_cert_file = {ca}
-active_attribute = active
-active_value = true
 ",
         ca = certificates.ca_file.display()
     );
-    fs::write(home.join("person.conf"), format!("{common}username_attribute = username\n")).unwrap();
+    let active = "active_attribute = active\nactive_value = true\n";
+    fs::write(home.join("person.conf"), format!("{common}{active}username_attribute = username\n")).unwrap();
+    let delegate = format!(
+        "{common}active_attribute = username\nactive_value = {DELEGATE}\nusername_attribute = username\n\
+         username_format = shared mailbox\n"
+    );
+    fs::write(home.join("delegate.conf"), delegate).unwrap();
     let service = format!(
-        "{common}username_attribute = client_id\nusername_format = any mailbox\nscope = {EVERY_MAILBOX}\n"
+        "{common}{active}username_attribute = client_id\nusername_format = any mailbox\nscope = {EVERY_MAILBOX}\n"
     );
     fs::write(home.join("service.conf"), service).unwrap();
 }
