@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatepost::config::{Limits, ListenerTls};
@@ -34,14 +34,14 @@ async fn world(sessions: usize) -> (World, PathBuf) {
 }
 
 /// Runs a command that must succeed.
-async fn does(config: &PathBuf, arguments: &[&str], input: &str) -> String {
+async fn does(config: &Path, arguments: &[&str], input: &str) -> String {
     let (status, told) = said(config, arguments, input).await;
     assert_eq!(status, Some(0), "{arguments:?}: {told}");
     told
 }
 
 /// The account, a password for each of two mailboxes, and one for all.
-async fn add(config: &PathBuf) {
+async fn add(config: &Path) {
     let told = does(config, &["account", "add", EVERY_MAILBOX], "").await;
     assert!(told.contains("No password was made"), "{told}");
     assert!(told.contains("gatepost test '*@example.com' --mailbox scan@example.com"), "{told}");

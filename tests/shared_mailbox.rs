@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gatepost::config::ListenerTls;
 use gatepost_protocol::Protocol;
@@ -24,7 +24,7 @@ async fn world() -> (World, PathBuf) {
 }
 
 /// Runs a command that must succeed.
-async fn does(config: &PathBuf, arguments: &[&str], input: &str) -> String {
+async fn does(config: &Path, arguments: &[&str], input: &str) -> String {
     let (status, told) = said(config, arguments, input).await;
     assert_eq!(status, Some(0), "{arguments:?}: {told}");
     told

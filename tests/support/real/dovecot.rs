@@ -83,38 +83,11 @@ mail_max_userip_connections = 0
 first_valid_uid = 1
 mail_location = maildir:{mail}/%u
 
-# A person's token, then an application's. Each passdb looks at the token by itself.
-passdb {{
-  driver = oauth2
-  args = {home}/person.conf
-}}
-passdb {{
-  driver = oauth2
-  args = {home}/service.conf
-}}
-# Without allow_all_users a delivery would ask the passdbs whether the mailbox exists, which they cannot tell.
-userdb {{
-  driver = static
-  args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
-}}
-
+{passdbs}
 # COMPRESS=DEFLATE.
 mail_plugins = zlib
-# A delegate's token opens the shared mailbox where mail is fetched. Where it is sent everybody is themselves, as at Exchange.
 protocol imap {{
   mail_plugins = zlib imap_zlib
-  passdb {{
-    driver = oauth2
-    args = {home}/delegate.conf
-    username_filter = {OFFICE}
-  }}
-}}
-protocol pop3 {{
-  passdb {{
-    driver = oauth2
-    args = {home}/delegate.conf
-    username_filter = {OFFICE}
-  }}
 }}
 
 # Each wrong token from an address would make the next login from there wait longer, up to 15 s.
@@ -151,6 +124,7 @@ service auth {{
 }}
 ",
                 home = home.display(),
+                passdbs = passdbs(&home, &mail),
                 log = log.display(),
                 mail = mail.display(),
                 certificate = certificates.certificate.display(),
@@ -177,6 +151,40 @@ service auth {{
             .iter()
             .sum()
     }
+}
+
+/// Who is let into which mailbox, and where that is.
+fn passdbs(home: &Path, mail: &Path) -> String {
+    let (home, mail) = (home.display(), mail.display());
+    let delegate = format!(
+        "passdb {{\n  driver = oauth2\n  args = {home}/delegate.conf\n  username_filter = {OFFICE}\n}}"
+    );
+    format!(
+        "\
+# A person's token, then an application's. Each passdb looks at the token by itself.
+passdb {{
+  driver = oauth2
+  args = {home}/person.conf
+}}
+passdb {{
+  driver = oauth2
+  args = {home}/service.conf
+}}
+# Without allow_all_users a delivery would ask the passdbs whether the mailbox exists, which they cannot tell.
+userdb {{
+  driver = static
+  args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
+}}
+
+# A delegate's token opens the shared mailbox where mail is fetched. Where it is sent everybody is themselves, as at Exchange.
+protocol imap {{
+{delegate}
+}}
+protocol pop3 {{
+{delegate}
+}}
+"
+    )
 }
 
 /// How Dovecot decides whether a token opens a mailbox. It asks oidc-provider about the token, and compares one
