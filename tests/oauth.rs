@@ -79,6 +79,7 @@ impl World {
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: Vec::new(),
             redirect_host: "localhost".to_owned(),
+            redirect_uri: None,
         });
         let tokens = Tokens::new(store.clone());
         Self { endpoint, client, account, folder, store, tokens }
@@ -117,6 +118,8 @@ async fn add_account(folder: &TempDir, address: &str) -> Account {
         smtp_user_name: None,
         pop3_user_name: None,
         imap_user_name: None,
+        owner: None,
+        token_account: None,
         disabled: false,
     }
 }

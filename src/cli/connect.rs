@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use self::way::{Named, Way};
 use super::table::print;
-use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
+use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
 use crate::account::Account;
+use crate::account::catch_all::domain;
 use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::{Tokens, grant_key};
-use crate::store::Store;
+use crate::store::grants::NewTokens;
+use crate::store::{Store, StoreError};
 
 /// `gatepost connect`.
 #[derive(clap::Args, Debug)]
@@ -29,6 +31,9 @@ pub struct Arguments {
     /// Who consents, where it is another one than the mailbox: a delegate, or another sign-in name
     #[arg(long, value_name = "WHO")]
     owner: Option<String>,
+    /// It is a shared mailbox: POP3 and IMAP go as its address, SMTP as whoever consents
+    #[arg(long)]
+    shared: bool,
     #[command(flatten)]
     way: Named,
 }
@@ -38,38 +43,68 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = find::provider(&config, &account)?;
-        let owner = self.owner.as_deref().map(str::trim);
+        let found = find::account(&store, &self.address, self.provider.as_deref()).await?;
+        let provider = find::provider(&config, &found)?;
+        if let Some(reason) = who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some()) {
+            return Err(Failure::new(Exit::Failed, reason));
+        }
         let client = match &provider.login {
             Login::OAuth(client) => client,
-            Login::Password => {
-                if self.way.is_any() || owner.is_some() {
-                    let message =
-                        format!("nobody consents at provider {}: it takes a password", provider.name);
-                    return Err(Failure::new(Exit::Failed, message));
-                }
-                password::connect(provider, &account, &store, config.limits.login).await?;
-                return print(&format!("Next: gatepost test {}\n", account.address));
+            Login::Password if self.way.is_any() => {
+                let message = format!("nobody consents at {}: its mailboxes have passwords", provider.name);
+                return Err(Failure::new(Exit::Failed, message));
             }
+            Login::Password => return password::connect(provider, &found, &store, config.limits.login).await,
         };
+        if !client.grant.needs_person() {
+            return application(client, &found, store.clone()).await;
+        }
+        if let (Some(_), Some(reason)) = (domain(&found.address), catch_all::wrong_provider(provider)) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{} cannot be connected: {reason}", found.address),
+            ));
+        }
+        let account = self.whose_grant(&found, &store).await?;
+        let owner = self.owner.as_deref().map(str::trim).filter(|owner| !owner.is_empty());
+        let owner = owner.or(account.owner.as_deref());
         let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store: &store };
-        match client.grant {
-            GrantType::AuthorizationCode => consent(client, &destination, self.way).await?,
-            GrantType::Password => {
-                let tokens = mailbox_password::connect(client, &account, &store).await?;
-                print(&identity::in_words(client, &destination, &tokens))?;
-            }
-            GrantType::ClientCredentials | GrantType::ServiceAccount => {
-                application(client, &account, store.clone()).await?;
-            }
+        let tokens = match client.grant {
+            GrantType::Password => mailbox_password::connect(client, &destination).await?,
+            _ => consent(client, &destination, self.way).await?,
+        };
+        print(&identity::in_words(client, &destination, &tokens))?;
+        identity::remember(&account, &destination, &tokens, self.shared).await?;
+        print(&format!("Next: gatepost test {}\n", found.address))
+    }
+
+    /// The account whose grant this one uses, which is the one that is connected.
+    async fn whose_grant(&self, account: &Account, store: &Store) -> Result<Account, Failure> {
+        let Some(id) = account.token_account else { return Ok(account.clone()) };
+        let (address, failed) = (&account.address, |error| Failure::new(Exit::State, error));
+        let other =
+            store.account(id).await.map_err(failed)?.ok_or_else(|| failed(StoreError::AccountGone))?;
+        if self.shared || self.owner.is_some() {
+            let message = format!(
+                "{address} uses the grant of {}; to let another one consent for it: gatepost account set {address} --owner WHO",
+                other.address
+            );
+            return Err(Failure::new(Exit::Failed, message));
         }
-        print(&format!("Next: gatepost test {}\n", account.address))
+        print(&format!(
+            "{address} uses the grant of {}, which is what is connected now.\n\n",
+            other.address
+        ))?;
+        Ok(other)
     }
 }
 
-async fn consent(client: &OAuthClient, destination: &Destination<'_>, named: Named) -> Result<(), Failure> {
+async fn consent(
+    client: &OAuthClient,
+    destination: &Destination<'_>,
+    named: Named,
+) -> Result<NewTokens, Failure> {
     let (way, why) = way::choose(named, way::has_display(), client);
     if let Some(why) = why {
         print(&format!("{why} --device, --paste and --no-browser choose otherwise.\n\n"))?;
@@ -79,12 +114,20 @@ async fn consent(client: &OAuthClient, destination: &Destination<'_>, named: Nam
         Way::DeviceCode => device::elsewhere(client, destination).await?,
         Way::Paste => browser::pasted(client, destination).await?,
     };
-    let tokens =
-        identity::settled(destination, consented).await.map_err(|error| told(destination.address, &error))?;
-    print(&identity::in_words(client, destination, &tokens))
+    identity::settled(destination, consented).await.map_err(|error| told(destination.address, &error))
 }
 
 async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store) -> Result<(), Failure> {
+    let next = match domain(&account.address) {
+        Some(domain) => format!("Next: gatepost test '{}' --mailbox scan@{domain}\n", account.address),
+        None => format!("Next: gatepost test {}\n", account.address),
+    };
+    if domain(&account.address).is_some() && client.grant == GrantType::ServiceAccount {
+        return print(&format!(
+            "Nothing has to be connected: at {}, each mailbox gets its own token when it is opened first.\n{next}",
+            client.provider
+        ));
+    }
     let tokens = Tokens::new(store);
     progress::shown("token", tokens.connect_application(client, account))
         .await
@@ -93,12 +136,12 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store)
     print(&if client.grant == GrantType::ServiceAccount {
         let (address, service_account) = (&account.address, &client.client_id);
         format!(
-            "{tick} {address} is connected to {name} by the service account {service_account}. Nobody has to consent.\n"
+            "{tick} {address} is connected to {name} by the service account {service_account}. Nobody has to consent.\n{next}"
         )
     } else {
         format!(
             "{tick} Gatepost itself is connected to {name} (client credentials). Nobody has to consent, and every account \
-             there is served by this token.\n"
+             there is served by this token.\n{next}"
         )
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, catch_all};
 use crate::account::Account;
 use crate::config::provider::OAuthClient;
 use crate::config::{Config, Provider, nearest, suggestion};
@@ -19,7 +19,10 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
     if found.is_empty() {
         let all = store.accounts().await.map_err(failed)?;
         let addresses: Vec<_> = all.iter().map(|account| account.address.as_str()).collect();
-        let next = suggested(address, &addresses);
+        let next = match catch_all::told_instead(store, address).await.map_err(failed)? {
+            Some(instead) => instead,
+            None => suggested(address, &addresses),
+        };
         return Err(Failure::new(Exit::Failed, format!("there is no account {address}: {next}")));
     }
     if let Some(provider) = provider {

@@ -7,63 +7,60 @@ use gatepost_protocol::secret::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use super::run::stop_signal;
 use super::table::print;
 use super::{Exit, Failure, device_password, progress};
-use crate::account::Account;
 use crate::config::provider::OAuthClient;
-use crate::oauth::grant_key;
+use crate::oauth::consent::Destination;
 use crate::oauth::password::{PasswordError, redeem_and_commit};
-use crate::store::Store;
 use crate::store::grants::NewTokens;
 
 /// No line with a password is longer.
 const MAX_LINE: usize = 4096;
 
-/// Asks for the password of the account's mailbox, and commits what the provider gives for it.
+/// Asks for the password of the mailbox, or of who opens it, and commits what the provider gives for it.
 pub(super) async fn connect(
     client: &OAuthClient,
-    account: &Account,
-    store: &Store,
+    destination: &Destination<'_>,
 ) -> Result<NewTokens, Failure> {
+    let who = destination.expected();
     let host = client.token_endpoint.host_str().unwrap_or_default();
     let password = if stdin().is_terminal() {
-        typed(&format!(
-            "It goes to {host} once, over TLS, and is not kept.\nPassword of {}: ",
-            account.address
-        ))
-        .await?
+        let question = format!("It goes to {host} once, over TLS, and is not kept.\nPassword of {who}: ");
+        typed(&question).await?
     } else {
         device_password::read(stdin())?
     };
-    let key = grant_key(client, account);
-    let redeemed = redeem_and_commit(client, &account.address, password, store, &key);
+    let redeemed = redeem_and_commit(client, who, password, destination.store, &destination.key);
     progress::shown("redeeming the password", redeemed).await.map_err(|error| {
         let exit = match error {
             PasswordError::Store(_) => Exit::State,
             PasswordError::Endpoint { .. } | PasswordError::NoRefreshToken => Exit::Upstream,
         };
-        Failure::new(exit, format!("{} is not connected: {error}", account.address))
+        Failure::new(exit, format!("{} is not connected: {error}", destination.address))
     })
 }
 
-/// A line from the terminal, which shows the question and nothing of the answer.
+/// Asks, and reads a line from the terminal, which shows none of it.
 pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
-    print(question)?;
+    // Both before the question: an answer that comes at once must not show, and whoever stops here must not be left with a
+    // terminal that shows nothing.
+    let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
     let silence = Silence::begin()?;
     let before = silence.before.clone();
-    // Whoever stops here must not be left with a terminal that shows nothing.
-    let stopped = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
-            std::process::exit(130);
-        }
+    // It stays when the line is read, because from now on no Ctrl-C ends this process by itself.
+    tokio::spawn(async move {
+        stop.await;
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
+        println!();
+        std::process::exit(130);
     });
+    print(question)?;
     let read = tokio::task::spawn_blocking(|| {
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         stdin().lock().take(MAX_LINE as u64).read_until(b'\n', &mut line).map(|_| line)
     });
     let line = read.await.map_err(|error| Failure::new(Exit::Failed, error))?;
-    stopped.abort();
     drop(silence);
     print("\n")?;
     let line =

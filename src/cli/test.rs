@@ -7,23 +7,28 @@ use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::Instant;
 
 use super::table::print;
-use super::{Context, Exit, Failure, find, progress, style};
+use super::{Context, Exit, Failure, catch_all, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::config::provider::{Login, OAuthClient};
+use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::mailbox_password::MailboxPasswords;
-use crate::oauth::Tokens;
+use crate::oauth::{Tokens, grant_key};
 use crate::session::upstream;
+use crate::store::Store;
 
 /// `gatepost test`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// The mailbox
+    /// The account: a mailbox, or '*@contoso.com'
     address: String,
     /// The account's provider, where the address exists at several
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// Print one JSON object instead: {"address", "ok", "steps": [{"step", "ok", "detail"}]}
+    /// Which mailbox, of an account like '*@contoso.com'
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<String>,
+    /// Print one JSON object instead: {"address", "ok", "token_owner", "steps": [{"step", "ok", "detail", "user_name"}]};
+    /// token_owner is who consented, if that is known
     #[arg(long)]
     json: bool,
 }
@@ -31,6 +36,8 @@ pub struct Arguments {
 /// One line of the answer.
 pub(super) struct Step {
     pub(super) name: String,
+    /// Toward the provider's server.
+    pub(super) user_name: Option<String>,
     pub(super) result: Result<String, String>,
 }
 
@@ -41,23 +48,24 @@ impl Arguments {
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
-        let passwords = MailboxPasswords::new(store.clone());
-        let tokens = Tokens::new(store);
+        let account = catch_all::opened(&store, account, self.mailbox.as_deref()).await?;
+        let tokens = Tokens::new(store.clone());
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
-        let told = |step: &Step| if self.json { Ok(()) } else { print(&step.line()) };
-        let secret = match &provider.login {
-            Login::OAuth(client) => token(client, &account, &tokens).await,
-            Login::Password => password(&account, &passwords).await,
+        let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
+        let key = match &provider.login {
+            Login::OAuth(client) => token(client, &account, &store, &tokens).await?,
+            Login::Password => password(&account, store).await,
         };
-        let steps = try_all(provider, &account, secret, config.limits.login, told).await;
+        let owner = key.owner.clone();
+        let steps = try_all(provider, &account, key, config.limits.login, told).await;
         // A refresh that was too slow for us may be about to bring a rotated refresh token.
         tokens.settled().await;
         let steps = steps?;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
-            print(&in_json(&account, ok, &steps))?;
+            print(&in_json(&account, ok, owner.as_deref(), &steps))?;
         }
         if ok && self.json {
             return Ok(());
@@ -72,33 +80,52 @@ impl Arguments {
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
 
-/// What the account logs in with, or why there is nothing.
-type Secret = (Step, Option<UpstreamSecret>);
-
-async fn token(client: &Arc<OAuthClient>, account: &Account, tokens: &Tokens) -> Secret {
-    let token = progress::shown("token", tokens.access_token(client, account)).await;
-    let result = match &token {
-        Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
-        Err(error) => Err(error.to_string()),
-    };
-    let step = Step { name: "token".to_owned(), result };
-    (step, token.ok().map(|token| UpstreamSecret::Token(token.secret)))
+/// What the account logs in with.
+struct Key {
+    /// How it went to get it.
+    step: Step,
+    /// `None` where there is none.
+    secret: Option<UpstreamSecret>,
+    /// Who consented, if that is known.
+    owner: Option<String>,
 }
 
-async fn password(account: &Account, passwords: &MailboxPasswords) -> Secret {
-    let password = passwords.stored(account).await;
+async fn token(
+    client: &Arc<OAuthClient>,
+    account: &Account,
+    store: &Store,
+    tokens: &Tokens,
+) -> Result<Key, Failure> {
+    let token = progress::shown("token", tokens.access_token(client, account)).await;
+    let grant = store.grant(&grant_key(client, account)).await?;
+    let owner = grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person());
+    let result = match &token {
+        Ok(token) => Ok(format!(
+            "a live token of {} characters{}",
+            token.secret.expose().len(),
+            whose(client, account, owner.as_deref())
+        )),
+        Err(error) => Err(error.to_string()),
+    };
+    let step = Step { name: "token".to_owned(), user_name: None, result };
+    Ok(Key { step, secret: token.ok().map(|token| UpstreamSecret::Token(token.secret)), owner })
+}
+
+async fn password(account: &Account, store: Store) -> Key {
+    let password = MailboxPasswords::new(store).stored(account).await;
     let result = match &password {
         Ok(_) => Ok("one is stored, sealed".to_owned()),
         Err(error) => Err(error.to_string()),
     };
-    let step = Step { name: "password".to_owned(), result };
-    (step, password.ok().map(|password| UpstreamSecret::Password(password.secret)))
+    let step = Step { name: "password".to_owned(), user_name: None, result };
+    let secret = password.ok().map(|password| UpstreamSecret::Password(password.secret));
+    Key { step, secret, owner: None }
 }
 
 async fn try_all(
     provider: &Provider,
     account: &Account,
-    (step, secret): Secret,
+    Key { step, secret, .. }: Key,
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<Vec<Step>, Failure> {
@@ -109,12 +136,24 @@ async fn try_all(
         let name = format!("{protocol} login");
         let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
         if let Some(result) = progress::shown(&name, attempt).await {
-            let step = Step { name, result };
+            let user_name = Some(account.upstream_user_name(protocol).to_owned());
+            let step = Step { name, user_name, result };
             told(&step)?;
             steps.push(step);
         }
     }
     Ok(steps)
+}
+
+/// Who let Gatepost have the token.
+fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String {
+    match (client.grant, owner) {
+        (GrantType::ClientCredentials, _) => ", the application's own".to_owned(),
+        (GrantType::ServiceAccount, _) => format!(", of the service account for {}", account.address),
+        (_, Some(owner)) => format!(", by the consent of {owner}"),
+        // The provider does not tell who it was.
+        (_, None) => String::new(),
+    }
 }
 
 /// `None` where the provider does not have the protocol.
@@ -138,23 +177,21 @@ pub(super) async fn log_in(
     })
 }
 
-impl Step {
-    pub(super) fn line(&self) -> String {
-        let Self { name, result } = self;
-        match result {
-            Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
-            Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
-        }
+pub(super) fn line(Step { name, result, .. }: &Step) -> String {
+    match result {
+        Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
+        Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
     }
 }
 
-fn in_json(account: &Account, ok: bool, steps: &[Step]) -> String {
+fn in_json(account: &Account, ok: bool, token_owner: Option<&str>, steps: &[Step]) -> String {
     let steps: Vec<_> = steps
         .iter()
-        .map(|Step { name, result }| {
+        .map(|Step { name, user_name, result }| {
             let (Ok(detail) | Err(detail)) = result;
-            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail })
+            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail, "user_name": user_name })
         })
         .collect();
-    format!("{}\n", serde_json::json!({ "address": account.address, "ok": ok, "steps": steps }))
+    let told = serde_json::json!({ "address": account.address, "ok": ok, "token_owner": token_owner, "steps": steps });
+    format!("{told}\n")
 }

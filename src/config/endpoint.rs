@@ -5,7 +5,7 @@ use gatepost_protocol::sasl::UpstreamMechanism;
 use rustls_pki_types::ServerName;
 
 use super::lint;
-use super::provider::LoginWord;
+use super::provider::LoginKind;
 use super::section::{Field, readable};
 
 /// A provider's mail server. There is no way to write one without verified TLS.
@@ -45,7 +45,7 @@ impl UpstreamTls {
 }
 
 /// Reads the section `smtp`, `pop3` or `imap` of a provider.
-pub(super) fn read(field: &Field<'_>, protocol: Protocol, login: Option<LoginWord>) -> Option<Endpoint> {
+pub(super) fn read(field: &Field<'_>, protocol: Protocol, login: Option<LoginKind>) -> Option<Endpoint> {
     if let Some(text) = field.node.scalar().filter(|text| !text.is_empty()) {
         field.complain(format!(
             "`{text}` is not a server; write `{{ host: …, port: …, tls: … }}`, or `none` for a protocol that is not used"
@@ -88,14 +88,14 @@ const MECHANISMS: [(&str, UpstreamMechanism); 4] = [
 ];
 
 /// One that takes what is logged in with. What that is may not be known, if the file is wrong there.
-fn read_mechanism(field: &Field<'_>, login: Option<LoginWord>) -> Option<UpstreamMechanism> {
+fn read_mechanism(field: &Field<'_>, login: Option<LoginKind>) -> Option<UpstreamMechanism> {
     let mechanism = field.choice(&MECHANISMS)?;
     match (login, mechanism.takes_password()) {
-        (Some(LoginWord::Oauth), true) => {
+        (Some(LoginKind::OAuth), true) => {
             field.complain("sends a password, and this provider has tokens; write `xoauth2` or `oauthbearer`, or `login: password` for the provider");
             None
         }
-        (Some(LoginWord::Password), false) => {
+        (Some(LoginKind::Password), false) => {
             field.complain("sends a token, which `login: password` has none of; write `plain` or `login`");
             None
         }

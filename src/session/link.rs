@@ -125,7 +125,7 @@ impl Attempt {
     async fn slot(&self, capacity: usize) -> Result<Slot<Mailbox>, Failed> {
         let mailbox = Mailbox {
             provider: self.account.provider.clone(),
-            user_name: self.account.upstream_user_name(self.protocol).to_owned(),
+            user_name: self.account.upstream_user_name(self.protocol).to_ascii_lowercase(),
             protocol: self.protocol,
         };
         timeout_at(self.deadline, self.gateway.slots.take(mailbox, capacity)).await.map_err(|_| {

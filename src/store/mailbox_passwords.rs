@@ -81,6 +81,8 @@ mod tests {
             smtp_user_name: None,
             pop3_user_name: None,
             imap_user_name: None,
+            owner: None,
+            token_account: None,
             disabled: false,
         };
         store.add_account(&account, None).await.unwrap().0
