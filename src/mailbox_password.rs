@@ -155,12 +155,7 @@ mod tests {
         let account = NewAccount {
             address: "ann@example.com".to_owned(),
             provider: "post".to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            owner: None,
-            token_account: None,
-            disabled: false,
+            ..NewAccount::default()
         };
         store.add_account(&account, None).await.unwrap();
         store.accounts().await.unwrap().remove(0)

@@ -75,16 +75,8 @@ mod tests {
     use super::*;
 
     async fn account(store: &Store, address: &str) -> AccountId {
-        let account = NewAccount {
-            address: address.to_owned(),
-            provider: "post".to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            owner: None,
-            token_account: None,
-            disabled: false,
-        };
+        let account =
+            NewAccount { address: address.to_owned(), provider: "post".to_owned(), ..NewAccount::default() };
         store.add_account(&account, None).await.unwrap().0
     }
 
