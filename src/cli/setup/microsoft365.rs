@@ -130,7 +130,8 @@ impl Arguments {
             protocols = Protocol::ALL.into_iter().filter(has).collect();
         }
         let asks = client.is_none() && !is_complete && question::is_possible();
-        if asks && !self.json {
+        let is_registration_told = asks && !self.json;
+        if is_registration_told {
             print(&registration(&cloud, &protocols, "into a file"))?;
         }
         let (client_id, tenant) = self.ids(client).await?;
@@ -142,7 +143,7 @@ impl Arguments {
             None => name_for(mailboxes.domain_name(), "microsoft365"),
         };
         let application = Application { tenant, client_id, object_id, environment: cloud.environment };
-        Ok(Plan { application, cloud, mailboxes, protocols, provider, is_configured })
+        Ok(Plan { application, cloud, mailboxes, protocols, provider, is_configured, is_registration_told })
     }
 
     /// The client id and the tenant.
