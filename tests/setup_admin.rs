@@ -12,9 +12,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::sandbox::{
-    CLIENT_ID as SANDBOX_CLIENT, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, Personality, Sandbox,
+    CLIENT_ID as SANDBOX_CLIENT, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, Personality, Sandbox, TokenFault,
 };
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use tempfile::TempDir;
@@ -296,6 +298,37 @@ async fn exchange() -> (Sandbox, TempDir) {
     let provider = provider.replace("authorization_code", "client_credentials");
     fs::write(home.path().join("gatepost.yaml"), format!("providers:\n{provider}state: state\n")).unwrap();
     (sandbox, home)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_tells_the_object_id_that_people_take_from_the_wrong_page() {
+    let (sandbox, home) = exchange().await;
+    let path = home.path().join("gatepost.yaml");
+    let file = fs::read_to_string(&path).unwrap().replace(SANDBOX_CLIENT, CLIENT_ID);
+    fs::write(&path, file).unwrap();
+    let claims = |object_id: &str| format!(r#"{{"tid":"{TENANT}","oid":"{object_id}"}}"#);
+    for (claims, expected, told) in [
+        (Some(claims(OBJECT_ID)), OBJECT_ID, ""),
+        (Some(claims("'; Remove-Mailbox")), "", ""),
+        (None, "", "The object ID cannot be looked up, so the script will ask: invalid_client"),
+    ] {
+        let body = match &claims {
+            Some(claims) => {
+                let token = format!("e30.{}.signature", BASE64_URL_SAFE_NO_PAD.encode(claims));
+                serde_json::json!({ "access_token": token, "token_type": "Bearer" })
+            }
+            None => serde_json::json!({ "error": "invalid_client" }),
+        };
+        let answer = TokenFault::Answer { status: 200, headers: Vec::new(), body: body.to_string() };
+        sandbox.change(|personality| personality.token_endpoint = Some(answer));
+        let arguments = ["microsoft365", "--tenant", TENANT, "scan@contoso.example"];
+        let mut command = gatepost(home.path(), &arguments);
+        command.env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET);
+        let (status, said, error) = ended(command);
+        assert_eq!(status, Some(0), "{error}");
+        assert!(said.contains(&format!("$ObjectId = '{expected}'\n")), "{said}");
+        assert!(error.starts_with(told) && error.is_empty() == told.is_empty(), "{error}");
+    }
 }
 
 fn waiting(home: &TempDir, more: &[&str]) -> Command {

@@ -175,7 +175,10 @@ impl Arguments {
         }
         if let Some(client) = client.filter(|client| client.client_id == client_id) {
             match progress::shown("looking the object ID up", application::token(client, "")).await {
-                Ok(token) => return Ok(application::claims(&token).and_then(|claims| claims.object_id)),
+                Ok(token) => {
+                    let object_id = application::claims(&token).and_then(|claims| claims.object_id);
+                    return Ok(object_id.filter(|object_id| wrong(object_id).is_none()));
+                }
                 Err(error) => {
                     eprintln!("The object ID cannot be looked up, so the script will ask: {error}\n");
                 }
