@@ -6,6 +6,7 @@
 mod capabilities;
 mod client_authentication;
 pub(crate) mod complaint;
+pub mod edit;
 mod endpoint;
 pub(crate) mod file;
 mod limits;
