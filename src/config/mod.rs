@@ -15,6 +15,7 @@ mod listener;
 mod locate;
 mod oauth_client;
 pub mod provider;
+pub mod replace;
 mod secret;
 mod secret_command;
 pub(crate) mod section;
