@@ -162,7 +162,7 @@ fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
         assert_eq!(heard.len(), warnings.len(), "{heard:?}");
         assert!(heard.iter().zip(warnings).all(|(heard, words)| heard.contains(words)), "{heard:?}");
         assert!(matches!(
-            config.providers["it"].oauth.authentication,
+            config.providers["it"].oauth().unwrap().authentication,
             ClientAuthentication::PrivateKeyJwt(_)
         ));
         assert!(!format!("{config:?}").contains("PRIVATE"), "{config:?}");
@@ -179,7 +179,7 @@ fn a_service_account_brings_its_own_name_and_endpoint() {
         "providers: {{ it: {{ preset: google, grant: service_account, service_account: {} }} }}",
         file.display()
     ));
-    let oauth = &config.providers["it"].oauth;
+    let oauth = config.providers["it"].oauth().unwrap();
     assert_eq!((oauth.grant, oauth.client_id.as_str()), (GrantType::ServiceAccount, "mail@project.example"));
     assert_eq!(oauth.token_endpoint.as_str(), "https://oauth2.googleapis.com/token");
     assert_eq!(oauth.scopes, ["https://mail.google.com/"]);
@@ -209,7 +209,7 @@ fn a_secret_comes_from_a_credential_or_a_command_too() {
     for secret in ["{ credential: mail-secret }", "{ command: [./print, secret] }"] {
         let config = read(secret, true).unwrap_or_else(|error| panic!("{secret}: {error}"));
         assert_eq!(
-            config.providers["it"].oauth.authentication.secret().unwrap().expose(),
+            config.providers["it"].oauth().unwrap().authentication.secret().unwrap().expose(),
             "planted-secret",
             "{secret}"
         );
@@ -238,7 +238,7 @@ fn where_a_secret_goes_can_be_chosen() {
         let config = accepted(&format!(
             "providers: {{ it: {{ preset: google, client_id: abc, client_secret: {{ env: OWN_CLIENT_SECRET }}{method} }} }}"
         ));
-        match &config.providers["it"].oauth.authentication {
+        match &config.providers["it"].oauth().unwrap().authentication {
             ClientAuthentication::ClientSecretBasic(_) => "basic",
             ClientAuthentication::ClientSecretPost(_) => "post",
             ClientAuthentication::None => "none",
@@ -255,8 +255,12 @@ fn the_example_is_accepted_with_everything_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = accepted(&example_with_everything_on(folder.path()));
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "fabrikam", "own", "workspace"]);
-    assert_eq!(config.providers["contoso"].oauth.authentication.secret().unwrap().expose(), "planted-secret");
-    let device_endpoint = config.providers["own"].oauth.device_authorization_endpoint.as_ref().unwrap();
+    assert_eq!(
+        config.providers["contoso"].oauth().unwrap().authentication.secret().unwrap().expose(),
+        "planted-secret"
+    );
+    let device_endpoint =
+        config.providers["own"].oauth().unwrap().device_authorization_endpoint.as_ref().unwrap();
     assert_eq!(device_endpoint.as_str(), "https://login.example.org/device_authorization");
     assert_eq!(config.listeners.len(), 7);
     assert!(config.listeners[6].plaintext_allowed);
@@ -291,8 +295,8 @@ fn every_preset_needs_only_a_client_id() {
         for protocol in Protocol::ALL {
             assert!(provider.endpoint(protocol).is_some(), "{preset} {protocol}");
         }
-        assert_eq!(provider.oauth.grant, GrantType::AuthorizationCode, "{preset}");
-        assert!(!provider.oauth.scopes.is_empty(), "{preset}");
+        assert_eq!(provider.oauth().unwrap().grant, GrantType::AuthorizationCode, "{preset}");
+        assert!(!provider.oauth().unwrap().scopes.is_empty(), "{preset}");
     }
 }
 
@@ -302,7 +306,7 @@ fn the_scopes_of_a_preset_are_those_of_the_grant() {
         "providers:\n  it:\n    preset: microsoft365\n    client_id: abc\n    tenant: contoso.example\n    \
          grant: client_credentials\n    client_secret: { env: OWN_CLIENT_SECRET }\n",
     );
-    let oauth = &config.providers["it"].oauth;
+    let oauth = config.providers["it"].oauth().unwrap();
     assert_eq!(oauth.scopes, ["https://outlook.office365.com/.default"]);
     let url = "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token";
     assert_eq!(oauth.token_endpoint.as_str(), url);
@@ -319,7 +323,7 @@ fn microsoft_s_device_codes_are_those_of_the_tenant_and_google_has_none() {
         ("preset: google", None),
     ] {
         let config = accepted(&format!("providers: {{ it: {{ {written}, client_id: abc }} }}"));
-        let oauth = &config.providers["it"].oauth;
+        let oauth = config.providers["it"].oauth().unwrap();
         let expected = expected.map(|path| format!("https://login.microsoftonline.com/{path}"));
         assert_eq!(oauth.device_authorization_endpoint.as_ref().map(ToString::to_string), expected);
         for scope in ["openid", "profile", "email"] {
@@ -339,7 +343,7 @@ fn one_key_of_a_preset_is_changed_and_the_others_stay() {
     assert_eq!((smtp.host.as_str(), smtp.port, smtp.sessions), ("smtp.office365.com", 587, Some(2)));
     assert_eq!(smtp.tls, UpstreamTls::StartTls);
     let parameters: Vec<&str> =
-        provider.oauth.authorization_parameters.iter().map(|(name, _)| name.as_str()).collect();
+        provider.oauth().unwrap().authorization_parameters.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(parameters, ["prompt", "domain_hint"]);
 }
 
@@ -348,7 +352,7 @@ fn numbers_and_booleans_are_names_where_a_name_is_asked_for() {
     for written in ["0123", "1e5", "0x10", "yes", "1_000", "'0123'", "12345678901234567890123"] {
         let config =
             accepted(&format!("# ü\nproviders: {{ it: {{ preset: google, client_id: {written} }} }}\n"));
-        assert_eq!(config.providers["it"].oauth.client_id, written.trim_matches('\''));
+        assert_eq!(config.providers["it"].oauth().unwrap().client_id, written.trim_matches('\''));
     }
 }
 
@@ -433,7 +437,7 @@ fn a_secret_file_is_private_and_not_empty() {
         let Some(complaint) = complaint else {
             let config = accepted(&text);
             assert_eq!(
-                config.providers["it"].oauth.authentication.secret().unwrap().expose(),
+                config.providers["it"].oauth().unwrap().authentication.secret().unwrap().expose(),
                 "planted-secret"
             );
             assert!(!format!("{config:?}").contains("planted-secret"));

@@ -97,7 +97,7 @@ impl World {
     async fn login(&self) -> Result<String, TokenError> {
         let config =
             Config::parse(&self.config(), &std::fs::read_to_string(self.config()).unwrap(), &|_| None);
-        let provider = config.unwrap().providers["example"].clone();
+        let provider = config.unwrap().providers["example"].oauth().unwrap().clone();
         let token = Tokens::new(self.store.clone()).access_token(&provider, &self.account).await?;
         Ok(token.secret.expose().clone())
     }

@@ -18,7 +18,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use gatepost::account::{Account, AccountId};
-use gatepost::config::Provider;
 use gatepost::config::provider::{ClientAuthentication, GrantType, OAuthClient};
 use gatepost::oauth::authorization_code::Authorization;
 use gatepost::oauth::consent::{ConsentError, Destination};
@@ -36,7 +35,7 @@ use token_endpoint::{Reply, TokenEndpoint};
 /// An endpoint, a store with one account, and its grant.
 struct World {
     endpoint: TokenEndpoint,
-    provider: Arc<Provider>,
+    client: Arc<OAuthClient>,
     account: Account,
     folder: TempDir,
     store: Store,
@@ -65,40 +64,34 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let account = add_account(&folder, "ann@example.com").await;
-        let provider = Arc::new(Provider {
-            name: "example".to_owned(),
-            oauth: OAuthClient {
-                grant,
-                authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),
-                device_authorization_endpoint: None,
-                token_endpoint: endpoint.url(),
-                client_id: "gatepost".to_owned(),
-                authentication: ClientAuthentication::ClientSecretPost(Secret::new(
-                    "planted-client-secret".to_owned(),
-                )),
-                service_account: None,
-                scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
-                authorization_parameters: Vec::new(),
-                redirect_host: "localhost".to_owned(),
-            },
-            smtp: None,
-            pop3: None,
-            imap: None,
+        let client = Arc::new(OAuthClient {
+            provider: "example".to_owned(),
             trust: Trust::load(Some(&endpoint.ca_file())).unwrap(),
+            grant,
+            authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),
+            device_authorization_endpoint: None,
+            token_endpoint: endpoint.url(),
+            client_id: "gatepost".to_owned(),
+            authentication: ClientAuthentication::ClientSecretPost(Secret::new(
+                "planted-client-secret".to_owned(),
+            )),
+            service_account: None,
+            scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
+            authorization_parameters: Vec::new(),
+            redirect_host: "localhost".to_owned(),
         });
         let tokens = Tokens::new(store.clone());
-        Self { endpoint, provider, account, folder, store, tokens }
+        Self { endpoint, client, account, folder, store, tokens }
     }
 
     async fn login(&self) -> Result<AccessToken, TokenError> {
-        self.tokens.access_token(&self.provider, &self.account).await
+        self.tokens.access_token(&self.client, &self.account).await
     }
 
     /// A login of its own, as a session makes it.
     fn spawn_login(&self, logins: &mut JoinSet<Result<AccessToken, TokenError>>) {
-        let (tokens, provider, account) =
-            (self.tokens.clone(), Arc::clone(&self.provider), self.account.clone());
-        logins.spawn(async move { tokens.access_token(&provider, &account).await });
+        let (tokens, client, account) = (self.tokens.clone(), Arc::clone(&self.client), self.account.clone());
+        logins.spawn(async move { tokens.access_token(&client, &account).await });
     }
 
     async fn stored(&self) -> Grant {
@@ -220,7 +213,7 @@ async fn two_processes_make_one_refresh() {
     let other = Tokens::new(Store::open(world.folder.path()).await.unwrap());
     world.endpoint.hold();
     let (ours, theirs, ()) =
-        tokio::join!(world.login(), other.access_token(&world.provider, &world.account), async {
+        tokio::join!(world.login(), other.access_token(&world.client, &world.account), async {
             world.endpoint.asked(1).await;
             world.endpoint.release();
         });
@@ -367,7 +360,7 @@ async fn an_endpoint_that_is_gone_or_not_who_it_says_is_not_reachable() {
         (stranger.url().to_string(), "certificate is not trusted", false),
         (format!("http://localhost:{closed}/token"), "not reachable", true),
     ] {
-        Arc::get_mut(&mut world.provider).unwrap().oauth.token_endpoint = url.parse().unwrap();
+        Arc::get_mut(&mut world.client).unwrap().token_endpoint = url.parse().unwrap();
         world.tokens = Tokens::new(world.store.clone());
         let error = world.login().await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
@@ -447,7 +440,7 @@ async fn one_application_token_serves_every_mailbox() {
     let world = World::new(GrantType::ClientCredentials).await;
     let bob = add_account(&world.folder, "bob@example.com").await;
     let first = world.login().await.unwrap();
-    let second = world.tokens.access_token(&world.provider, &bob).await.unwrap();
+    let second = world.tokens.access_token(&world.client, &bob).await.unwrap();
     assert_eq!(first.secret.expose(), second.secret.expose());
     let forms = world.endpoint.forms();
     assert_eq!(forms.len(), 1);
@@ -461,7 +454,7 @@ async fn one_application_token_serves_every_mailbox() {
 async fn a_refused_token_is_renewed_once_per_service_within_minutes() {
     let world = World::with_token(3600).await;
     let renewed = async |service, version| {
-        let renewed = world.tokens.renewed(&world.provider, &world.account, service, version).await;
+        let renewed = world.tokens.renewed(&world.client, &world.account, service, version).await;
         (renewed.unwrap().map(|token| token.version), world.endpoint.requests())
     };
     assert_eq!(renewed(Protocol::Smtp, 1).await, (Some(2), 1));
@@ -477,11 +470,11 @@ async fn a_refused_token_is_renewed_once_per_service_within_minutes() {
 async fn a_renewal_that_failed_may_be_forced_again() {
     let world = World::with_token(3600).await;
     world.endpoint.replies(json(500, ""));
-    world.tokens.renewed(&world.provider, &world.account, Protocol::Smtp, 1).await.unwrap_err();
+    world.tokens.renewed(&world.client, &world.account, Protocol::Smtp, 1).await.unwrap_err();
     assert_eq!(world.login().await.unwrap().version, 1, "other services still take it");
     world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
     pass(Duration::from_secs(3)).await;
-    let renewed = world.tokens.renewed(&world.provider, &world.account, Protocol::Smtp, 1).await.unwrap();
+    let renewed = world.tokens.renewed(&world.client, &world.account, Protocol::Smtp, 1).await.unwrap();
     assert_eq!(renewed.unwrap().version, 2);
 }
 
@@ -501,10 +494,10 @@ fn parameter(url: &url::Url, name: &str) -> String {
 
 /// A consent up to the moment when the browser comes back with `{state}` filled in; gives its result and the last page.
 async fn consent(world: &World, visits: &[(&str, &str)]) -> (Result<NewTokens, ConsentError>, Vec<String>) {
-    let loopback = Loopback::bind(&world.provider).await.unwrap();
+    let loopback = Loopback::bind(&world.client).await.unwrap();
     let port = loopback.redirect_uri().rsplit(':').next().unwrap().parse().unwrap();
     let authorization =
-        Authorization::begin(&world.provider, "ann@example.com", loopback.redirect_uri()).unwrap();
+        Authorization::begin(&world.client, "ann@example.com", loopback.redirect_uri()).unwrap();
     let state = parameter(authorization.url(), "state");
     let destination =
         Destination { address: "ann@example.com", owner: None, key: ACCOUNT, store: &world.store };
@@ -557,7 +550,7 @@ async fn a_consent_becomes_a_grant_and_then_the_page_says_so() {
 #[tokio::test]
 async fn the_redirect_is_listened_for_on_both_families() {
     let world = World::new(GrantType::AuthorizationCode).await;
-    let loopback = Loopback::bind(&world.provider).await.unwrap();
+    let loopback = Loopback::bind(&world.client).await.unwrap();
     let port = loopback.redirect_uri().rsplit(':').next().unwrap().parse::<u16>().unwrap();
     TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     // A machine may have no IPv6; where it has, the same port answers there.

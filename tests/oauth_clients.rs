@@ -19,7 +19,8 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gatepost::account::Account;
-use gatepost::config::{Config, Provider};
+use gatepost::config::Config;
+use gatepost::config::provider::OAuthClient;
 use gatepost::oauth::password::redeem_and_commit;
 use gatepost::oauth::{TokenError, Tokens, grant_key};
 use gatepost::store::Store;
@@ -64,7 +65,7 @@ impl World {
     }
 
     /// The provider with these keys, and an account there.
-    async fn account(&self, address: &str, keys: &str) -> (Arc<Provider>, Account) {
+    async fn account(&self, address: &str, keys: &str) -> (Arc<OAuthClient>, Account) {
         let text = format!(
             "providers:\n  example:\n    {keys}\n    scopes: [mail, offline_access]\n    ca_file: {}\n    smtp: {{ host: \
              localhost, tls: implicit }}\n",
@@ -86,11 +87,14 @@ impl World {
             disabled: false,
         };
         let (id, _) = self.store.add_account(&account, None).await.unwrap();
-        (Arc::clone(&config.providers["example"]), self.store.account(id).await.unwrap().unwrap())
+        (
+            Arc::clone(config.providers["example"].oauth().unwrap()),
+            self.store.account(id).await.unwrap().unwrap(),
+        )
     }
 
     /// Client credentials with these keys beside them.
-    async fn application(&self, keys: &str) -> (Arc<Provider>, Account) {
+    async fn application(&self, keys: &str) -> (Arc<OAuthClient>, Account) {
         let keys = format!(
             "grant: client_credentials\n    client_id: gate post\n    token_endpoint: {}\n    {keys}",
             self.endpoint.url()
@@ -98,7 +102,7 @@ impl World {
         self.account("ann@example.com", &keys).await
     }
 
-    async fn login(&self, of: &(Arc<Provider>, Account)) -> Result<String, TokenError> {
+    async fn login(&self, of: &(Arc<OAuthClient>, Account)) -> Result<String, TokenError> {
         self.tokens.access_token(&of.0, &of.1).await.map(|token| token.secret.expose().clone())
     }
 
@@ -286,10 +290,10 @@ async fn a_password_is_redeemed_once_and_then_its_refresh_token() {
     assert_eq!(world.endpoint.requests(), 0);
 
     world.endpoint.replies(Reply::Tokens { expires_in: 0, refresh_token: true });
-    let (provider, account) = &of;
+    let (client, account) = &of;
     let password = Secret::new(AWKWARD.to_owned());
-    let key = grant_key(provider, account);
-    redeem_and_commit(provider, &account.address, password, &world.store, &key).await.unwrap();
+    let key = grant_key(client, account);
+    redeem_and_commit(client, &account.address, password, &world.store, &key).await.unwrap();
     let form = world.form(0);
     for (name, value) in [
         ("grant_type", "password"),
@@ -300,7 +304,7 @@ async fn a_password_is_redeemed_once_and_then_its_refresh_token() {
     ] {
         assert_eq!(form[name], value, "{name}");
     }
-    world.tokens.renewed(provider, account, gatepost_protocol::Protocol::Smtp, 1).await.unwrap();
+    world.tokens.renewed(client, account, gatepost_protocol::Protocol::Smtp, 1).await.unwrap();
     let form = world.form(1);
     assert_eq!(
         (form["grant_type"].as_str(), form["refresh_token"].as_str()),

@@ -271,7 +271,8 @@ async fn a_consent_that_fails(plot: &mut Plot) {
             .sandbox
             .change(|personality| personality.token_endpoint = Some(TokenFault::Echo { status }));
         let redirect_uri = "http://localhost:1/".to_owned();
-        let authorization = Authorization::begin(&plot.world.provider, ADDRESS, redirect_uri).unwrap();
+        let authorization =
+            Authorization::begin(plot.world.provider.oauth().unwrap(), ADDRESS, redirect_uri).unwrap();
         plot.said.push(format!("{authorization:?}"));
         let code = format!("planted-code-{status}-that-is-long-enough");
         plot.secrets.push(code.clone());

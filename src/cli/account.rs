@@ -123,7 +123,8 @@ impl Add {
         let by_application = config
             .providers
             .get(&account.provider)
-            .is_some_and(|provider| !provider.oauth.grant.needs_person());
+            .and_then(|provider| provider.oauth())
+            .is_some_and(|client| !client.grant.needs_person());
         let next = if by_application { "test" } else { "connect" };
         let _ = writeln!(said, "\nNext: gatepost {next} {}", account.address);
         Ok(said)

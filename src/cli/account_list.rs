@@ -72,9 +72,9 @@ struct GrantWord {
 
 impl GrantWord {
     fn of(config: &Config, account: &Account, refusals: &BTreeMap<GrantKey, Option<String>>) -> Self {
-        let provider = config.providers.get(&account.provider);
-        let by_application = provider.is_some_and(|provider| !provider.oauth.grant.needs_person());
-        let key = provider.map_or(GrantKey::Account(account.id), |provider| grant_key(provider, account));
+        let client = config.providers.get(&account.provider).and_then(|provider| provider.oauth());
+        let by_application = client.is_some_and(|client| !client.grant.needs_person());
+        let key = client.map_or(GrantKey::Account(account.id), |client| grant_key(client, account));
         match refusals.get(&key) {
             Some(Some(reason)) => Self { name: "refused", refused: Some(reason.clone()) },
             _ if by_application => Self { name: "application", refused: None },

@@ -8,6 +8,7 @@ use gatepost_protocol::Protocol;
 
 use super::table::print;
 use super::{Context, Exit, Failure, user_names};
+use crate::config::provider::Login;
 use crate::config::{Config, Listener, ListenerTls, Provider, lint};
 use crate::store::{Store, StoreError};
 use crate::tls::acceptor::ServerCertificate;
@@ -74,13 +75,13 @@ fn summary(config: &Config, state: &str) -> String {
 }
 
 fn in_words(provider: &Provider) -> String {
-    let oauth = &provider.oauth;
-    let mut text = format!(
-        "  {}: {} at {}\n",
-        provider.name,
-        oauth.grant.name(),
-        oauth.token_endpoint.host_str().unwrap_or_default()
-    );
+    let login = match &provider.login {
+        Login::OAuth(client) => {
+            format!("{} at {}", client.grant.name(), client.token_endpoint.host_str().unwrap_or_default())
+        }
+        Login::Password => "password".to_owned(),
+    };
+    let mut text = format!("  {}: {login}\n", provider.name);
     for protocol in Protocol::ALL {
         if let Some(endpoint) = provider.endpoint(protocol) {
             let (host, port, tls) = (&endpoint.host, endpoint.port, endpoint.tls.name());

@@ -12,8 +12,7 @@ use self::way::{Named, Way};
 use super::table::print;
 use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
 use crate::account::Account;
-use crate::config::Provider;
-use crate::config::provider::GrantType;
+use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::{Tokens, grant_key};
 use crate::store::Store;
@@ -41,45 +40,46 @@ impl Arguments {
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
         let owner = self.owner.as_deref().map(str::trim);
-        let key = grant_key(provider, &account);
+        let client = find::oauth(provider)?;
+        let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store: &store };
-        match provider.oauth.grant {
-            GrantType::AuthorizationCode => consent(provider, &destination, self.way).await?,
+        match client.grant {
+            GrantType::AuthorizationCode => consent(client, &destination, self.way).await?,
             GrantType::Password => {
-                let tokens = mailbox_password::connect(provider, &account, &store).await?;
-                print(&identity::in_words(provider, &destination, &tokens))?;
+                let tokens = mailbox_password::connect(client, &account, &store).await?;
+                print(&identity::in_words(client, &destination, &tokens))?;
             }
             GrantType::ClientCredentials | GrantType::ServiceAccount => {
-                application(provider, &account, store.clone()).await?;
+                application(client, &account, store.clone()).await?;
             }
         }
         print(&format!("Next: gatepost test {}\n", account.address))
     }
 }
 
-async fn consent(provider: &Provider, destination: &Destination<'_>, named: Named) -> Result<(), Failure> {
-    let (way, why) = way::choose(named, way::has_display(), provider);
+async fn consent(client: &OAuthClient, destination: &Destination<'_>, named: Named) -> Result<(), Failure> {
+    let (way, why) = way::choose(named, way::has_display(), client);
     if let Some(why) = why {
         print(&format!("{why} --device, --paste and --no-browser choose otherwise.\n\n"))?;
     }
     let consented = match way {
-        Way::Browser { open } => browser::here(provider, destination, open).await?,
-        Way::DeviceCode => device::elsewhere(provider, destination).await?,
-        Way::Paste => browser::pasted(provider, destination).await?,
+        Way::Browser { open } => browser::here(client, destination, open).await?,
+        Way::DeviceCode => device::elsewhere(client, destination).await?,
+        Way::Paste => browser::pasted(client, destination).await?,
     };
     let tokens =
         identity::settled(destination, consented).await.map_err(|error| told(destination.address, &error))?;
-    print(&identity::in_words(provider, destination, &tokens))
+    print(&identity::in_words(client, destination, &tokens))
 }
 
-async fn application(provider: &Arc<Provider>, account: &Account, store: Store) -> Result<(), Failure> {
+async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store) -> Result<(), Failure> {
     let tokens = Tokens::new(store);
-    progress::shown("token", tokens.connect_application(provider, account))
+    progress::shown("token", tokens.connect_application(client, account))
         .await
         .map_err(|error| Failure::new(Exit::Upstream, error))?;
-    let (tick, name) = (style::tick(), &provider.name);
-    print(&if provider.oauth.grant == GrantType::ServiceAccount {
-        let (address, service_account) = (&account.address, &provider.oauth.client_id);
+    let (tick, name) = (style::tick(), &client.provider);
+    print(&if client.grant == GrantType::ServiceAccount {
+        let (address, service_account) = (&account.address, &client.client_id);
         format!(
             "{tick} {address} is connected to {name} by the service account {service_account}. Nobody has to consent.\n"
         )

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Exit, Failure};
 use crate::account::Account;
+use crate::config::provider::OAuthClient;
 use crate::config::{Config, Provider, nearest, suggestion};
 use crate::store::Store;
 
@@ -50,6 +51,14 @@ pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Pro
              gatepost account remove {address} --provider {provider}",
             config.path.display()
         );
+        Failure::new(Exit::Configuration, message)
+    })
+}
+
+/// Gatepost as the provider's OAuth client.
+pub fn oauth(provider: &Provider) -> Result<&Arc<OAuthClient>, Failure> {
+    provider.oauth().ok_or_else(|| {
+        let message = format!("provider {} has no OAuth: its mailboxes have passwords", provider.name);
         Failure::new(Exit::Configuration, message)
     })
 }

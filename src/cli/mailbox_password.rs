@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::table::print;
 use super::{Exit, Failure, device_password, progress};
 use crate::account::Account;
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::oauth::grant_key;
 use crate::oauth::password::{PasswordError, redeem_and_commit};
 use crate::store::Store;
@@ -21,11 +21,11 @@ const MAX_LINE: usize = 4096;
 
 /// Asks for the password of the account's mailbox, and commits what the provider gives for it.
 pub(super) async fn connect(
-    provider: &Provider,
+    client: &OAuthClient,
     account: &Account,
     store: &Store,
 ) -> Result<NewTokens, Failure> {
-    let host = provider.oauth.token_endpoint.host_str().unwrap_or_default();
+    let host = client.token_endpoint.host_str().unwrap_or_default();
     let password = if stdin().is_terminal() {
         print(&format!(
             "It goes to {host} once, over TLS, and is not kept.\nPassword of {}: ",
@@ -35,8 +35,8 @@ pub(super) async fn connect(
     } else {
         device_password::read(stdin())?
     };
-    let key = grant_key(provider, account);
-    let redeemed = redeem_and_commit(provider, &account.address, password, store, &key);
+    let key = grant_key(client, account);
+    let redeemed = redeem_and_commit(client, &account.address, password, store, &key);
     progress::shown("redeeming the password", redeemed).await.map_err(|error| {
         let exit = match error {
             PasswordError::Store(_) => Exit::State,

@@ -71,7 +71,8 @@ async fn try_all(
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<Vec<Step>, Failure> {
-    let token = progress::shown("token", tokens.access_token(provider, account)).await;
+    let client = find::oauth(provider)?;
+    let token = progress::shown("token", tokens.access_token(client, account)).await;
     let result = match &token {
         Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
         Err(error) => Err(error.to_string()),

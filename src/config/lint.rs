@@ -342,8 +342,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 /// A client id that is still the example's; L16: a certificate about to expire; L17: a protocol without its scope.
 fn application_warnings(provider: &Provider) -> Vec<String> {
-    let (name, oauth) = (&provider.name, &provider.oauth);
     let mut warnings = Vec::new();
+    let (name, Some(oauth)) = (&provider.name, provider.oauth()) else { return warnings };
     if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
         warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
     }

@@ -7,10 +7,15 @@ use super::file::Value;
 use super::section::{Field, Section, readable};
 use super::service_account::{self, ServiceAccount};
 use super::{Surroundings, lint};
+use crate::tls::Trust;
 
 /// Gatepost as the provider's OAuth client.
 #[derive(Debug)]
 pub struct OAuthClient {
+    /// The provider's name, as the file has it.
+    pub provider: String,
+    /// Who may vouch for its endpoints, as for the provider's mail servers.
+    pub trust: Trust,
     /// Which way tokens are got.
     pub grant: GrantType,
     /// Where the browser goes; only for [`GrantType::AuthorizationCode`].
@@ -92,7 +97,12 @@ const OWN_PARAMETERS: [&str; 8] = [
 
 /// Reads the keys that say how a token is got. They are all taken before anything is judged, so that the caller can
 /// complain about unknown ones.
-pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -> Option<OAuthClient> {
+pub(super) fn read(
+    section: &mut Section<'_>,
+    surroundings: &Surroundings<'_>,
+    name: &str,
+    trust: Option<&Trust>,
+) -> Option<OAuthClient> {
     let provider = section.field.clone();
     // Without `grant` a person consents; a `grant` that cannot be read was complained about, and nothing hangs on it.
     let grant_field = section.take("grant");
@@ -171,6 +181,8 @@ pub(super) fn read(section: &mut Section<'_>, surroundings: &Surroundings<'_>) -
         None => (token_endpoint?, client_id?.to_owned()),
     };
     Some(OAuthClient {
+        provider: name.to_owned(),
+        trust: trust?.clone(),
         grant,
         authorization_endpoint: authorization_endpoint.filter(|_| by_consent),
         device_authorization_endpoint: readable(device_authorization_endpoint)?.filter(|_| by_consent),

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
 
@@ -23,8 +24,8 @@ use crate::tls::Trust;
 pub struct Provider {
     /// As the file names it.
     pub name: String,
-    /// How a token is got.
-    pub oauth: OAuthClient,
+    /// What Gatepost logs in there with.
+    pub login: Login,
     /// Where mail is sent; `None` where the provider has no SMTP for us.
     pub smtp: Option<Endpoint>,
     /// Where mail is fetched.
@@ -35,7 +36,24 @@ pub struct Provider {
     pub trust: Trust,
 }
 
+/// What Gatepost logs in at a provider with.
+#[derive(Debug)]
+pub enum Login {
+    /// A token, got as this client.
+    OAuth(Arc<OAuthClient>),
+    /// The mailbox's own password, or one that the provider made for applications.
+    Password,
+}
+
 impl Provider {
+    /// Gatepost as this provider's OAuth client; `None` where a password is all there is.
+    pub fn oauth(&self) -> Option<&Arc<OAuthClient>> {
+        match &self.login {
+            Login::OAuth(client) => Some(client),
+            Login::Password => None,
+        }
+    }
+
     /// The provider's server for a protocol, if it has one.
     pub fn endpoint(&self, protocol: Protocol) -> Option<&Endpoint> {
         match protocol {
@@ -73,13 +91,13 @@ impl<'a> ProviderReader<'a> {
         let field = written.with_node(&node);
         let mut section = field.section()?;
         section.take("preset");
-        let oauth = oauth_client::read(&mut section, self.surroundings);
+        let trust = self.trust(&mut section);
+        let oauth = oauth_client::read(&mut section, self.surroundings, name, trust.as_ref());
         // `none` takes away what the preset has, for an application that may not do all.
         let used = |field: &Field<'_>| field.node.scalar() != Some("none");
         let smtp_field = section.take("smtp").filter(used);
         let pop3_field = section.take("pop3").filter(used);
         let imap_field = section.take("imap").filter(used);
-        let trust = self.trust(&mut section);
         let has_endpoint = smtp_field.is_some() || pop3_field.is_some() || imap_field.is_some();
         section.finish();
 
@@ -94,7 +112,7 @@ impl<'a> ProviderReader<'a> {
         let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
         Some(Provider {
             name: name.to_owned(),
-            oauth: oauth?,
+            login: Login::OAuth(Arc::new(oauth?)),
             smtp: readable(smtp)?,
             pop3: readable(pop3)?,
             imap: readable(imap)?,

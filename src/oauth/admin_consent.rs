@@ -5,7 +5,7 @@ use url::Url;
 
 use super::consent::{ConsentError, said};
 use super::diagnosis::{EndpointError, aadsts_number};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 
 /// Entra's numbers: nobody has consented to these scopes (65001), and an administrator has to (the others).
 const ADMIN_AADSTS: [&str; 4] = ["65001", "90094", "90095", "900941"];
@@ -14,29 +14,28 @@ const ADMIN_AADSTS: [&str; 4] = ["65001", "90094", "90095", "900941"];
 const AUTHORIZE: &str = "/oauth2/v2.0/authorize";
 
 /// The error, where it means that an administrator has to come first.
-pub(super) fn needed(provider: &Provider, error: &str, description: Option<&str>) -> Option<ConsentError> {
+pub(super) fn needed(client: &OAuthClient, error: &str, description: Option<&str>) -> Option<ConsentError> {
     let by_number = description.and_then(aadsts_number).is_some_and(|number| ADMIN_AADSTS.contains(&number));
     // Google's word is admin_policy_enforced.
     let by_word = error.starts_with("admin_policy");
     (by_number || by_word).then(|| ConsentError::AdminNeeded {
         said: said(error, description),
-        url: url(provider).filter(|_| by_number),
+        url: url(client).filter(|_| by_number),
     })
 }
 
 /// The same for what a token endpoint said.
-pub(super) fn needed_by(provider: &Provider, error: &EndpointError) -> Option<ConsentError> {
+pub(super) fn needed_by(client: &OAuthClient, error: &EndpointError) -> Option<ConsentError> {
     match error {
-        EndpointError::Refused { code, description, .. } => needed(provider, code, description.as_deref()),
+        EndpointError::Refused { code, description, .. } => needed(client, code, description.as_deref()),
         _ => None,
     }
 }
 
 /// Entra's admin consent endpoint for the same organisation. Personal accounts have no administrator, and `common` would
 /// lead them there.
-fn url(provider: &Provider) -> Option<Url> {
-    let oauth = &provider.oauth;
-    let mut url = oauth.authorization_endpoint.clone()?;
+fn url(client: &OAuthClient) -> Option<Url> {
+    let mut url = client.authorization_endpoint.clone()?;
     let tenant = match url.path().strip_suffix(AUTHORIZE)?.strip_prefix('/')? {
         "consumers" => return None,
         "common" => "organizations",
@@ -46,9 +45,9 @@ fn url(provider: &Provider) -> Option<Url> {
     url.set_path(&path);
     url.query_pairs_mut()
         .clear()
-        .append_pair("client_id", &oauth.client_id)
-        .append_pair("scope", &oauth.scopes.join(" "))
-        .append_pair("redirect_uri", &format!("http://{}", oauth.redirect_host));
+        .append_pair("client_id", &client.client_id)
+        .append_pair("scope", &client.scopes.join(" "))
+        .append_pair("redirect_uri", &format!("http://{}", client.redirect_host));
     Some(url)
 }
 
@@ -57,15 +56,15 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::oauth::tests::provider;
+    use crate::oauth::tests::client;
 
     #[test]
     fn entra_s_numbers_lead_an_administrator_to_the_right_organisation() {
         let at = |tenant: &str| {
-            let mut provider = provider();
+            let mut client = client();
             let endpoint = format!("https://login.invalid/{tenant}/oauth2/v2.0/authorize");
-            provider.oauth.authorization_endpoint = Some(endpoint.parse().unwrap());
-            provider
+            client.authorization_endpoint = Some(endpoint.parse().unwrap());
+            client
         };
         let query = "client_id=gatepost&scope=mail+offline_access&redirect_uri=http%3A%2F%2Flocalhost";
         for (tenant, number, expected) in [
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn google_s_word_has_no_address() {
-        let error = needed(&provider(), "admin_policy_enforced", None).unwrap();
+        let error = needed(&client(), "admin_policy_enforced", None).unwrap();
         assert!(error.to_string().contains("Ask one to trust the client_id"), "{error}");
     }
 }

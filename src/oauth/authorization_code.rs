@@ -14,14 +14,13 @@ use super::admin_consent;
 use super::consent::{ConsentError, denied, worth_keeping};
 use super::http::Endpoint;
 use super::token_request::{new_tokens, oauth2, scopes};
-use crate::config::Provider;
-use crate::config::provider::GrantType;
+use crate::config::provider::{GrantType, OAuthClient};
 use crate::store::grants::NewTokens;
 
 /// A consent that is being asked for.
 #[derive(Debug)]
 pub struct Authorization<'a> {
-    provider: &'a Provider,
+    client: &'a OAuthClient,
     url: Url,
     redirect: RedirectUrl,
     state: CsrfToken,
@@ -30,30 +29,29 @@ pub struct Authorization<'a> {
 
 impl<'a> Authorization<'a> {
     /// Prepares a consent of `address` at the provider; its answer will come to `redirect_uri`.
-    pub fn begin(provider: &'a Provider, address: &str, redirect_uri: String) -> Result<Self, ConsentError> {
-        let no_consent = || ConsentError::NoConsent(provider.name.clone());
-        let ours = &provider.oauth;
-        let endpoint = match ours.grant {
-            GrantType::AuthorizationCode => ours.authorization_endpoint.clone().ok_or_else(no_consent)?,
+    pub fn begin(client: &'a OAuthClient, address: &str, redirect_uri: String) -> Result<Self, ConsentError> {
+        let no_consent = || ConsentError::NoConsent(client.provider.clone());
+        let endpoint = match client.grant {
+            GrantType::AuthorizationCode => client.authorization_endpoint.clone().ok_or_else(no_consent)?,
             GrantType::ClientCredentials | GrantType::Password | GrantType::ServiceAccount => {
                 return Err(no_consent());
             }
         };
         let redirect = RedirectUrl::new(redirect_uri).map_err(|_| ConsentError::NotUnderstood)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let client = oauth2(provider).set_auth_uri(AuthUrl::from_url(endpoint));
-        let mut request = client
+        let at_endpoint = oauth2(client).set_auth_uri(AuthUrl::from_url(endpoint));
+        let mut request = at_endpoint
             .authorize_url(CsrfToken::new_random)
             .set_redirect_uri(Cow::Borrowed(&redirect))
             .set_pkce_challenge(challenge)
-            .add_scopes(scopes(provider))
+            .add_scopes(scopes(client))
             // Not a standard, but Microsoft, Google and OpenID Connect know it: it offers the right account.
             .add_extra_param("login_hint", address.to_owned());
-        for (name, value) in &ours.authorization_parameters {
+        for (name, value) in &client.authorization_parameters {
             request = request.add_extra_param(name.clone(), value.clone());
         }
         let (url, state) = request.url();
-        Ok(Self { provider, url, redirect, state, verifier: Secret::new(verifier.into_secret()) })
+        Ok(Self { client, url, redirect, state, verifier: Secret::new(verifier.into_secret()) })
     }
 
     /// Where the browser goes.
@@ -82,7 +80,7 @@ impl<'a> Authorization<'a> {
             let description = only("error_description");
             let (error, description) =
                 (error.expose(), description.as_ref().map(|text| text.expose().as_str()));
-            return Err(admin_consent::needed(self.provider, error, description)
+            return Err(admin_consent::needed(self.client, error, description)
                 .unwrap_or_else(|| denied(error, description)));
         }
         only("code").filter(|code| !code.expose().is_empty()).ok_or(ConsentError::NotUnderstood)
@@ -90,20 +88,20 @@ impl<'a> Authorization<'a> {
 
     /// Redeems the code. A code is good for one attempt, so this is never tried twice.
     pub async fn redeem(&self, code: Secret<String>) -> Result<NewTokens, ConsentError> {
-        let host = || self.provider.oauth.token_endpoint.host_str().unwrap_or_default().to_owned();
+        let host = || self.client.token_endpoint.host_str().unwrap_or_default().to_owned();
         let failed = |error| {
-            admin_consent::needed_by(self.provider, &error)
+            admin_consent::needed_by(self.client, &error)
                 .unwrap_or_else(|| ConsentError::Endpoint { host: host(), error })
         };
-        let endpoint = Endpoint::new(self.provider).map_err(failed)?;
+        let endpoint = Endpoint::new(self.client).map_err(failed)?;
         let asked_at = SystemTime::now();
-        let answer = oauth2(self.provider)
+        let answer = oauth2(self.client)
             .exchange_code(AuthorizationCode::new(code.expose().clone()))
             .set_redirect_uri(Cow::Borrowed(&self.redirect))
             .set_pkce_verifier(PkceCodeVerifier::new(self.verifier.expose().clone()))
             .request_async(&endpoint)
             .await;
-        worth_keeping(self.provider, new_tokens(answer, asked_at).map_err(failed)?)
+        worth_keeping(self.client, new_tokens(answer, asked_at).map_err(failed)?)
     }
 }
 
@@ -112,7 +110,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::oauth::tests::provider;
+    use crate::oauth::tests::client;
 
     fn query(url: &Url, name: &str) -> Vec<String> {
         url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
@@ -120,9 +118,9 @@ mod tests {
 
     #[test]
     fn the_request_carries_pkce_state_hint_and_the_preset_s_parameters() {
-        let provider = provider();
+        let client = client();
         let authorization =
-            Authorization::begin(&provider, "ann@example.com", "http://localhost:4711".to_owned()).unwrap();
+            Authorization::begin(&client, "ann@example.com", "http://localhost:4711".to_owned()).unwrap();
         let url = authorization.url();
         for (name, value) in [
             ("response_type", "code"),
@@ -142,9 +140,9 @@ mod tests {
 
     #[test]
     fn only_our_own_state_brings_a_code() {
-        let provider = provider();
+        let client = client();
         let authorization =
-            Authorization::begin(&provider, "ann@example.com", "http://localhost".to_owned()).unwrap();
+            Authorization::begin(&client, "ann@example.com", "http://localhost".to_owned()).unwrap();
         let state = authorization.state.secret();
         for returned in [
             format!("http://localhost/?code=c%2F1&state={state}"),
@@ -172,9 +170,9 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_words() {
-        let provider = provider();
+        let client = client();
         let authorization =
-            Authorization::begin(&provider, "ann@example.com", "http://localhost".to_owned()).unwrap();
+            Authorization::begin(&client, "ann@example.com", "http://localhost".to_owned()).unwrap();
         let state = authorization.state.secret();
         let returned = format!("?error=access_denied&error_description=AADSTS65004%0a:+no&state={state}");
         assert_eq!(

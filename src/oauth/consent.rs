@@ -5,7 +5,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::diagnosis::{EndpointError, presentable};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::store::grants::{GrantKey, NewTokens};
 use crate::store::{Store, StoreError};
 
@@ -135,12 +135,12 @@ impl ConsentError {
 }
 
 /// What a consent gave, where it is worth keeping.
-pub(super) fn worth_keeping(provider: &Provider, tokens: NewTokens) -> Result<NewTokens, ConsentError> {
+pub(super) fn worth_keeping(client: &OAuthClient, tokens: NewTokens) -> Result<NewTokens, ConsentError> {
     if tokens.refresh_token.is_none() {
         return Err(ConsentError::NoRefreshToken);
     }
     // RFC 6749 section 5.1: an answer without scopes grants those that were asked for.
-    let scopes = if tokens.scopes.is_empty() { provider.oauth.scopes.clone() } else { tokens.scopes };
+    let scopes = if tokens.scopes.is_empty() { client.scopes.clone() } else { tokens.scopes };
     Ok(NewTokens { scopes, ..tokens })
 }
 

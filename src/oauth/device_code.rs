@@ -15,7 +15,7 @@ use super::consent::{ConsentError, denied, worth_keeping};
 use super::diagnosis::{EndpointError, Remedy, presentable};
 use super::http::Endpoint;
 use super::token_request::{new_tokens, seconds};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::store::grants::NewTokens;
 
 /// RFC 8628 section 3.4.
@@ -35,7 +35,7 @@ const LONGEST_LIFE: Duration = Duration::from_mins(30);
 /// A consent that is being asked for.
 #[derive(Debug)]
 pub struct DeviceAuthorization<'a> {
-    provider: &'a Provider,
+    client: &'a OAuthClient,
     endpoint: Endpoint<'a>,
     device_code: Secret<String>,
     user_code: String,
@@ -47,21 +47,20 @@ pub struct DeviceAuthorization<'a> {
 
 impl<'a> DeviceAuthorization<'a> {
     /// Asks the provider for a code (section 3.1).
-    pub async fn begin(provider: &'a Provider) -> Result<Self, ConsentError> {
-        let oauth = &provider.oauth;
-        let url = oauth.device_authorization_endpoint.as_ref();
-        let url = url.ok_or_else(|| ConsentError::NoDeviceCodes(provider.name.clone()))?;
-        let failed = |error| refused(provider, url, error);
-        let endpoint = Endpoint::new(provider).map_err(failed)?;
+    pub async fn begin(client: &'a OAuthClient) -> Result<Self, ConsentError> {
+        let url = client.device_authorization_endpoint.as_ref();
+        let url = url.ok_or_else(|| ConsentError::NoDeviceCodes(client.provider.clone()))?;
+        let failed = |error| refused(client, url, error);
+        let endpoint = Endpoint::new(client).map_err(failed)?;
         let asked_at = Instant::now();
-        let scope = oauth.scopes.join(" ");
+        let scope = client.scopes.join(" ");
         let body = endpoint.post(url, &[("scope", &scope)]).await.map_err(failed)?;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| failed(EndpointError::NotUnderstood("not the JSON of RFC 8628 section 3.2")))?;
         let user_code = presentable(&answer.user_code, &[], 64);
         let verification_uri = https(&answer.verification_uri).filter(|_| !user_code.is_empty());
         Ok(Self {
-            provider,
+            client,
             endpoint,
             device_code: Secret::new(answer.device_code),
             user_code,
@@ -115,7 +114,7 @@ impl<'a> DeviceAuthorization<'a> {
             }
             sleep_until(next).await;
             let error = match ask().await {
-                Ok(tokens) => return worth_keeping(self.provider, tokens),
+                Ok(tokens) => return worth_keeping(self.client, tokens),
                 Err(error) => error,
             };
             pause = self.pause_after(&error, pause)?;
@@ -129,7 +128,7 @@ impl<'a> DeviceAuthorization<'a> {
     async fn ask(&self) -> Result<NewTokens, EndpointError> {
         let fields = [("grant_type", GRANT_TYPE), ("device_code", self.device_code.expose())];
         let asked_at = SystemTime::now();
-        let url = &self.provider.oauth.token_endpoint;
+        let url = &self.client.token_endpoint;
         let body = self.endpoint.post(url, &fields).await?;
         // The parse error may hold a part of the body.
         let answer = serde_json::from_slice(&body).map_err(|_| RequestTokenError::Other(String::new()));
@@ -144,7 +143,7 @@ impl<'a> DeviceAuthorization<'a> {
                 "slow_down" => return Ok(pause + SLOWER),
                 "expired_token" => return Err(ConsentError::DeviceCodeExpired),
                 "access_denied" | "authorization_declined" => {
-                    return Err(admin_consent::needed_by(self.provider, error)
+                    return Err(admin_consent::needed_by(self.client, error)
                         .unwrap_or_else(|| denied(code, description.as_deref())));
                 }
                 _ => {}
@@ -164,7 +163,7 @@ impl<'a> DeviceAuthorization<'a> {
     }
 
     fn refused(&self, error: EndpointError) -> ConsentError {
-        refused(self.provider, &self.provider.oauth.token_endpoint, error)
+        refused(self.client, &self.client.token_endpoint, error)
     }
 }
 
@@ -184,8 +183,8 @@ struct Answer {
     interval: Option<u64>,
 }
 
-fn refused(provider: &Provider, url: &Url, error: EndpointError) -> ConsentError {
-    admin_consent::needed_by(provider, &error).unwrap_or_else(|| ConsentError::Device {
+fn refused(client: &OAuthClient, url: &Url, error: EndpointError) -> ConsentError {
+    admin_consent::needed_by(client, &error).unwrap_or_else(|| ConsentError::Device {
         host: url.host_str().unwrap_or_default().to_owned(),
         error,
     })
@@ -201,14 +200,14 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::oauth::tests::provider;
+    use crate::oauth::tests::client;
 
     const LIFE: Duration = Duration::from_secs(100);
 
-    fn authorization(provider: &Provider) -> DeviceAuthorization<'_> {
+    fn authorization(client: &OAuthClient) -> DeviceAuthorization<'_> {
         DeviceAuthorization {
-            provider,
-            endpoint: Endpoint::new(provider).unwrap(),
+            client,
+            endpoint: Endpoint::new(client).unwrap(),
             device_code: Secret::new("planted".to_owned()),
             user_code: "ABCD".to_owned(),
             verification_uri: "https://login.invalid/device".parse().unwrap(),
@@ -234,8 +233,8 @@ mod tests {
 
     /// Polls with these answers, and pending ones behind them. Gives the seconds at which was asked, and how it ended.
     async fn polled(answers: Vec<Result<NewTokens, EndpointError>>) -> (Vec<u64>, String) {
-        let provider = provider();
-        let authorization = authorization(&provider);
+        let client = client();
+        let authorization = authorization(&client);
         let (start, mut asked, mut answers) = (Instant::now(), Vec::new(), answers.into_iter());
         let ended = authorization
             .asking(async || {

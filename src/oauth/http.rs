@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 
 use super::client_assertion;
 use super::diagnosis::{self, EndpointError};
-use crate::config::Provider;
 use crate::config::provider::{ClientAuthentication, OAuthClient};
 
 /// From the first packet to the last byte of the answer.
@@ -40,24 +39,24 @@ pub(super) struct Endpoint<'a> {
 
 impl Endpoints {
     /// The way to the provider's endpoint.
-    pub(super) fn of<'a>(&self, provider: &'a Provider) -> Result<Endpoint<'a>, EndpointError> {
-        let config = provider.trust.client_config();
-        if let Some(known) = self.0.get(&provider.name)
+    pub(super) fn of<'a>(&self, client: &'a OAuthClient) -> Result<Endpoint<'a>, EndpointError> {
+        let config = client.trust.client_config();
+        if let Some(known) = self.0.get(&client.provider)
             && Arc::ptr_eq(&known.0, config)
         {
-            return Ok(Endpoint { http: known.1.clone(), client: &provider.oauth });
+            return Ok(Endpoint { http: known.1.clone(), client });
         }
-        let endpoint = Endpoint::new(provider)?;
-        self.0.insert(provider.name.clone(), (Arc::clone(config), endpoint.http.clone()));
+        let endpoint = Endpoint::new(client)?;
+        self.0.insert(client.provider.clone(), (Arc::clone(config), endpoint.http.clone()));
         Ok(endpoint)
     }
 }
 
 impl<'a> Endpoint<'a> {
     /// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`); TLS goes through them to the endpoint itself.
-    pub(super) fn new(provider: &'a Provider) -> Result<Self, EndpointError> {
+    pub(super) fn new(client: &'a OAuthClient) -> Result<Self, EndpointError> {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(provider.trust.client_config()))
+            .tls_backend_preconfigured(ClientConfig::clone(client.trust.client_config()))
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -69,7 +68,7 @@ impl<'a> Endpoint<'a> {
             .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| diagnosis::transport(&error))?;
-        Ok(Self { http, client: &provider.oauth })
+        Ok(Self { http, client })
     }
 
     /// Posts a form, for requests that `oauth2` does not know, with what says and proves who asks. Gives the body of the answer.

@@ -36,8 +36,7 @@ use self::error::Whose;
 use self::refresh::{Refreshes, Wanted};
 use self::token::TokenState;
 use crate::account::Account;
-use crate::config::Provider;
-use crate::config::provider::GrantType;
+use crate::config::provider::{GrantType, OAuthClient};
 use crate::store::Store;
 use crate::store::grants::{Grant, GrantKey};
 
@@ -66,12 +65,12 @@ pub struct Tokens {
 }
 
 /// Where the account's grant is stored.
-pub fn grant_key(provider: &Provider, account: &Account) -> GrantKey {
-    match provider.oauth.grant {
+pub fn grant_key(client: &OAuthClient, account: &Account) -> GrantKey {
+    match client.grant {
         GrantType::AuthorizationCode | GrantType::Password | GrantType::ServiceAccount => {
             GrantKey::Account(account.id)
         }
-        GrantType::ClientCredentials => GrantKey::Provider(provider.name.clone()),
+        GrantType::ClientCredentials => GrantKey::Provider(client.provider.clone()),
     }
 }
 
@@ -86,10 +85,10 @@ impl Tokens {
     /// used when its refresh fails or is slow.
     pub async fn access_token(
         &self,
-        provider: &Arc<Provider>,
+        client: &Arc<OAuthClient>,
         account: &Account,
     ) -> Result<AccessToken, TokenError> {
-        let wanted = wanted(provider, account);
+        let wanted = wanted(client, account);
         let Some(grant) = self.grant(&wanted).await? else {
             return self.refreshes.refresh(&wanted, None).await;
         };
@@ -118,15 +117,15 @@ impl Tokens {
     /// retries does not hammer the token endpoint.
     pub async fn renewed(
         &self,
-        provider: &Arc<Provider>,
+        client: &Arc<OAuthClient>,
         account: &Account,
         service: Protocol,
         version: i64,
     ) -> Result<Option<AccessToken>, TokenError> {
-        let wanted = wanted(provider, account);
+        let wanted = wanted(client, account);
         let current = self.grant(&wanted).await?.map(|grant| grant.version);
         if current != Some(version) {
-            return self.access_token(provider, account).await.map(Some);
+            return self.access_token(client, account).await.map(Some);
         }
         if !self.may_force(&wanted.key, service) {
             return Ok(None);
@@ -149,10 +148,10 @@ impl Tokens {
     /// client credentials or a service account. Elsewhere somebody must consent, and it fails with [`TokenError::NotConnected`].
     pub async fn connect_application(
         &self,
-        provider: &Arc<Provider>,
+        client: &Arc<OAuthClient>,
         account: &Account,
     ) -> Result<(), TokenError> {
-        self.refreshes.begin(&wanted(provider, account)).await.map(|_| ())
+        self.refreshes.begin(&wanted(client, account)).await.map(|_| ())
     }
 
     async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {
@@ -179,20 +178,20 @@ impl Tokens {
     }
 }
 
-fn wanted(provider: &Arc<Provider>, account: &Account) -> Wanted {
-    let key = grant_key(provider, account);
+fn wanted(client: &Arc<OAuthClient>, account: &Account) -> Wanted {
+    let key = grant_key(client, account);
     let owner = match &key {
         GrantKey::Account(_) => account.address.clone(),
         GrantKey::Provider(name) => format!("provider {name}"),
     };
     let whose = Whose {
-        grant: provider.oauth.grant,
+        grant: client.grant,
         owner,
         address: account.address.clone(),
-        provider: provider.name.clone(),
-        host: provider.oauth.token_endpoint.host_str().unwrap_or_default().to_owned(),
+        provider: client.provider.clone(),
+        host: client.token_endpoint.host_str().unwrap_or_default().to_owned(),
     };
-    Wanted { provider: Arc::clone(provider), key, whose }
+    Wanted { client: Arc::clone(client), key, whose }
 }
 
 #[cfg(test)]
@@ -200,29 +199,24 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::config::provider::{ClientAuthentication, OAuthClient};
+    use crate::config::provider::ClientAuthentication;
     use crate::tls::Trust;
 
-    /// A provider whose hosts do not exist.
-    pub(crate) fn provider() -> Provider {
-        Provider {
-            name: "example".to_owned(),
-            oauth: OAuthClient {
-                grant: GrantType::AuthorizationCode,
-                authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
-                device_authorization_endpoint: Some("https://login.invalid/device".parse().unwrap()),
-                token_endpoint: "https://login.invalid/token".parse().unwrap(),
-                client_id: "gatepost".to_owned(),
-                authentication: ClientAuthentication::None,
-                service_account: None,
-                scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
-                authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
-                redirect_host: "localhost".to_owned(),
-            },
-            smtp: None,
-            pop3: None,
-            imap: None,
+    /// A client of a provider whose hosts do not exist.
+    pub(crate) fn client() -> OAuthClient {
+        OAuthClient {
+            provider: "example".to_owned(),
             trust: Trust::load(None).unwrap(),
+            grant: GrantType::AuthorizationCode,
+            authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
+            device_authorization_endpoint: Some("https://login.invalid/device".parse().unwrap()),
+            token_endpoint: "https://login.invalid/token".parse().unwrap(),
+            client_id: "gatepost".to_owned(),
+            authentication: ClientAuthentication::None,
+            service_account: None,
+            scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
+            authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
+            redirect_host: "localhost".to_owned(),
         }
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::diagnosis::{EndpointError, aadsts_number};
 use super::http::Endpoint;
 use super::token_request::{new_tokens, oauth2, scopes};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::store::grants::{GrantKey, NewTokens};
 use crate::store::{Store, StoreError};
 
@@ -38,38 +38,38 @@ pub enum PasswordError {
 
 /// Redeems the password of `address`, and commits what that gave.
 pub async fn redeem_and_commit(
-    provider: &Provider,
+    client: &OAuthClient,
     address: &str,
     password: Secret<String>,
     store: &Store,
     key: &GrantKey,
 ) -> Result<NewTokens, PasswordError> {
-    let host = || provider.oauth.token_endpoint.host_str().unwrap_or_default().to_owned();
-    let tokens = redeem(provider, address, password)
+    let host = || client.token_endpoint.host_str().unwrap_or_default().to_owned();
+    let tokens = redeem(client, address, password)
         .await
         .map_err(|error| PasswordError::Endpoint { host: host(), error })?;
     if tokens.refresh_token.is_none() {
         return Err(PasswordError::NoRefreshToken);
     }
     // RFC 6749 section 5.1: an answer without scopes grants those that were asked for.
-    let scopes = if tokens.scopes.is_empty() { provider.oauth.scopes.clone() } else { tokens.scopes };
+    let scopes = if tokens.scopes.is_empty() { client.scopes.clone() } else { tokens.scopes };
     let tokens = NewTokens { scopes, ..tokens };
     store.replace_grant(key, &tokens).await?;
     Ok(tokens)
 }
 
 async fn redeem(
-    provider: &Provider,
+    client: &OAuthClient,
     address: &str,
     password: Secret<String>,
 ) -> Result<NewTokens, EndpointError> {
-    let endpoint = Endpoint::new(provider)?;
+    let endpoint = Endpoint::new(client)?;
     let asked_at = SystemTime::now();
     let user_name = ResourceOwnerUsername::new(address.to_owned());
     let password = ResourceOwnerPassword::new(password.expose().clone());
-    let answer = oauth2(provider)
+    let answer = oauth2(client)
         .exchange_password(&user_name, &password)
-        .add_scopes(scopes(provider))
+        .add_scopes(scopes(client))
         .request_async(&endpoint)
         .await;
     new_tokens(answer, asked_at)

@@ -24,7 +24,7 @@ use url::Url;
 
 use super::authorization_code::Authorization;
 use super::consent::{ConsentError, Destination};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::store::grants::NewTokens;
 
 /// How long a consent may take.
@@ -52,10 +52,10 @@ struct Visit {
 
 impl Loopback {
     /// Opens the same free port on 127.0.0.1 and, where there is IPv6, on ::1: `localhost` may mean either.
-    pub async fn bind(provider: &Provider) -> Result<Self, ConsentError> {
+    pub async fn bind(client: &OAuthClient) -> Result<Self, ConsentError> {
         let (listeners, port) = bind_both().await.map_err(ConsentError::Listen)?;
         // Without a path, as it is registered; the browser asks for `/`.
-        let redirect_uri = format!("http://{}:{port}", provider.oauth.redirect_host);
+        let redirect_uri = format!("http://{}:{port}", client.redirect_host);
         Ok(Self { listeners, redirect_uri })
     }
 

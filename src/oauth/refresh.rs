@@ -19,8 +19,8 @@ use super::error::{TokenError, Whose};
 use super::http::Endpoints;
 use super::token::TokenState;
 use super::{AccessToken, client_credentials, refresh_token, service_account};
-use crate::config::Provider;
 use crate::config::provider::GrantType;
+use crate::config::provider::OAuthClient;
 use crate::crash_point::crash_point;
 use crate::store::grants::{Grant, GrantKey, NewTokens};
 use crate::store::{Store, StoreError};
@@ -51,7 +51,7 @@ pub(super) struct Refreshes {
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     /// Where it comes from.
-    pub(super) provider: Arc<Provider>,
+    pub(super) client: Arc<OAuthClient>,
     /// Where it is stored.
     pub(super) key: GrantKey,
     /// For messages.
@@ -192,7 +192,7 @@ impl Refreshes {
     /// A token without an older one to begin with. Two processes that both begin cost one request too many, and nothing
     /// else: there is no refresh token that could be lost.
     pub(super) async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
-        match wanted.provider.oauth.grant {
+        match wanted.client.grant {
             GrantType::AuthorizationCode | GrantType::Password => {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
             }
@@ -228,17 +228,15 @@ impl Refreshes {
         wanted: &Wanted,
         refresh_token: Option<&Secret<String>>,
     ) -> Result<NewTokens, EndpointError> {
-        let endpoint = self.endpoints.of(&wanted.provider)?;
-        match (wanted.provider.oauth.grant, refresh_token) {
+        let endpoint = self.endpoints.of(&wanted.client)?;
+        match (wanted.client.grant, refresh_token) {
             (GrantType::AuthorizationCode | GrantType::Password, Some(refresh_token)) => {
-                refresh_token::request(&endpoint, &wanted.provider, refresh_token).await
+                refresh_token::request(&endpoint, &wanted.client, refresh_token).await
             }
             (GrantType::AuthorizationCode | GrantType::Password, None) => Err(EndpointError::NothingToRedeem),
-            (GrantType::ClientCredentials, _) => {
-                client_credentials::request(&endpoint, &wanted.provider).await
-            }
+            (GrantType::ClientCredentials, _) => client_credentials::request(&endpoint, &wanted.client).await,
             (GrantType::ServiceAccount, _) => {
-                service_account::request(&endpoint, &wanted.provider, &wanted.whose.address).await
+                service_account::request(&endpoint, &wanted.client, &wanted.whose.address).await
             }
         }
     }

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::diagnosis::EndpointError;
 use super::http::Endpoint;
 use super::token_request::{Answer, new_tokens};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::config::provider::ServiceAccount;
 use crate::jwt::{self, Algorithm};
 use crate::store::grants::NewTokens;
@@ -25,12 +25,12 @@ const LIFE: Duration = Duration::from_mins(10);
 /// Asks for a token of the given mailbox.
 pub(super) async fn request(
     endpoint: &Endpoint<'_>,
-    provider: &Provider,
+    client: &OAuthClient,
     mailbox: &str,
 ) -> Result<NewTokens, EndpointError> {
     let asked_at = SystemTime::now();
-    let service_account = provider.oauth.service_account.as_ref().ok_or(EndpointError::NotSigned)?;
-    let request = signed_request(service_account, &provider.oauth.scopes, mailbox, asked_at)?;
+    let service_account = client.service_account.as_ref().ok_or(EndpointError::NotSigned)?;
+    let request = signed_request(service_account, &client.scopes, mailbox, asked_at)?;
     let answer = endpoint.call(request).await?;
     let answer = serde_json::from_slice::<Answer>(answer.body())
         .map_err(|_| RequestTokenError::Other("not a token response".to_owned()));

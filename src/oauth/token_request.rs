@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::diagnosis::{self, EndpointError};
-use crate::config::Provider;
 use crate::config::provider::ClientAuthentication;
+use crate::config::provider::OAuthClient;
 use crate::store::grants::NewTokens;
 
 /// What is taken for the life of a token whose response does not tell it.
@@ -48,8 +48,7 @@ pub(super) type OAuth2 = Client<
 
 /// Gatepost as the provider knows it. Without a choice the secret goes into the body: with HTTP Basic, providers disagree on
 /// whether it is form-encoded first. What is signed for each request is added when it is sent.
-pub(super) fn oauth2(provider: &Provider) -> OAuth2 {
-    let ours = &provider.oauth;
+pub(super) fn oauth2(ours: &OAuthClient) -> OAuth2 {
     let auth_type = match &ours.authentication {
         ClientAuthentication::ClientSecretBasic(_) => AuthType::BasicAuth,
         ClientAuthentication::ClientSecretPost(_)
@@ -66,8 +65,8 @@ pub(super) fn oauth2(provider: &Provider) -> OAuth2 {
 }
 
 /// The provider's scopes as `oauth2` takes them.
-pub(super) fn scopes(provider: &Provider) -> impl Iterator<Item = Scope> {
-    provider.oauth.scopes.iter().cloned().map(Scope::new)
+pub(super) fn scopes(client: &OAuthClient) -> impl Iterator<Item = Scope> {
+    client.scopes.iter().cloned().map(Scope::new)
 }
 
 /// Takes an answer apart. `asked_at` is the moment before the request was sent: a slow answer must not lengthen a

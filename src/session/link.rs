@@ -131,7 +131,11 @@ impl Attempt {
         provider: &Arc<Provider>,
         endpoint: &Endpoint,
     ) -> Result<(Connection, Success), Failed> {
-        let token = self.in_time(self.gateway.tokens.access_token(provider, &self.account)).await?;
+        let Some(client) = provider.oauth() else {
+            let told = Cause::new("account not connected; admin: gatepost connect");
+            return Err(Failed::new(AuthFailure::NeedsAdmin(told), "no password is stored for it"));
+        };
+        let token = self.in_time(self.gateway.tokens.access_token(client, &self.account)).await?;
         let refusal = match self.log_in_with(provider, endpoint, &token).await {
             Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
@@ -139,7 +143,7 @@ impl Attempt {
         if !refusal.may_a_new_token_help() {
             return Err(refusal.into());
         }
-        let newer = self.gateway.tokens.renewed(provider, &self.account, self.protocol, token.version);
+        let newer = self.gateway.tokens.renewed(client, &self.account, self.protocol, token.version);
         match self.in_time(newer).await? {
             Some(newer) => Ok(self.log_in_with(provider, endpoint, &newer).await?),
             None => Err(refusal.into()),

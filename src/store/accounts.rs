@@ -43,7 +43,7 @@ impl Account {
 }
 
 /// An account as the admin describes it. The fields are those of [`Account`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewAccount {
     /// The mailbox.
     pub address: String,

@@ -110,7 +110,8 @@ impl World {
     /// Consents in place of the mailbox's owner, as often as one likes; gives the code that was redeemed.
     pub async fn connect(&self) -> String {
         let redirect_uri = "http://localhost:1/".to_owned();
-        let authorization = Authorization::begin(&self.provider, ADDRESS, redirect_uri).unwrap();
+        let authorization =
+            Authorization::begin(self.provider.oauth().unwrap(), ADDRESS, redirect_uri).unwrap();
         let browser = reqwest::Client::builder()
             .tls_backend_preconfigured(self.provider.trust.client_config().as_ref().clone())
             .redirect(reqwest::redirect::Policy::none())

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 
 use super::super::{Exit, Failure, progress, table::print};
 use super::told;
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::oauth::authorization_code::Authorization;
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::redirect::{Loopback, redeem_and_commit};
@@ -16,15 +16,15 @@ const MAX_PASTE: u64 = 64 * 1024;
 
 /// In a browser on this machine, which is opened if so wished.
 pub(super) async fn here(
-    provider: &Provider,
+    client: &OAuthClient,
     destination: &Destination<'_>,
     open: bool,
 ) -> Result<Result<NewTokens, ConsentError>, Failure> {
     let address = destination.address;
     let failed = |error| told(address, &error);
-    let loopback = Loopback::bind(provider).await.map_err(failed)?;
+    let loopback = Loopback::bind(client).await.map_err(failed)?;
     let redirect_uri = loopback.redirect_uri();
-    let authorization = Authorization::begin(provider, address, redirect_uri).map_err(failed)?;
+    let authorization = Authorization::begin(client, address, redirect_uri).map_err(failed)?;
     print(&format!(
         "{}\nWaiting up to 10 minutes. Is your browser on another machine? Then stop this, and use --paste.\n\n",
         address_in_words(address, &authorization)
@@ -39,19 +39,19 @@ pub(super) async fn here(
 
 /// In a browser anywhere; the address comes from standard input.
 pub(super) async fn pasted(
-    provider: &Provider,
+    client: &OAuthClient,
     destination: &Destination<'_>,
 ) -> Result<Result<NewTokens, ConsentError>, Failure> {
     let address = destination.address;
     // Nobody listens there: the browser shows an error, and its address line holds what we need.
-    let redirect_uri = format!("http://{}", provider.oauth.redirect_host);
+    let redirect_uri = format!("http://{}", client.redirect_host);
     let authorization =
-        Authorization::begin(provider, address, redirect_uri).map_err(|error| told(address, &error))?;
+        Authorization::begin(client, address, redirect_uri).map_err(|error| told(address, &error))?;
     print(&format!(
         "{}\nIn the end the browser shows a page that cannot be opened, at http://{}/?code=…\n\
          Paste that whole address here:\n",
         address_in_words(address, &authorization),
-        provider.oauth.redirect_host
+        client.redirect_host
     ))?;
     let code = loop {
         let Some(line) = read_line().await else {

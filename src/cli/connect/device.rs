@@ -7,17 +7,17 @@ use qrcode::{EcLevel, QrCode};
 
 use super::super::table::print;
 use super::super::{Failure, progress, style};
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::device_code::DeviceAuthorization;
 use crate::store::grants::NewTokens;
 
 /// Shows a code, and waits until it was used.
 pub(super) async fn elsewhere(
-    provider: &Provider,
+    client: &OAuthClient,
     destination: &Destination<'_>,
 ) -> Result<Result<NewTokens, ConsentError>, Failure> {
-    let begun = progress::shown("asking for a code", DeviceAuthorization::begin(provider)).await;
+    let begun = progress::shown("asking for a code", DeviceAuthorization::begin(client)).await;
     let authorization = match begun {
         Ok(authorization) => authorization,
         Err(error) => return Ok(Err(error)),

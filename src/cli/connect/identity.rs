@@ -6,7 +6,7 @@ use std::io::{IsTerminal, stderr, stdin};
 
 use super::super::style;
 use super::browser::read_line;
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::store::grants::NewTokens;
 
@@ -41,7 +41,7 @@ fn is_yes(answer: Option<&str>) -> bool {
 }
 
 /// What was granted, and by whom.
-pub(super) fn in_words(provider: &Provider, destination: &Destination<'_>, tokens: &NewTokens) -> String {
+pub(super) fn in_words(client: &OAuthClient, destination: &Destination<'_>, tokens: &NewTokens) -> String {
     let address = destination.address;
     let by = match &tokens.identity {
         Some(identity) => format!(" by {identity}"),
@@ -50,10 +50,10 @@ pub(super) fn in_words(provider: &Provider, destination: &Destination<'_>, token
     let mut text = format!(
         "{} {address} is connected to {}{by}.\nScopes granted: {}\n",
         style::tick(),
-        provider.name,
+        client.provider,
         tokens.scopes.join(" ")
     );
-    let missing = missing_scopes(&provider.oauth.scopes, &tokens.scopes);
+    let missing = missing_scopes(&client.scopes, &tokens.scopes);
     if !missing.is_empty() {
         let _ = writeln!(text, "Not granted, though asked for: {}", missing.join(" "));
     }

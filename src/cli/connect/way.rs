@@ -1,7 +1,7 @@
 //! In which of three ways a person consents, and why: in a browser here, by a code on any other device, or in a browser
 //! elsewhere whose last address is pasted.
 
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 
 /// A way of consenting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) struct Named {
 }
 
 /// The way, and why it was chosen where nobody named it.
-pub(super) fn choose(named: Named, has_display: bool, provider: &Provider) -> (Way, Option<String>) {
+pub(super) fn choose(named: Named, has_display: bool, client: &OAuthClient) -> (Way, Option<String>) {
     match named {
         Named { device: true, .. } => (Way::DeviceCode, None),
         Named { paste: true, .. } => (Way::Paste, None),
@@ -42,7 +42,7 @@ pub(super) fn choose(named: Named, has_display: bool, provider: &Provider) -> (W
             Way::Browser { open: true },
             Some("Opening your browser, because this machine has one.".to_owned()),
         ),
-        _ if provider.oauth.device_authorization_endpoint.is_some() => {
+        _ if client.device_authorization_endpoint.is_some() => {
             let why = "Connecting by a code, because no browser can be opened here (there is no display).";
             (Way::DeviceCode, Some(why.to_owned()))
         }
@@ -50,7 +50,7 @@ pub(super) fn choose(named: Named, has_display: bool, provider: &Provider) -> (W
             let why = format!(
                 "Connecting by a pasted address, because no browser can be opened here (there is no display), and provider \
                  {} has no device_authorization_endpoint.",
-                provider.name
+                client.provider
             );
             (Way::Paste, Some(why))
         }
@@ -70,18 +70,18 @@ pub(super) fn has_display() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::provider;
+    use crate::oauth::tests::client;
 
     #[test]
     fn the_best_way_is_taken_unless_another_is_named() {
-        let with_codes = provider();
-        let mut without = provider();
-        without.oauth.device_authorization_endpoint = None;
+        let with_codes = client();
+        let mut without = client();
+        without.device_authorization_endpoint = None;
         let nothing = Named::default();
         let device = Named { device: true, ..nothing };
         let paste = Named { paste: true, ..nothing };
         let no_browser = Named { no_browser: true, ..nothing };
-        for (named, has_display, provider, way, why) in [
+        for (named, has_display, client, way, why) in [
             (nothing, true, &with_codes, Way::Browser { open: true }, "this machine has one"),
             (nothing, false, &with_codes, Way::DeviceCode, "no display"),
             (nothing, false, &without, Way::Paste, "provider example has no device_authorization_endpoint"),
@@ -89,7 +89,7 @@ mod tests {
             (paste, true, &with_codes, Way::Paste, ""),
             (no_browser, false, &with_codes, Way::Browser { open: false }, ""),
         ] {
-            let (chosen, told) = choose(named, has_display, provider);
+            let (chosen, told) = choose(named, has_display, client);
             assert_eq!(chosen, way, "{named:?}, display {has_display}");
             assert!(told.unwrap_or_default().contains(why), "{named:?}, display {has_display}");
         }

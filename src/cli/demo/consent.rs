@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use crate::account::Account;
-use crate::config::Provider;
+use crate::config::provider::OAuthClient;
 use crate::oauth::authorization_code::Authorization;
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::grant_key;
@@ -22,18 +22,18 @@ pub(super) enum DemoConsentError {
 
 /// Connects the account.
 pub(super) async fn connect(
-    provider: &Provider,
+    client: &OAuthClient,
     account: &Account,
     store: &Store,
 ) -> Result<(), DemoConsentError> {
-    let loopback = Loopback::bind(provider).await?;
-    let authorization = Authorization::begin(provider, &account.address, loopback.redirect_uri())?;
-    let key = grant_key(provider, account);
+    let loopback = Loopback::bind(client).await?;
+    let authorization = Authorization::begin(client, &account.address, loopback.redirect_uri())?;
+    let key = grant_key(client, account);
     let destination = Destination { address: &account.address, owner: None, key, store };
     let browser = async {
-        let tls = provider.trust.client_config().as_ref().clone();
-        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build()?;
-        client.get(authorization.url().clone()).send().await?.error_for_status()?;
+        let tls = client.trust.client_config().as_ref().clone();
+        let browser = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build()?;
+        browser.get(authorization.url().clone()).send().await?.error_for_status()?;
         Ok(())
     };
     let receive = async { Ok(loopback.receive(&authorization, &destination).await?) };

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use self::legacy_client::{LegacyClient, LegacyClientError};
 use super::run::stop_signal;
 use super::table::print;
-use super::{Context, Exit, Failure, style};
+use super::{Context, Exit, Failure, find, style};
 use crate::account::{Accounts, password};
 use crate::config::provider::UpstreamTls;
 use crate::config::{Config, Listener, ListenerTls};
@@ -213,7 +213,8 @@ async fn add_account(config: &Config, store: &Store) -> Result<Secret<String>, F
     let (id, _) = store.add_account(&account, Some(&credential)).await.map_err(failed)?;
     let account =
         store.account(id).await.map_err(failed)?.ok_or_else(|| failed("the demo's account is gone"))?;
-    consent::connect(provider, &account, store).await.map_err(failed)?;
+    let client = find::oauth(provider)?;
+    consent::connect(client, &account, store).await.map_err(failed)?;
     Ok(password)
 }
 
