@@ -29,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod crash_point;
 pub mod daemon;
+pub mod discovery;
 pub mod hardening;
 pub mod jwt;
 pub mod listener;

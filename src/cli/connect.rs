@@ -8,10 +8,13 @@ mod way;
 
 use std::sync::Arc;
 
-use self::way::{Named, Way};
+pub(super) use self::browser::read_line;
+pub(super) use self::way::Named;
+use self::way::Way;
 use super::table::print;
 use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
 use crate::account::Account;
+use crate::config::Provider;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::{Tokens, grant_key};
@@ -39,21 +42,32 @@ impl Arguments {
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
-        let owner = self.owner.as_deref().map(str::trim);
-        let client = find::oauth(provider)?;
-        let key = grant_key(client, &account);
-        let destination = Destination { address: &account.address, owner, key, store: &store };
-        match client.grant {
-            GrantType::AuthorizationCode => consent(client, &destination, self.way).await?,
-            GrantType::Password => {
-                let tokens = mailbox_password::connect(client, &account, &store).await?;
-                print(&identity::in_words(client, &destination, &tokens))?;
-            }
-            GrantType::ClientCredentials | GrantType::ServiceAccount => {
-                application(client, &account, store.clone()).await?;
-            }
-        }
+        connect(provider, &account, &store, self.owner.as_deref(), self.way).await?;
         print(&format!("Next: gatepost test {}\n", account.address))
+    }
+}
+
+/// Gets what the account's provider is to give, and says what that was.
+pub(super) async fn connect(
+    provider: &Provider,
+    account: &Account,
+    store: &Store,
+    owner: Option<&str>,
+    way: Named,
+) -> Result<(), Failure> {
+    let client = find::oauth(provider)?;
+    let key = grant_key(client, account);
+    let owner = owner.map(str::trim);
+    let destination = Destination { address: &account.address, owner, key, store };
+    match client.grant {
+        GrantType::AuthorizationCode => consent(client, &destination, way).await,
+        GrantType::Password => {
+            let tokens = mailbox_password::connect(client, account, store).await?;
+            print(&identity::in_words(client, &destination, &tokens))
+        }
+        GrantType::ClientCredentials | GrantType::ServiceAccount => {
+            application(client, account, store.clone()).await
+        }
     }
 }
 

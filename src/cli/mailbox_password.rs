@@ -46,8 +46,13 @@ pub(super) async fn connect(
     })
 }
 
-/// A line from the terminal, which shows none of it.
+/// A password from the terminal, which shows none of it.
 async fn typed() -> Result<Secret<String>, Failure> {
+    device_password::read(typed_unseen().await?.as_slice())
+}
+
+/// A line from the terminal, which shows none of it.
+pub(super) async fn typed_unseen() -> Result<Zeroizing<Vec<u8>>, Failure> {
     let silence = Silence::begin()?;
     let before = silence.before.clone();
     // Whoever stops here must not be left with a terminal that shows nothing.
@@ -65,9 +70,7 @@ async fn typed() -> Result<Secret<String>, Failure> {
     stopped.abort();
     drop(silence);
     print("\n")?;
-    let line =
-        line.map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot be read: {error}")))?;
-    device_password::read(line.as_slice())
+    line.map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot be read: {error}")))
 }
 
 /// While it lives, the terminal does not show what is typed.

@@ -14,6 +14,7 @@ pub mod find;
 mod mailbox_password;
 mod progress;
 pub mod run;
+pub mod setup;
 pub mod style;
 mod table;
 pub mod test;
@@ -73,6 +74,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
+    /// Bring a mailbox from its address to its first mail, step by step; again, to repair what is missing
+    Setup(setup::Arguments),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -97,6 +100,7 @@ impl Cli {
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
             Command::Run(arguments) => arguments.run(context).await,
+            Command::Setup(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }

@@ -26,9 +26,9 @@ pub struct Arguments {
 }
 
 /// One line of the answer.
-struct Step {
-    name: String,
-    result: Result<String, String>,
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) result: Result<String, String>,
 }
 
 impl Arguments {
@@ -64,7 +64,8 @@ impl Arguments {
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
 
-async fn try_all(
+/// Tries everything that a session would, and tells each step as it is done.
+pub(super) async fn try_all(
     provider: &Arc<Provider>,
     account: &Account,
     tokens: &Tokens,
@@ -114,7 +115,8 @@ async fn log_in(
     })
 }
 
-fn line(Step { name, result }: &Step) -> String {
+/// A step, as people are told it.
+pub(super) fn line(Step { name, result }: &Step) -> String {
     match result {
         Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
         Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),

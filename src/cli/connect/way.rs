@@ -20,7 +20,7 @@ pub(super) enum Way {
 /// What was asked for by name.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 #[group(multiple = false)]
-pub(super) struct Named {
+pub(in crate::cli) struct Named {
     /// Consent on any other device, with a code that is shown here
     #[arg(long)]
     device: bool,

@@ -1,0 +1,212 @@
+//! `gatepost setup ADDRESS`: from an address to the first mail. Each step looks first whether it was done already, so that running
+//! it again repairs what is missing and repeats nothing. The device's password comes last: it is shown once, so nothing
+//! behind it may fail.
+
+mod file;
+mod new_provider;
+mod outcome;
+mod password;
+mod provider;
+mod settings;
+
+use std::sync::Arc;
+
+use self::file::{Draft, File};
+use self::provider::{Choice, Known, Named, choose, new_name};
+use self::settings::Settings;
+use super::super::account::{Device, refuse};
+use super::super::connect::{self, connect};
+use super::super::table::print;
+use super::super::{Context, Exit, Failure, find, progress, style, test};
+use crate::account::Account;
+use crate::account::name::wrong_address;
+use crate::config::{Config, Provider};
+use crate::oauth::{TokenError, Tokens, grant_key};
+use crate::store::Store;
+use crate::store::accounts::NewAccount;
+
+/// `gatepost setup ADDRESS`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Arguments {
+    /// The mailbox
+    address: String,
+    #[command(flatten, next_help_heading = "The provider")]
+    named: Named,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten, next_help_heading = "The consent")]
+    way: connect::Named,
+    /// Who consents, where it is another one than the mailbox: a delegate, or another sign-in name
+    #[arg(long, value_name = "WHO")]
+    owner: Option<String>,
+    #[command(flatten, next_help_heading = "The mail program")]
+    device: Device,
+    /// Do not try whether mail servers let the account in
+    #[arg(long)]
+    no_test: bool,
+}
+
+impl Arguments {
+    /// Ends well when a mail program can log in, or could if Gatepost ran.
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        refuse("the address", &self.address, wrong_address)?;
+        let file = File::find(context)?;
+        let (name, draft) = self.provider(context, &file).await?;
+        let at = file.path.display();
+        if draft.is_new {
+            file.write(&draft)?;
+            done(&format!("The provider {name} stands in {at} now."))?;
+        } else {
+            done(&format!("The provider {name} stands in {at} already."))?;
+        }
+        let steps = Steps { arguments: &self, context, config: draft.config, was_written: draft.is_new };
+        steps.run(&name).await.map_err(|failure| {
+            let message = format!(
+                "{}\nWhat is ticked above stays. When this is put right, go on from here with the same command: gatepost \
+                 setup {}",
+                failure.message, self.address
+            );
+            Failure::new(failure.exit, message)
+        })
+    }
+
+    /// Which provider it is, and the file with all that was said about it.
+    async fn provider(&self, context: &Context, file: &File) -> Result<(String, Draft), Failure> {
+        let config = file.config()?;
+        let accounts = match &config {
+            Some(config) => context.store(config).await?.accounts().await?,
+            None => Vec::new(),
+        };
+        let providers = file.providers();
+        let known = Known { providers: &providers, accounts: &accounts };
+        let named = Named { client_id: self.settings.client_id.clone(), ..self.named.clone() };
+        let (choice, because) = choose(&self.address, &named, &known).await?;
+        match choice {
+            Choice::There { name } => {
+                print(&format!("The provider is {name}: {because}.\n"))?;
+                let draft = file.with(&name, &self.settings.keys()?)?;
+                Ok((name, draft))
+            }
+            Choice::New { name, kind } => {
+                print(&format!("The provider is {}: {because}.\n", new_provider::title(&kind)))?;
+                let name = name.unwrap_or_else(|| new_name(&self.address, &kind, &known));
+                let settings = self.settings.clone();
+                let keys = new_provider::keys(&self.address, &name, &kind, settings, &file.path).await?;
+                let draft = file.with(&name, &keys)?;
+                match (config, self.of_account(&draft.config).await?) {
+                    // The file is gone, and the account is not.
+                    (None, Some(of_account)) if of_account != name => {
+                        Ok((of_account.clone(), file.with(&of_account, &keys)?))
+                    }
+                    _ => Ok((name, draft)),
+                }
+            }
+        }
+    }
+
+    /// The provider of the account, where the store has it already.
+    async fn of_account(&self, config: &Config) -> Result<Option<String>, Failure> {
+        let store = Store::open_existing(&config.state_dir).await?;
+        let mut accounts = match store {
+            Some(store) => store.accounts_at(&self.address).await?,
+            None => Vec::new(),
+        };
+        let first = accounts.pop();
+        Ok(first.filter(|_| accounts.is_empty()).map(|account| account.provider))
+    }
+}
+
+/// What comes behind the configuration.
+struct Steps<'a> {
+    arguments: &'a Arguments,
+    context: &'a Context,
+    config: Config,
+    was_written: bool,
+}
+
+impl Steps<'_> {
+    async fn run(&self, provider: &str) -> Result<(), Failure> {
+        let store = self.context.store(&self.config).await?;
+        let account = self.account(&store, provider).await?;
+        let provider = find::provider(&self.config, &account)?;
+        self.connect(&store, provider, &account).await?;
+        let refused = self.test(&store, provider, &account).await?;
+        let given =
+            password::given(self.arguments.device.clone(), &self.config, &store, &account).await?;
+        print(&given.words)?;
+        if !refused.is_empty() {
+            let (refused, address) = (refused.join(" and "), &account.address);
+            let message = format!("{refused} does not work yet; see above, and then: gatepost test {address}");
+            return Err(Failure::new(Exit::Upstream, message));
+        }
+        let given_path = self.context.config.as_deref();
+        print(&outcome::in_words(&self.config, &account, &given.user_name, self.was_written, given_path).await)
+    }
+
+    async fn account(&self, store: &Store, provider: &str) -> Result<Account, Failure> {
+        let address = &self.arguments.address;
+        let there = store.accounts_at(address).await?;
+        if let Some(account) = there.into_iter().find(|account| account.provider == provider) {
+            if account.disabled {
+                let message = format!("{address} is switched off; first: gatepost account enable {address}");
+                return Err(Failure::new(Exit::Failed, message));
+            }
+            done(&format!("The account {address} is there already."))?;
+            return Ok(account);
+        }
+        let account = NewAccount {
+            address: address.clone(),
+            provider: provider.to_owned(),
+            smtp_user_name: None,
+            pop3_user_name: None,
+            imap_user_name: None,
+            disabled: false,
+        };
+        store.add_account(&account, None).await?;
+        done(&format!("The account {address} was added."))?;
+        find::account(store, address, Some(provider)).await
+    }
+
+    async fn connect(&self, store: &Store, provider: &Arc<Provider>, account: &Account) -> Result<(), Failure> {
+        if let Some(client) = provider.oauth() {
+            let tokens = Tokens::new(store.clone());
+            let token = progress::shown("token", tokens.access_token(client, account)).await;
+            tokens.settled().await;
+            match token {
+                Ok(_) => {
+                    let grant = store.grant(&grant_key(client, account)).await?;
+                    let by = grant.and_then(|grant| grant.identity).map(|identity| format!(", by {identity}"));
+                    let (address, by) = (&account.address, by.unwrap_or_default());
+                    return done(&format!("{address} is connected to {} already{by}.", provider.name));
+                }
+                Err(TokenError::NotConnected { .. } | TokenError::GrantRefused { .. }) => {}
+                Err(error) => return Err(Failure::new(Exit::Upstream, error)),
+            }
+        }
+        print("\n")?;
+        connect(provider, account, store, self.arguments.owner.as_deref(), self.arguments.way).await
+    }
+
+    /// The protocols that the provider refuses. Fails where nothing works at all.
+    async fn test(&self, store: &Store, provider: &Arc<Provider>, account: &Account) -> Result<Vec<String>, Failure> {
+        if self.arguments.no_test {
+            return Ok(Vec::new());
+        }
+        let tokens = Tokens::new(store.clone());
+        let told = |step: &test::Step| print(&test::line(step));
+        let steps = test::try_all(provider, account, &tokens, self.config.limits.login, told).await;
+        tokens.settled().await;
+        let steps = steps?;
+        let refused: Vec<_> =
+            steps.iter().filter(|step| step.result.is_err()).map(|step| step.name.clone()).collect();
+        // The token is a step of its own.
+        if !refused.is_empty() && refused.len() + 1 >= steps.len() {
+            return Err(Failure::new(Exit::Upstream, format!("{} does not work yet", account.address)));
+        }
+        Ok(refused)
+    }
+}
+
+fn done(what: &str) -> Result<(), Failure> {
+    print(&format!("{} {what}\n", style::tick()))
+}
