@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use gatepost::config::provider::{ClientAuthentication, GrantType, UpstreamTls};
+use gatepost::config::provider::{ClientAuthentication, GrantType, Login, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamMechanism;
@@ -254,7 +254,10 @@ fn where_a_secret_goes_can_be_chosen() {
 fn the_example_is_accepted_with_everything_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = accepted(&example_with_everything_on(folder.path()));
-    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "fabrikam", "own", "workspace"]);
+    assert_eq!(
+        config.providers.keys().collect::<Vec<_>>(),
+        ["contoso", "fabrikam", "own", "post", "workspace"]
+    );
     assert_eq!(
         config.providers["contoso"].oauth().unwrap().authentication.secret().unwrap().expose(),
         "planted-secret"
@@ -496,6 +499,21 @@ fn what_is_hardly_meant_is_a_warning() {
 fn a_file_that_is_not_there_says_which() {
     let error = Config::load(Some(Path::new("/nonexistent/gatepost.yaml"))).unwrap_err().to_string();
     assert!(error.starts_with("/nonexistent/gatepost.yaml: cannot be read:"), "{error}");
+}
+
+#[test]
+fn a_provider_with_passwords_needs_only_its_servers() {
+    let config = accepted(
+        "providers:\n  own: { login: password, smtp: { host: smtp.example.org, tls: starttls } }\n  \
+         known: { preset: google, login: password }\n  usual: { preset: google, login: oauth, client_id: abc }\n",
+    );
+    for (name, password, servers) in
+        [("own", true, [true, false, false]), ("known", true, [true; 3]), ("usual", false, [true; 3])]
+    {
+        let provider = &config.providers[name];
+        assert_eq!(matches!(provider.login, Login::Password), password, "{name}");
+        assert_eq!(Protocol::ALL.map(|it| provider.endpoint(it).is_some()), servers, "{name}");
+    }
 }
 
 #[test]

@@ -95,6 +95,23 @@ const OWN_PARAMETERS: [&str; 8] = [
     "state",
 ];
 
+/// Every key that says how a token is got.
+const KEYS: [&str; 13] = [
+    "authorization_endpoint",
+    "authorization_parameters",
+    "client_authentication",
+    "client_certificate",
+    "client_id",
+    "client_secret",
+    "device_authorization_endpoint",
+    "grant",
+    "redirect_host",
+    "scopes",
+    "service_account",
+    "tenant",
+    "token_endpoint",
+];
+
 /// Reads the keys that say how a token is got. They are all taken before anything is judged, so that the caller can
 /// complain about unknown ones.
 pub(super) fn read(
@@ -194,6 +211,26 @@ pub(super) fn read(
         authorization_parameters,
         redirect_host: redirect_host.to_owned(),
     })
+}
+
+/// Complains about every key of these that the file itself writes beside `login: password`. What a preset has of them is left
+/// alone: an application password of a provider with OAuth is a provider like any other.
+pub(super) fn refuse(section: &mut Section<'_>, written: &Field<'_>) {
+    ignore(section);
+    for (key, field) in written.entries() {
+        if KEYS.contains(&key) {
+            field.complain(
+                "is about tokens, which `login: password` has none of; leave it out, or write `login: oauth`",
+            );
+        }
+    }
+}
+
+/// Takes them all, and says nothing about them.
+pub(super) fn ignore(section: &mut Section<'_>) {
+    for key in KEYS {
+        section.take(key);
+    }
 }
 
 /// What the grant needs and is not there.

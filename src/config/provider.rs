@@ -64,6 +64,15 @@ impl Provider {
     }
 }
 
+/// What the file writes after `login:`.
+#[derive(Clone, Copy)]
+enum LoginWord {
+    Oauth,
+    Password,
+}
+
+const LOGINS: [(&str, LoginWord); 2] = [("oauth", LoginWord::Oauth), ("password", LoginWord::Password)];
+
 /// The providers that Gatepost knows, as they stand in `config/providers.yaml`.
 const PRESETS: &str = include_str!("../../config/providers.yaml");
 
@@ -92,7 +101,22 @@ impl<'a> ProviderReader<'a> {
         let mut section = field.section()?;
         section.take("preset");
         let trust = self.trust(&mut section);
-        let oauth = oauth_client::read(&mut section, self.surroundings, name, trust.as_ref());
+        let login_field = section.take("login");
+        let login = match login_field.map_or(Some(LoginWord::Oauth), |field| field.choice(&LOGINS)) {
+            Some(LoginWord::Oauth) => {
+                oauth_client::read(&mut section, self.surroundings, name, trust.as_ref())
+                    .map(|client| Login::OAuth(Arc::new(client)))
+            }
+            Some(LoginWord::Password) => {
+                oauth_client::refuse(&mut section, written);
+                Some(Login::Password)
+            }
+            // Which keys belong beside it hangs on the word that could not be read.
+            None => {
+                oauth_client::ignore(&mut section);
+                None
+            }
+        };
         // `none` takes away what the preset has, for an application that may not do all.
         let used = |field: &Field<'_>| field.node.scalar() != Some("none");
         let smtp_field = section.take("smtp").filter(used);
@@ -112,7 +136,7 @@ impl<'a> ProviderReader<'a> {
         let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
         Some(Provider {
             name: name.to_owned(),
-            login: Login::OAuth(Arc::new(oauth?)),
+            login: login?,
             smtp: readable(smtp)?,
             pop3: readable(pop3)?,
             imap: readable(imap)?,
