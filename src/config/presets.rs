@@ -4,7 +4,14 @@ use std::sync::LazyLock;
 
 use url::Url;
 
-use super::provider::LoginKind;
+/// Until it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginKind {
+    /// Tokens.
+    OAuth,
+    /// Passwords.
+    Password,
+}
 
 /// How one gets a client id.
 #[derive(Clone, Debug)]

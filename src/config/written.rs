@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn names_and_what_they_are_made_from() {
-        let text = "providers:\n  a: { preset: google, client_id: x }\n  b: { issuer: 'https://b.example' }\n  c:\n";
+        let text =
+            "providers:\n  a: { preset: google, client_id: x }\n  b: { issuer: 'https://b.example' }\n  c:\n";
         let found: Vec<_> = providers(text)
             .into_iter()
             .map(|one| (one.name, one.preset, one.issuer, one.client_id))

@@ -63,5 +63,8 @@ pub struct Servers {
 pub async fn provider_of(address: &str) -> Found {
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
     let found = presets::all().into_iter().find(|preset| preset.domains.iter().any(|known| known == domain));
-    found.map_or(Found::Nothing, |preset| Found::Preset { preset: preset.name.clone(), because: Because::Domain })
+    found.map_or(Found::Nothing, |preset| Found::Preset {
+        preset: preset.name.clone(),
+        because: Because::Domain,
+    })
 }

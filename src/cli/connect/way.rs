@@ -26,7 +26,7 @@ pub(in crate::cli) struct Named {
     device: bool,
     /// Read the address that the browser ends at from standard input: for a machine without a browser
     #[arg(long)]
-    paste: bool,
+    pub(in crate::cli) paste: bool,
     /// Print the address for a browser on this machine without opening one
     #[arg(long)]
     no_browser: bool,

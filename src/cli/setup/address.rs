@@ -50,6 +50,10 @@ impl Arguments {
     /// Ends well when a mail program can log in, or could if Gatepost ran.
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         refuse("the address", &self.address, wrong_address)?;
+        if self.way.paste && self.device.password_stdin {
+            let message = "--paste and --password-stdin both read standard input: leave one out";
+            return Err(Failure::new(Exit::Failed, message));
+        }
         let file = File::find(context)?;
         let (name, draft) = self.provider(context, &file).await?;
         let at = file.path.display();
@@ -131,16 +135,18 @@ impl Steps<'_> {
         let provider = find::provider(&self.config, &account)?;
         self.connect(&store, provider, &account).await?;
         let refused = self.test(&store, provider, &account).await?;
-        let given =
-            password::given(self.arguments.device.clone(), &self.config, &store, &account).await?;
+        let given = password::given(self.arguments.device.clone(), &self.config, &store, &account).await?;
         print(&given.words)?;
         if !refused.is_empty() {
             let (refused, address) = (refused.join(" and "), &account.address);
-            let message = format!("{refused} does not work yet; see above, and then: gatepost test {address}");
+            let message =
+                format!("{refused} does not work yet; see above, and then: gatepost test {address}");
             return Err(Failure::new(Exit::Upstream, message));
         }
         let given_path = self.context.config.as_deref();
-        print(&outcome::in_words(&self.config, &account, &given.user_name, self.was_written, given_path).await)
+        print(
+            &outcome::in_words(&self.config, &account, &given.user_name, self.was_written, given_path).await,
+        )
     }
 
     async fn account(&self, store: &Store, provider: &str) -> Result<Account, Failure> {
@@ -167,7 +173,12 @@ impl Steps<'_> {
         find::account(store, address, Some(provider)).await
     }
 
-    async fn connect(&self, store: &Store, provider: &Arc<Provider>, account: &Account) -> Result<(), Failure> {
+    async fn connect(
+        &self,
+        store: &Store,
+        provider: &Arc<Provider>,
+        account: &Account,
+    ) -> Result<(), Failure> {
         if let Some(client) = provider.oauth() {
             let tokens = Tokens::new(store.clone());
             let token = progress::shown("token", tokens.access_token(client, account)).await;
@@ -175,7 +186,8 @@ impl Steps<'_> {
             match token {
                 Ok(_) => {
                     let grant = store.grant(&grant_key(client, account)).await?;
-                    let by = grant.and_then(|grant| grant.identity).map(|identity| format!(", by {identity}"));
+                    let by =
+                        grant.and_then(|grant| grant.identity).map(|identity| format!(", by {identity}"));
                     let (address, by) = (&account.address, by.unwrap_or_default());
                     return done(&format!("{address} is connected to {} already{by}.", provider.name));
                 }
@@ -188,7 +200,12 @@ impl Steps<'_> {
     }
 
     /// The protocols that the provider refuses. Fails where nothing works at all.
-    async fn test(&self, store: &Store, provider: &Arc<Provider>, account: &Account) -> Result<Vec<String>, Failure> {
+    async fn test(
+        &self,
+        store: &Store,
+        provider: &Arc<Provider>,
+        account: &Account,
+    ) -> Result<Vec<String>, Failure> {
         if self.arguments.no_test {
             return Ok(Vec::new());
         }

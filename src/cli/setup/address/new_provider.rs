@@ -11,8 +11,7 @@ use super::super::question;
 use super::provider::{Kind, domain};
 use super::settings::{self, Server, Settings};
 use crate::config::edit::Value;
-use crate::config::presets::{Preset, Registration};
-use crate::config::provider::LoginKind;
+use crate::config::presets::{LoginKind, Preset, Registration};
 use crate::config::replace;
 use crate::discovery::Servers;
 
@@ -30,7 +29,14 @@ pub(super) async fn keys(
     let first = match kind {
         Kind::Preset(preset) => {
             if preset.login == LoginKind::OAuth {
-                ask_for_application(&mut settings, &preset.title, preset.registration.as_ref(), name, configuration).await?;
+                ask_for_application(
+                    &mut settings,
+                    &preset.title,
+                    preset.registration.as_ref(),
+                    name,
+                    configuration,
+                )
+                .await?;
             }
             if settings.tenant.is_none() && preset.text("tenant") == Some(ANY_TENANT) {
                 settings.tenant = Some(domain(address).to_owned());
@@ -61,10 +67,13 @@ async fn ask_for_application(
     }
     let way = way(registration);
     if !question::is_possible() {
-        let message = format!("--client-id ID is missing: the application that you registered at {provider}.\n{way}");
+        let message =
+            format!("--client-id ID is missing: the application that you registered at {provider}.\n{way}");
         return Err(Failure::new(Exit::Failed, message));
     }
-    print(&format!("\nGatepost has to be known to {provider} as an application, once for all your mailboxes.\n{way}\n"))?;
+    print(&format!(
+        "\nGatepost has to be known to {provider} as an application, once for all your mailboxes.\n{way}\n"
+    ))?;
     let wrong = |answer: &str| match answer {
         "" => Some("is empty".to_owned()),
         answer if answer.contains(char::is_whitespace) => Some("has a blank in it".to_owned()),
@@ -72,12 +81,18 @@ async fn ask_for_application(
     };
     settings.client_id = Some(question::answer("Client id", "--client-id ID", wrong).await?);
     if settings.client_secret_file.is_none() {
-        let secret = question::unseen("Client secret, if there is one (it is not shown; else press Enter)").await?;
-        let secret = str::from_utf8(&secret).map_err(|_| Failure::new(Exit::Failed, "the secret is not UTF-8"))?.trim();
+        let secret =
+            question::unseen("Client secret, if there is one (it is not shown; else press Enter)").await?;
+        let secret = str::from_utf8(&secret)
+            .map_err(|_| Failure::new(Exit::Failed, "the secret is not UTF-8"))?
+            .trim();
         if !secret.is_empty() {
             let file = configuration.with_file_name(format!("{name}.secret"));
             replace::make_private(&file, secret).map_err(|error| {
-                let message = format!("the secret cannot be kept in {}: {error}; see --client-secret-file", file.display());
+                let message = format!(
+                    "the secret cannot be kept in {}: {error}; see --client-secret-file",
+                    file.display()
+                );
                 Failure::new(Exit::Failed, message)
             })?;
             settings.client_secret_file = Some(file);
@@ -124,7 +139,8 @@ async fn ask_for_servers(settings: &mut Settings, address: &str, found: &Servers
         let option = format!("--{} HOST", protocol.name());
         let wrong = |answer: &str| settings::server(answer).err();
         let answer = question::answer(&protocol.to_string(), &option, wrong).await?;
-        *settings.server_mut(protocol) = settings::server(&answer).ok().filter(|server| *server != Server::None);
+        *settings.server_mut(protocol) =
+            settings::server(&answer).ok().filter(|server| *server != Server::None);
     }
     Ok(())
 }

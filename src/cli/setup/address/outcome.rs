@@ -25,7 +25,13 @@ const UNITS: [&str; 3] = [
 
 /// What to do next. `was_written` says that the configuration is not what a Gatepost that runs has read; `given` is the
 /// `--config` of this command.
-pub(super) async fn in_words(config: &Config, account: &Account, user_name: &str, was_written: bool, given: Option<&Path>) -> String {
+pub(super) async fn in_words(
+    config: &Config,
+    account: &Account,
+    user_name: &str,
+    was_written: bool,
+    given: Option<&Path>,
+) -> String {
     let as_service = UNITS.iter().any(|unit| Path::new(unit).exists());
     let run = match given {
         Some(path) => format!("gatepost --config {} run", path.display()),
@@ -37,7 +43,9 @@ pub(super) async fn in_words(config: &Config, account: &Account, user_name: &str
             "Gatepost runs with the configuration as it was. Next: sudo systemctl restart gatepost".to_owned()
         }
         (true, true, false) => {
-            format!("Gatepost runs with the configuration as it was. Next: stop it, and start it again: {run}")
+            format!(
+                "Gatepost runs with the configuration as it was. Next: stop it, and start it again: {run}"
+            )
         }
         (false, _, true) => "Next: sudo systemctl enable --now gatepost".to_owned(),
         (false, _, false) => format!("Next: {run}"),
@@ -72,6 +80,8 @@ fn trial(config: &Config, account: &Account, user_name: &str) -> Option<String> 
     [(Protocol::Imap, "imap"), (Protocol::Pop3, "pop3")].into_iter().find_map(|(protocol, scheme)| {
         let listener = serving().find(|listener| listener.protocol == protocol)?;
         let place = near(listener.address);
-        Some(format!("To try it then: curl {scheme}://{place}/ --user {user_name}   (it asks for the password)\n"))
+        Some(format!(
+            "To try it then: curl {scheme}://{place}/ --user {user_name}   (it asks for the password)\n"
+        ))
     })
 }

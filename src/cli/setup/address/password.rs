@@ -4,7 +4,7 @@ use std::io::stdin;
 
 use gatepost_protocol::secret::Secret;
 
-use super::super::super::account::{Device, refuse, settings, servers};
+use super::super::super::account::{Device, refuse, servers, settings};
 use super::super::super::{Exit, Failure, device_password, style};
 use crate::account::name::wrong_user_name;
 use crate::account::{Account, Accounts, Credential, NewPasswordError};
@@ -62,7 +62,12 @@ fn is_asked_for(credential: &Credential, device: &Device) -> bool {
         && device.label.as_ref().is_none_or(|label| credential.label.as_ref() == Some(label))
 }
 
-async fn is_in_use(store: &Store, account: &Account, user_name: &str, password: &Secret<String>) -> Result<bool, Failure> {
+async fn is_in_use(
+    store: &Store,
+    account: &Account,
+    user_name: &str,
+    password: &Secret<String>,
+) -> Result<bool, Failure> {
     match Accounts::new(store.clone()).hash_new_password(&account.provider, user_name, password).await {
         Ok(_) => Ok(false),
         Err(NewPasswordError::InUse { .. }) => Ok(true),

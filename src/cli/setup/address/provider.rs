@@ -51,7 +51,11 @@ pub(super) struct Known<'a> {
 }
 
 /// Finds the provider, and why it is the one.
-pub(super) async fn choose(address: &str, named: &Named, known: &Known<'_>) -> Result<(Choice, String), Failure> {
+pub(super) async fn choose(
+    address: &str,
+    named: &Named,
+    known: &Known<'_>,
+) -> Result<(Choice, String), Failure> {
     if let Some(name) = &named.provider
         && known.has(name)
     {
@@ -86,7 +90,9 @@ pub(super) async fn choose(address: &str, named: &Named, known: &Known<'_>) -> R
 pub(super) fn new_name(address: &str, kind: &Kind, known: &Known<'_>) -> String {
     let domain = domain(address);
     let wanted = match kind {
-        Kind::Preset(preset) if preset.domains.iter().any(|own| own.eq_ignore_ascii_case(domain)) => &preset.name,
+        Kind::Preset(preset) if preset.domains.iter().any(|own| own.eq_ignore_ascii_case(domain)) => {
+            &preset.name
+        }
         _ => domain.split('.').next().unwrap_or_default(),
     };
     let fits = |character: char| character.is_ascii_alphanumeric() || character == '-';
@@ -108,8 +114,12 @@ impl Known<'_> {
     /// The provider of the account with this address, or of all the accounts of its domain.
     fn of_accounts(&self, address: &str) -> Result<Option<(String, String)>, Failure> {
         let provider_of = |is_it: &dyn Fn(&Account) -> bool| {
-            let mut providers: Vec<_> =
-                self.accounts.iter().filter(|account| is_it(account)).map(|account| &account.provider).collect();
+            let mut providers: Vec<_> = self
+                .accounts
+                .iter()
+                .filter(|account| is_it(account))
+                .map(|account| &account.provider)
+                .collect();
             providers.dedup();
             providers
         };
@@ -117,7 +127,8 @@ impl Known<'_> {
             [] => {}
             [only] => return Ok(Some(((*only).clone(), "the account has it".to_owned()))),
             several => {
-                let names = several.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" or --provider ");
+                let names =
+                    several.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" or --provider ");
                 let message = format!("{address} is an account of several providers: add --provider {names}");
                 return Err(Failure::new(Exit::Failed, message));
             }
@@ -140,9 +151,8 @@ impl Known<'_> {
                 provider.issuer.as_deref().map(slashless) == Some(slashless(issuer.as_str()))
             }
         };
-        let may_be = |provider: &&WrittenProvider| {
-            named.client_id.is_none() || provider.client_id == named.client_id
-        };
+        let may_be =
+            |provider: &&WrittenProvider| named.client_id.is_none() || provider.client_id == named.client_id;
         let names: Vec<_> = self
             .providers
             .iter()
@@ -158,7 +168,8 @@ impl Known<'_> {
             }
             [only] => Ok(Some((*only).to_owned())),
             several => {
-                let message = format!("several providers fit: add --provider {}", several.join(" or --provider "));
+                let message =
+                    format!("several providers fit: add --provider {}", several.join(" or --provider "));
                 Err(Failure::new(Exit::Failed, message))
             }
         }

@@ -57,7 +57,8 @@ impl Settings {
     /// The keys, in the order in which a person would write them.
     pub(super) fn keys(&self) -> Result<Vec<(String, Value)>, Failure> {
         let mut keys = Vec::new();
-        let mut add = |key: &str, value: Option<Value>| keys.extend(value.map(|value| (key.to_owned(), value)));
+        let mut add =
+            |key: &str, value: Option<Value>| keys.extend(value.map(|value| (key.to_owned(), value)));
         let text = |text: &Option<String>| text.clone().map(Value::Text);
         add("tenant", text(&self.tenant));
         add("client_id", text(&self.client_id));
@@ -124,7 +125,8 @@ pub(super) fn server(text: &str) -> Result<Server, String> {
             (host, Some(port.ok_or_else(|| format!("there is no such port; {EXAMPLE}"))?))
         }
     };
-    if host.is_empty() || host.contains(|character: char| character.is_control() || character.is_whitespace()) {
+    if host.is_empty() || host.contains(|character: char| character.is_control() || character.is_whitespace())
+    {
         return Err(format!("this has no host; {EXAMPLE}"));
     }
     let usual = match port {
@@ -160,7 +162,9 @@ mod tests {
         ] {
             assert_eq!(server(text).unwrap(), expected, "{text}");
         }
-        for text in ["", ":993", "mail.example:0", "mail.example:imap", "mail.example/none", "mail example", "a:1:2"] {
+        for text in
+            ["", ":993", "mail.example:0", "mail.example:imap", "mail.example/none", "mail example", "a:1:2"]
+        {
             assert!(server(text).is_err(), "{text}");
         }
     }
