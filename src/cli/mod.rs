@@ -74,7 +74,7 @@ enum Command {
     Demo(demo::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Bring a mailbox from its address to its first mail, step by step; again, to repair what is missing
+    /// Bring a mailbox from its address to its first mail, or prepare an organisation whose mailboxes need no consent
     Setup(setup::Arguments),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),

@@ -179,7 +179,7 @@ fn is_microsoft(url: &Url) -> bool {
 }
 
 /// L12, L14: a tenant that cannot be right.
-pub(super) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
+pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
     if !used {
         return Some("no endpoint of this provider has `{tenant}` in it; leave the key out".to_owned());
     }
@@ -221,7 +221,8 @@ pub(super) fn client_secret(token_endpoint: &Url, secret: &Secret<String>) -> Op
     })
 }
 
-fn is_guid(text: &str) -> bool {
+/// Whether it has the form of the ids that Microsoft Entra gives to everything.
+pub(crate) fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))

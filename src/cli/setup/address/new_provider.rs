@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use gatepost_protocol::Protocol;
-use url::Url;
 
 use super::super::super::{Exit, Failure, table::print};
 use super::super::question;
@@ -44,9 +43,9 @@ pub(super) async fn keys(
             ("preset", preset.name.clone())
         }
         Kind::Issuer { issuer, servers } => {
-            ask_for_application(&mut settings, issuer.as_str(), None, name, configuration).await?;
+            ask_for_application(&mut settings, issuer, None, name, configuration).await?;
             ask_for_servers(&mut settings, address, servers).await?;
-            ("issuer", issuer.to_string())
+            ("issuer", issuer.clone())
         }
     };
     let mut keys = vec![(first.0.to_owned(), Value::Text(first.1))];
@@ -149,6 +148,6 @@ async fn ask_for_servers(settings: &mut Settings, address: &str, found: &Servers
 pub(super) fn title(kind: &Kind) -> String {
     match kind {
         Kind::Preset(Preset { title, .. }) => title.clone(),
-        Kind::Issuer { issuer, .. } => issuer.host_str().unwrap_or(Url::as_str(issuer)).to_owned(),
+        Kind::Issuer { issuer, .. } => issuer.clone(),
     }
 }

@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::super::super::{Exit, Failure};
-use super::super::question;
+use super::super::{name_for, question};
 use crate::account::Account;
 use crate::config::presets::{self, Preset};
 use crate::config::suggestion;
@@ -22,7 +22,7 @@ pub(super) struct Named {
     pub(super) preset: Option<String>,
     /// Its OpenID issuer, where there is no preset
     #[arg(long, value_name = "URL")]
-    pub(super) issuer: Option<Url>,
+    pub(super) issuer: Option<String>,
     /// Only to tell providers with the same preset apart.
     #[arg(skip)]
     pub(super) client_id: Option<String>,
@@ -41,7 +41,7 @@ pub(super) enum Choice {
 #[derive(Debug)]
 pub(super) enum Kind {
     Preset(&'static Preset),
-    Issuer { issuer: Url, servers: Servers },
+    Issuer { issuer: String, servers: Servers },
 }
 
 /// What there is already.
@@ -71,8 +71,8 @@ pub(super) async fn choose(
         name = Some(provider);
     }
     let (kind, because) = match kind(address, named).await? {
-        Some(found) => found,
-        None => match asked(address, known).await? {
+        Ok(found) => found,
+        Err(nothing) => match asked(address, known, &nothing).await? {
             Choice::There { name } => return Ok((Choice::There { name }, "as you named it".to_owned())),
             Choice::New { kind, .. } => (kind, "as you named it".to_owned()),
         },
@@ -91,13 +91,10 @@ pub(super) fn new_name(address: &str, kind: &Kind, known: &Known<'_>) -> String 
     let domain = domain(address);
     let wanted = match kind {
         Kind::Preset(preset) if preset.domains.iter().any(|own| own.eq_ignore_ascii_case(domain)) => {
-            &preset.name
+            preset.name.clone()
         }
-        _ => domain.split('.').next().unwrap_or_default(),
+        _ => name_for(Some(domain), "mail"),
     };
-    let fits = |character: char| character.is_ascii_alphanumeric() || character == '-';
-    let wanted = if wanted.is_empty() || !wanted.chars().all(fits) { "mail" } else { wanted };
-    let wanted = wanted.to_ascii_lowercase();
     let numbered = (2..).map(|number| format!("{wanted}-{number}"));
     std::iter::once(wanted.clone()).chain(numbered).find(|name| !known.has(name)).unwrap_or(wanted)
 }
@@ -148,7 +145,7 @@ impl Known<'_> {
             Kind::Preset(preset) => provider.preset.as_ref() == Some(&preset.name),
             Kind::Issuer { issuer, .. } => {
                 let slashless = |text: &str| text.trim_end_matches('/').to_owned();
-                provider.issuer.as_deref().map(slashless) == Some(slashless(issuer.as_str()))
+                provider.issuer.as_deref().map(slashless) == Some(slashless(issuer))
             }
         };
         let may_be =
@@ -176,14 +173,20 @@ impl Known<'_> {
     }
 }
 
-/// What was named, or what can be found out; `None` where nothing is known.
-async fn kind(address: &str, named: &Named) -> Result<Option<(Kind, String)>, Failure> {
+/// Nothing was found out about a provider but, at most, where its mail servers are.
+struct Nothing {
+    servers: Servers,
+    why: Vec<String>,
+}
+
+/// What was named, or what can be found out.
+async fn kind(address: &str, named: &Named) -> Result<Result<(Kind, String), Nothing>, Failure> {
     let chosen = "as you named it".to_owned();
     if let Some(name) = &named.preset {
-        return Ok(Some((Kind::Preset(preset(name)?), chosen)));
+        return Ok(Ok((Kind::Preset(preset(name)?), chosen)));
     }
     if let Some(issuer) = &named.issuer {
-        return Ok(Some((Kind::Issuer { issuer: issuer.clone(), servers: Servers::default() }, chosen)));
+        return Ok(Ok((Kind::Issuer { issuer: issuer.clone(), servers: Servers::default() }, chosen)));
     }
     let domain = domain(address);
     Ok(match provider_of(address).await {
@@ -193,13 +196,13 @@ async fn kind(address: &str, named: &Named) -> Result<Option<(Kind, String)>, Fa
                 Because::Domain => format!("{domain} is one of its domains"),
                 Because::Mx(host) => format!("{host} takes the mail of {domain}"),
             };
-            Some((Kind::Preset(preset(&name)?), because))
+            Ok((Kind::Preset(preset(&name)?), because))
         }
         Found::Issuer { issuer, servers } => {
             let because = format!("{domain} names {issuer} as its OpenID issuer");
-            Some((Kind::Issuer { issuer, servers }, because))
+            Ok((Kind::Issuer { issuer, servers }, because))
         }
-        Found::Nothing => None,
+        Found::Nothing { servers, why } => Err(Nothing { servers, why }),
     })
 }
 
@@ -211,14 +214,15 @@ fn preset(name: &str) -> Result<&'static Preset, Failure> {
 }
 
 /// Nothing can be found out, so a person says it.
-async fn asked(address: &str, known: &Known<'_>) -> Result<Choice, Failure> {
+async fn asked(address: &str, known: &Known<'_>, nothing: &Nothing) -> Result<Choice, Failure> {
     let names: Vec<_> = presets::all().iter().map(|preset| preset.name.as_str()).collect();
     let there: Vec<_> = known.providers.iter().map(|provider| provider.name.as_str()).collect();
     let configured = match there.as_slice() {
         [] => String::new(),
         there => format!("\nIn the configuration there are: {}", there.join(", ")),
     };
-    let listed = format!("The presets are: {}{configured}", names.join(", "));
+    let why: String = nothing.why.iter().map(|line| format!("  {line}\n")).collect();
+    let listed = format!("{why}The presets are: {}{configured}", names.join(", "));
     if !question::is_possible() {
         let message = format!(
             "nothing is known about the provider of {address}: add --preset NAME, --issuer URL (its OpenID issuer) or \
@@ -227,22 +231,23 @@ async fn asked(address: &str, known: &Known<'_>) -> Result<Choice, Failure> {
         return Err(Failure::new(Exit::Failed, message));
     }
     eprintln!("Nothing is known about the provider of {address}.\n{listed}");
-    let wrong = |answer: &str| chosen(answer, known).is_none().then(|| "is none of these".to_owned());
+    let chosen = |answer: &str| chosen(answer, known, &nothing.servers);
+    let wrong = |answer: &str| chosen(answer).is_none().then(|| "is none of these".to_owned());
     let question = "Which of these is it, or what is the https address of its OpenID issuer?";
     let answer = question::answer(question, "--preset NAME", wrong).await?;
-    chosen(&answer, known).ok_or_else(|| Failure::new(Exit::Failed, "no provider was named"))
+    chosen(&answer).ok_or_else(|| Failure::new(Exit::Failed, "no provider was named"))
 }
 
-fn chosen(answer: &str, known: &Known<'_>) -> Option<Choice> {
+fn chosen(answer: &str, known: &Known<'_>, servers: &Servers) -> Option<Choice> {
     if known.has(answer) {
         return Some(Choice::There { name: answer.to_owned() });
     }
     let kind = match presets::named(answer) {
         Some(preset) => Kind::Preset(preset),
-        None => Kind::Issuer {
-            issuer: answer.parse().ok().filter(|url: &Url| url.scheme() == "https")?,
-            servers: Servers::default(),
-        },
+        None if Url::parse(answer).is_ok_and(|url| url.scheme() == "https") => {
+            Kind::Issuer { issuer: answer.to_owned(), servers: servers.clone() }
+        }
+        None => return None,
     };
     Some(Choice::New { name: None, kind })
 }
