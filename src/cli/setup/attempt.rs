@@ -79,6 +79,8 @@ impl Attempt {
             Protocol::Smtp => mail_from::refusal(&mut connection, &self.mailbox, deadline).await,
             Protocol::Pop3 | Protocol::Imap => None,
         };
+        // Some providers count a session that was not ended for minutes.
+        connection.stream.end().await;
         match refusal {
             Some(text) => Err(Obstacle { text, may_pass: true }),
             None => Ok(()),

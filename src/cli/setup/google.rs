@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::super::table::{json, print, printable};
 use super::super::{Context, Exit, Failure};
-use super::mailboxes::{self, Mailboxes};
-use super::{commands, configuration, indented, name_for, provider, question, wait};
+use super::mailboxes::{MailboxArguments, Mailboxes};
+use super::wait::{WaitArguments, Waiting};
+use super::{commands, configuration, indented, name_for, provider, question};
 use crate::config::provider::{GrantType, ServiceAccount};
 
 /// What the delegation has to allow: IMAP, POP3 and SMTP have no other scope.
@@ -32,7 +33,7 @@ const MAKING: &str = "1. Make the service account, once
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    mailboxes: mailboxes::Arguments,
+    mailboxes: MailboxArguments,
     /// The service account's key file (JSON), as the Google Cloud console gave it
     #[arg(long, value_name = "FILE", conflicts_with = "wait")]
     service_account: Option<PathBuf>,
@@ -44,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    wait: wait::Arguments,
+    wait: WaitArguments,
 }
 
 /// Everything that is printed.
@@ -69,9 +70,8 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let mailboxes = self.mailboxes.read()?;
         if self.wait.wait {
-            let name = self.provider.as_deref();
-            let waiting =
-                wait::Waiting::begin(&context.config()?, name, GrantType::ServiceAccount, &mailboxes, &[]);
+            let (config, name) = (context.config()?, self.provider.as_deref());
+            let waiting = Waiting::begin(&config, name, GrantType::ServiceAccount, &mailboxes, &[]);
             return waiting.await?.run(&self.wait, self.json).await;
         }
         let plan = self.plan(context, mailboxes).await?;
@@ -138,8 +138,12 @@ impl Plan {
     fn in_words(&self) -> String {
         let Identity { email, unique_id } = &self.service_account;
         let mut text = format!(
-            "Google Workspace: Gatepost opens {} by itself, as a service\naccount. Nobody signs in; what keeps a mailbox \
-             closed is the password that its\ndevice has at Gatepost.\n\n{MAKING}",
+            "Google Workspace, {}
+
+Gatepost opens them by itself, as a service account. Nobody signs in; what keeps
+a mailbox closed is the password that its device has at Gatepost.
+
+{MAKING}",
             printable(&self.mailboxes.in_words())
         );
         text += &format!(
@@ -149,8 +153,9 @@ impl Plan {
    Delegation) > Add new
      Client ID:    {unique_id}
      OAuth scopes: {SCOPE}
-   This allows {email}
-   every mailbox of the organisation: whoever has the key file has them all.
+   This opens every mailbox of the organisation to
+   {email}:
+   whoever has its key file has them all.
 
 3. Switch IMAP and POP on
    {END_USER_ACCESS}

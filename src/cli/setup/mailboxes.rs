@@ -9,7 +9,7 @@ use crate::account::name::wrong_address;
 
 /// How they are named on the command line.
 #[derive(clap::Args, Debug, Default)]
-pub(super) struct Arguments {
+pub(super) struct MailboxArguments {
     /// The mailboxes, or '*@DOMAIN' for all of a domain
     #[arg(value_name = "MAILBOX")]
     named: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Mailboxes {
     pub(super) domain: Option<String>,
 }
 
-impl Arguments {
+impl MailboxArguments {
     /// What the command line says. Nothing at all is for the caller to deal with.
     pub(super) fn read(&self) -> Result<Mailboxes, Failure> {
         let mut mailboxes = Mailboxes::default();
@@ -150,7 +150,7 @@ mod tests {
         let path = folder.path().join("list");
         let file = file.map(|text| std::fs::write(&path, text).map(|()| path).unwrap());
         let named = named.iter().map(|&name| name.to_owned()).collect();
-        let arguments = Arguments { named, file, domain: domain.map(str::to_owned) };
+        let arguments = MailboxArguments { named, file, domain: domain.map(str::to_owned) };
         arguments.read().map_err(|failure| failure.message)
     }
 

@@ -13,9 +13,10 @@ pub(super) use self::plan::permission;
 use self::plan::{Cloud, Plan, registration};
 use super::super::table::{json, print, printable};
 use super::super::{Context, Exit, Failure, progress};
-use super::mailboxes::{self, Mailboxes};
+use super::mailboxes::{MailboxArguments, Mailboxes};
 use super::powershell::{Application, script};
-use super::{configuration, name_for, provider, question, wait};
+use super::wait::{WaitArguments, Waiting};
+use super::{configuration, name_for, provider, question};
 use crate::config::lint;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::application;
@@ -24,7 +25,7 @@ use crate::oauth::application;
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    mailboxes: mailboxes::Arguments,
+    mailboxes: MailboxArguments,
     /// Its provider in the configuration file, which knows the two ids that follow
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
@@ -57,7 +58,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    wait: wait::Arguments,
+    wait: WaitArguments,
 }
 
 impl Arguments {
@@ -66,14 +67,9 @@ impl Arguments {
         let mailboxes = self.mailboxes.read()?;
         let protocols = self.protocols();
         if self.wait.wait {
-            let name = self.provider.as_deref();
-            let waiting = wait::Waiting::begin(
-                &context.config()?,
-                name,
-                GrantType::ClientCredentials,
-                &mailboxes,
-                &protocols,
-            );
+            let (config, name) = (context.config()?, self.provider.as_deref());
+            let grant = GrantType::ClientCredentials;
+            let waiting = Waiting::begin(&config, name, grant, &mailboxes, &protocols);
             return waiting.await?.run(&self.wait, self.json).await;
         }
         let plan = self.plan(context, mailboxes, protocols).await?;
@@ -126,7 +122,7 @@ impl Arguments {
         }
         let asks = client.is_none() && !is_complete && question::is_possible();
         if asks && !self.json {
-            print(&registration(&cloud, &protocols, "NAME"))?;
+            print(&registration(&cloud, &protocols, "into a file"))?;
         }
         let (client_id, tenant) = self.ids(client).await?;
         let mailboxes = if mailboxes.is_empty() { Mailboxes::asked().await? } else { mailboxes };

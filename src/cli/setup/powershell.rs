@@ -26,8 +26,10 @@ pub(super) fn script(application: &Application, mailboxes: &Mailboxes, protocols
     let Application { tenant, client_id, object_id, environment } = application;
     let environment =
         environment.map(|name| format!(" -ExchangeEnvironmentName {}", quoted(name))).unwrap_or_default();
-    let switches: String = protocols.iter().map(|protocol| format!("    {}\n", switch(*protocol))).collect();
-    let named: String = mailboxes.named.iter().map(|mailbox| format!("    {}\n", quoted(mailbox))).collect();
+    let switches: String =
+        protocols.iter().map(|protocol| format!("        {}\n", switch(*protocol))).collect();
+    let named: String =
+        mailboxes.named.iter().map(|mailbox| format!("        {}\n", quoted(mailbox))).collect();
     // The mailboxes come last: nothing that stands in one of them is taken for a place to be filled.
     let text = TEMPLATE
         .replace("{{tenant}}", &quoted(tenant))
@@ -44,14 +46,14 @@ pub(super) fn script(application: &Application, mailboxes: &Mailboxes, protocols
 fn of_domain(domain: &str) -> String {
     format!(
         "
-# All mailboxes of the domain that there are today, shared ones too; run this again for new ones.
-$Domain = {}
-$Mailboxes += @(
-    Get-Mailbox -ResultSize Unlimited -RecipientTypeDetails UserMailbox, SharedMailbox |
-        ForEach-Object {{ \"$($_.PrimarySmtpAddress)\" }} |
-        Where-Object {{ $_.ToLowerInvariant().EndsWith($Domain) }}
-)
-$Mailboxes = @($Mailboxes | Sort-Object -Unique)
+    # All mailboxes of the domain that there are today, shared ones too; run this again for new ones.
+    $Domain = {}
+    $Mailboxes += @(
+        Get-Mailbox -ResultSize Unlimited -RecipientTypeDetails @('UserMailbox', 'SharedMailbox') |
+            ForEach-Object {{ \"$($_.PrimarySmtpAddress)\" }} |
+            Where-Object {{ $_.ToLowerInvariant().EndsWith($Domain) }}
+    )
+    $Mailboxes = @($Mailboxes | Sort-Object -Unique)
 ",
         quoted(&format!("@{}", domain.to_lowercase()))
     )
@@ -116,7 +118,7 @@ mod tests {
     #[test]
     fn what_stands_in_a_name_is_never_filled_in() {
         let text = script(&application(), &mailboxes(&["{{app_id}}{{domain}}@contoso.example"]), &[]);
-        assert!(text.contains("    '{{app_id}}{{domain}}@contoso.example'\n)"), "{text}");
+        assert!(text.contains("        '{{app_id}}{{domain}}@contoso.example'\n    )\n"), "{text}");
         assert_eq!(text.matches("{{").count(), 2, "no other place is left over");
     }
 

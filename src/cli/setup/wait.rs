@@ -34,7 +34,7 @@ const CONSENT: Duration = Duration::from_mins(5);
 
 /// How the command line asks for it.
 #[derive(clap::Args, Debug)]
-pub(super) struct Arguments {
+pub(super) struct WaitArguments {
     /// When all is done: try the mailboxes every 30 s until each can be opened. Without names, those of the accounts
     #[arg(long)]
     pub(super) wait: bool,
@@ -144,7 +144,7 @@ impl Waiting {
     }
 
     /// Waits as the command line says, and tells how it goes.
-    pub(super) async fn run(mut self, arguments: &Arguments, as_json: bool) -> Result<(), Failure> {
+    pub(super) async fn run(mut self, arguments: &WaitArguments, as_json: bool) -> Result<(), Failure> {
         let begin = Instant::now();
         let limit = Duration::from_secs(arguments.wait_for.saturating_mul(60));
         let told = |line: &str| if as_json { Ok(()) } else { print(line) };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::super::table::printable;
 use super::super::mailboxes::Mailboxes;
 use super::super::powershell::Application;
-use super::super::{commands, indented};
+use super::super::{commands, indented, shell_word};
 use crate::config::provider::{OAuthClient, Provider};
 use crate::oauth::admin_consent;
 
@@ -67,25 +67,48 @@ impl Plan {
     }
 
     pub(super) fn in_words(&self, script: &str, written_to: Option<&Path>) -> String {
+        let secret = if self.is_configured {
+            "to where client_secret in the configuration file says".to_owned()
+        } else {
+            format!("into /etc/gatepost/{}.secret", self.provider)
+        };
         let mut text = format!(
-            "Microsoft 365: Gatepost opens {} by itself, as an application of the\norganisation. Nobody signs in; what keeps \
-             a mailbox closed is the password that\nits device has at Gatepost.\n\n",
-            printable(&self.mailboxes.in_words())
-        );
-        text.push_str(&registration(&self.cloud, &self.protocols, &self.provider));
-        text += &format!(
-            "2. Grant admin consent\n   On the page API permissions: Grant admin consent. Or, for an administrator\n   \
-             elsewhere, at this address (that it then misses a reply address does no harm):\n\n   {}\n\n",
+            "Microsoft 365, {}
+
+Gatepost opens them by itself, as an application of the organisation. Nobody
+signs in; what keeps a mailbox closed is the password that its device has at
+Gatepost.
+
+{}2. Grant admin consent
+   On the page API permissions: Grant admin consent. Or, for an administrator
+   elsewhere, at the address below. If it then complains of a missing reply
+   address: the application needs none, and API permissions shows whether the
+   consent was granted.
+
+   {}
+
+3. Give it the mailboxes
+",
+            printable(&self.mailboxes.in_words()),
+            registration(&self.cloud, &self.protocols, &secret),
             self.consent_url()
         );
-        text.push_str("3. Give it the mailboxes\n");
         text += &match written_to {
             Some(path) => format!(
-                "   The script is in {}. Run it in PowerShell as an Exchange\n   administrator.\n\n",
-                path.display()
+                "   Run {} in PowerShell as an Exchange administrator.
+   Where Windows takes no scripts:
+   powershell -ExecutionPolicy Bypass -File {}
+
+",
+                path.display(),
+                shell_word(&path.to_string_lossy())
             ),
             None => format!(
-                "   Run this in PowerShell as an Exchange administrator (--output FILE writes it\n   to a file):\n\n{}\n",
+                "   Paste this into PowerShell as an Exchange administrator. (--output FILE
+   writes it to a file.)
+
+{}
+",
                 script.trim_start_matches('\u{feff}')
             ),
         };
@@ -93,8 +116,12 @@ impl Plan {
             format!("4. The configuration file\n   It has the provider {} already.\n\n", self.provider)
         } else {
             format!(
-                "4. Write into gatepost.yaml, under `providers:`\n\n{}\n   Only Gatepost's user may read the file with \
-                 the secret.\n\n",
+                "4. Write into gatepost.yaml, under `providers:`
+
+{}
+   Only Gatepost's user may read the file with the secret.
+
+",
                 self.configuration()
             )
         });
@@ -130,7 +157,7 @@ impl Plan {
 }
 
 /// Step 1, which comes before anybody knows an id.
-pub(super) fn registration(cloud: &Cloud, protocols: &[Protocol], provider: &str) -> String {
+pub(super) fn registration(cloud: &Cloud, protocols: &[Protocol], secret: &str) -> String {
     let permissions: Vec<_> = protocols.iter().map(|protocol| permission(*protocol)).collect();
     format!(
         "1. Register the application, once
@@ -139,7 +166,7 @@ pub(super) fn registration(cloud: &Cloud, protocols: &[Protocol], provider: &str
      URI. Its Overview then shows the Application (client) ID and the Directory
      (tenant) ID.
    Certificates & secrets > New client secret
-     Copy its Value, not its Secret ID, into /etc/gatepost/{provider}.secret.
+     Copy its Value, not its Secret ID, {secret}.
    API permissions > Add a permission > APIs my organization uses
      > Office 365 Exchange Online > Application permissions
      {permissions}

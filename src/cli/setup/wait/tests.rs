@@ -163,10 +163,9 @@ async fn a_mailbox_that_may_not_send_is_not_ready_and_nothing_is_sent() {
         .flat_map(|dialogue| dialogue.lines)
         .filter(|line| line.speaker == Speaker::Client)
         .map(|line| line.text)
-        .filter(|text| ["MAIL", "RCPT", "DATA", "QUIT"].iter().any(|verb| text.starts_with(verb)))
+        .filter(|text| ["MAIL", "RCPT", "DATA"].iter().any(|verb| text.starts_with(verb)))
         .collect();
-    let once = [format!("MAIL FROM:<{SCAN}>"), "QUIT".to_owned()];
-    assert_eq!(said, [once.clone(), once].concat());
+    assert_eq!(said, [format!("MAIL FROM:<{SCAN}>"), format!("MAIL FROM:<{SCAN}>")]);
 }
 
 #[tokio::test]
