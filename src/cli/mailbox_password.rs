@@ -7,6 +7,7 @@ use gatepost_protocol::secret::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use super::run::stop_signal;
 use super::table::print;
 use super::{Exit, Failure, device_password, progress};
 use crate::account::Account;
@@ -27,11 +28,9 @@ pub(super) async fn connect(
 ) -> Result<NewTokens, Failure> {
     let host = client.token_endpoint.host_str().unwrap_or_default();
     let password = if stdin().is_terminal() {
-        print(&format!(
-            "It goes to {host} once, over TLS, and is not kept.\nPassword of {}: ",
-            account.address
-        ))?;
-        typed().await?
+        let address = &account.address;
+        let question = format!("It goes to {host} once, over TLS, and is not kept.\nPassword of {address}: ");
+        typed(&question).await?
     } else {
         device_password::read(stdin())?
     };
@@ -46,28 +45,31 @@ pub(super) async fn connect(
     })
 }
 
-/// A password from the terminal, which shows none of it.
-async fn typed() -> Result<Secret<String>, Failure> {
-    device_password::read(typed_unseen().await?.as_slice())
+/// Asks for a password, and reads it from the terminal, which shows none of it.
+async fn typed(question: &str) -> Result<Secret<String>, Failure> {
+    device_password::read(typed_unseen(question).await?.as_slice())
 }
 
-/// A line from the terminal, which shows none of it.
-pub(super) async fn typed_unseen() -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Asks, and reads a line from the terminal, which shows none of it.
+pub(super) async fn typed_unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // Both before the question: an answer that comes at once must not show, and whoever stops here must not be left with a
+    // terminal that shows nothing.
+    let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
     let silence = Silence::begin()?;
     let before = silence.before.clone();
-    // Whoever stops here must not be left with a terminal that shows nothing.
-    let stopped = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
-            std::process::exit(130);
-        }
+    // It stays when the line is read, because from now on no Ctrl-C ends this process by itself.
+    tokio::spawn(async move {
+        stop.await;
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
+        println!();
+        std::process::exit(130);
     });
+    print(question)?;
     let read = tokio::task::spawn_blocking(|| {
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         stdin().lock().take(MAX_LINE as u64).read_until(b'\n', &mut line).map(|_| line)
     });
     let line = read.await.map_err(|error| Failure::new(Exit::Failed, error))?;
-    stopped.abort();
     drop(silence);
     print("\n")?;
     line.map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot be read: {error}")))

@@ -31,7 +31,7 @@ pub struct Arguments {
 
 /// What is prepared for a whole organisation. Rule: it changes nothing at the provider and nothing in the configuration.
 #[derive(clap::Subcommand, Debug)]
-enum Organisation {
+pub enum Organisation {
     /// A Google Workspace: let a service account open its mailboxes
     Google(google::Arguments),
     /// A Microsoft 365 organisation: let an application open its mailboxes

@@ -16,6 +16,7 @@ pub mod device_code;
 pub mod diagnosis;
 mod error;
 mod http;
+mod landing_page;
 pub mod password;
 pub mod redirect;
 mod refresh;

@@ -36,8 +36,7 @@ pub(super) async fn answer(
 
 /// Asks for something that the terminal is not to show. Ask only where it [`is_possible`].
 pub(super) async fn unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    eprint!("{question}: ");
-    mailbox_password::typed_unseen().await
+    mailbox_password::typed_unseen(&format!("{question}: ")).await
 }
 
 /// Asks for yes or no; Enter is yes. Ask only where it [`is_possible`].
