@@ -14,11 +14,11 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use gatepost::account::{Account, Accounts};
-use gatepost::config::Config;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Sandbox};
 use gatepost::store::Store;
 use gatepost::store::grants::GrantKey;
+use gatepost::tls::Trust;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::secret::Secret;
@@ -45,10 +45,9 @@ impl Desk {
         fs::write(&ca_file, sandbox.ca_pem()).unwrap();
         let provider = sandbox.provider_yaml("sandbox", &ca_file, UpstreamTls::Implicit);
         fs::write(folder.path().join("gatepost.yaml"), format!("{REST}providers:\n{provider}")).unwrap();
-        let desk = Self { sandbox, browser: reqwest::Client::new(), folder };
-        let tls = desk.config().providers["sandbox"].trust.client_config().as_ref().clone();
+        let tls = Trust::load(Some(&ca_file)).unwrap().client_config().as_ref().clone();
         let browser = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
-        Self { browser, ..desk }
+        Self { sandbox, browser, folder }
     }
 
     fn file(&self) -> PathBuf {
@@ -57,11 +56,6 @@ impl Desk {
 
     fn text(&self) -> String {
         fs::read_to_string(self.file()).unwrap()
-    }
-
-    fn config(&self) -> Config {
-        let environment = |name: &str| (name == CLIENT_SECRET_VARIABLE).then(|| CLIENT_SECRET.to_owned());
-        Config::parse(&self.file(), &self.text(), &environment).unwrap()
     }
 
     async fn store(&self) -> Store {
@@ -112,17 +106,18 @@ impl Desk {
     }
 
     async fn logs_in(&self, user_name: &str, password: &str) -> bool {
-        let credentials = Credentials {
-            user_name: user_name.to_owned(),
-            password: Secret::new(password.to_owned()),
-        };
+        let credentials =
+            Credentials { user_name: user_name.to_owned(), password: Secret::new(password.to_owned()) };
         Accounts::new(self.store().await).verify(&["sandbox"], &credentials).await.is_ok()
     }
 }
 
 /// The password that is shown once.
 fn shown_password(told: &str) -> &str {
-    let line = told.lines().find(|line| line.contains("(not shown again)")).unwrap_or_else(|| panic!("no password in:\n{told}"));
+    let line = told
+        .lines()
+        .find(|line| line.contains("(not shown again)"))
+        .unwrap_or_else(|| panic!("no password in:\n{told}"));
     line.split_whitespace().nth(1).unwrap()
 }
 
@@ -183,9 +178,9 @@ async fn what_is_missing_is_repaired_and_nothing_else() {
             "the account" => assert!(store.remove_account(account.id).await.unwrap()),
             "the consent" => {
                 desk.sandbox.revoke(ANN);
-                expire(&desk, "").await;
+                expire(&desk).await;
             }
-            "the token" => expire(&desk, "").await,
+            "the token" => expire(&desk).await,
             _ => {
                 let credential = store.credentials(Some(account.id)).await.unwrap().remove(0);
                 assert!(store.revoke_credential(credential.id).await.unwrap());
@@ -209,7 +204,7 @@ async fn what_is_missing_is_repaired_and_nothing_else() {
 }
 
 /// Lets the access token end, which only its time in the store says.
-async fn expire(desk: &Desk, _: &str) {
+async fn expire(desk: &Desk) {
     let database = desk.folder.path().join("state/gatepost.db");
     let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", database.display())).await.unwrap();
     sqlx::query("UPDATE grants SET expires_at = 0").execute(&pool).await.unwrap();
@@ -219,7 +214,8 @@ async fn expire(desk: &Desk, _: &str) {
 #[tokio::test]
 async fn a_password_is_made_once_for_each_thing_that_was_asked_for() {
     let desk = Desk::new().await;
-    let (status, told) = desk.set_up(&["--provider", "sandbox", "--user-name", "scanner", "--label", "2nd floor"]).await;
+    let (status, told) =
+        desk.set_up(&["--provider", "sandbox", "--user-name", "scanner", "--label", "2nd floor"]).await;
     assert_eq!(status, Some(0), "{told}");
     assert!(desk.logs_in("scanner", shown_password(&told)).await);
     for (arguments, passwords) in [
@@ -261,19 +257,17 @@ async fn a_declined_consent_leaves_what_was_done_and_the_next_run_goes_on() {
 #[tokio::test]
 async fn a_protocol_that_is_refused_is_told_and_the_others_can_be_used() {
     let desk = Desk::new().await;
-    let refuse = |protocol: Option<Protocol>| {
-        desk.sandbox.change(|personality| {
-            personality.mail_faults.clear();
-            let protocols: Vec<_> = Protocol::ALL.into_iter().filter(|one| protocol.is_none_or(|only| only == *one)).collect();
-            personality.mail_faults.extend(protocols.into_iter().map(|protocol| (protocol, MailFault::RefuseTokens)));
-        });
+    let refuse = |protocols: &[(Protocol, &str)]| {
+        let faults = protocols.iter().map(|(protocol, reply)| MailFault::refusal(*protocol, true, reply));
+        desk.sandbox.change(|personality| personality.mail = faults.collect());
     };
-    refuse(None);
+    let pop3 = (Protocol::Pop3, "-ERR [AUTH] not for this mailbox");
+    refuse(&[(Protocol::Smtp, "535 5.7.8 no"), pop3, (Protocol::Imap, "NO [AUTHENTICATIONFAILED] no")]);
     let (status, told) = desk.set_up(&["--provider", "sandbox"]).await;
     assert_eq!(status, Some(5), "{told}");
     assert!(told.contains("ann@example.com does not work yet"), "{told}");
     assert_eq!(desk.passwords().await, 0);
-    refuse(Some(Protocol::Pop3));
+    refuse(&[pop3]);
     let (status, told) = desk.setup(&[]).end().await;
     assert_eq!(status, Some(5), "{told}");
     assert!(told.contains("not shown again") && told.contains("POP3 login does not work yet"), "{told}");
