@@ -30,6 +30,28 @@ use token_endpoint::TokenEndpoint;
 const MARTHA: &str = "martha@example.test";
 const SHARED: &str = "shared@example.test";
 
+/// What a camera reads on the terminal. Without colours the drawn parts are light, on a dark terminal.
+fn scanned(screen: &str, plain: bool) -> String {
+    let drawing = screen.split("Or scan this:\n\n").nth(1).unwrap();
+    let lines: Vec<Vec<char>> =
+        drawing.lines().take_while(|line| !line.is_empty()).map(|line| line.chars().collect()).collect();
+    let columns = lines.iter().map(Vec::len).max().unwrap();
+    let light = |x: usize, y: usize| {
+        let half = if y.is_multiple_of(2) { '▀' } else { '▄' };
+        let character = lines[y / 2].get(x).copied().unwrap_or(' ');
+        (character == '█' || character == half) == plain
+    };
+    // So many pixels for each module, as a camera sees them.
+    let pixels = 4;
+    let (width, height) = (columns * pixels, lines.len() * 2 * pixels);
+    let mut picture = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| {
+        if light(x / pixels, y / pixels) { 255 } else { 0 }
+    });
+    let grids = picture.detect_grids();
+    assert_eq!(grids.len(), 1, "nothing to scan:\n{drawing}");
+    grids[0].decode().unwrap().1
+}
+
 /// Gatepost with the shared mailbox, not connected.
 fn configured(provider: &MailProvider) -> Gatepost {
     let yaml = provider.provider_yaml("real", Client::Native, Tls::Implicit);
@@ -165,7 +187,10 @@ async fn a_code_is_drawn_where_it_fits_and_the_time_that_is_left_is_counted() {
         let waiting = terminal.screen();
         assert_eq!(waiting.matches("waiting for the consent").count(), 1, "{columns} columns: {waiting}");
         assert_eq!(waiting.contains("Or scan this:"), drawn, "{columns} columns: {waiting}");
-        assert_eq!(waiting.contains("▀"), drawn, "{columns} columns: {waiting}");
+        assert_eq!(waiting.contains('▀'), drawn, "{columns} columns: {waiting}");
+        if drawn {
+            assert_eq!(scanned(&waiting, plain), format!("{page}?user_code={code}"), "{waiting}");
+        }
 
         let page = provider.oidc.type_code(&page, &code, Some(SHARED)).await;
         assert!(page.contains("Sign-in Success"), "{page}");
@@ -176,6 +201,8 @@ async fn a_code_is_drawn_where_it_fits_and_the_time_that_is_left_is_counted() {
             "{shown}"
         );
         assert!(!shown.contains("waiting"), "the wait is not wiped away: {shown}");
+        let coloured = String::from_utf8_lossy(terminal.octets()).contains("\u{1b}[30;107m");
+        assert_eq!(coloured, drawn && !plain, "dark on light: {shown}");
         assert_eq!(terminal.octets().contains(&0x1b), !plain, "NO_COLOR={plain}: {shown}");
     }
 }

@@ -21,7 +21,6 @@ use gatepost_protocol::sasl::UpstreamMechanism;
 use application::Application;
 
 const EXAMPLE: &str = include_str!("../config/gatepost.example.yaml");
-const PROVIDERS: &str = include_str!("../config/providers.yaml");
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -282,25 +281,6 @@ fn what_the_example_calls_defaults_are_the_defaults() {
     let six: Vec<_> = everything.listeners.iter().take(6).map(|listener| format!("{listener:?}")).collect();
     let defaults: Vec<_> = nothing.listeners.iter().map(|listener| format!("{listener:?}")).collect();
     assert_eq!(six, defaults);
-}
-
-#[test]
-fn every_preset_needs_only_a_client_id() {
-    let presets: Vec<&str> = PROVIDERS
-        .lines()
-        .filter(|line| line.starts_with(|first: char| first.is_ascii_alphanumeric()))
-        .filter_map(|line| line.strip_suffix(':'))
-        .collect();
-    assert_eq!(presets, ["microsoft365", "outlook", "google"]);
-    for preset in presets {
-        let config = accepted(&format!("providers: {{ it: {{ preset: {preset}, client_id: abc }} }}"));
-        let provider = &config.providers["it"];
-        for protocol in Protocol::ALL {
-            assert!(provider.endpoint(protocol).is_some(), "{preset} {protocol}");
-        }
-        assert_eq!(provider.oauth().unwrap().grant, GrantType::AuthorizationCode, "{preset}");
-        assert!(!provider.oauth().unwrap().scopes.is_empty(), "{preset}");
-    }
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl World {
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: Vec::new(),
             redirect_host: "localhost".to_owned(),
+            redirect_uri: None,
         });
         let tokens = Tokens::new(store.clone());
         Self { endpoint, client, account, folder, store, tokens }

@@ -79,7 +79,6 @@ async fn somebody_consents_in_a_browser_and_reads_that_it_worked_when_it_did() {
     looked_at(&browser, "page-connected").await;
     let (status, told) = connecting.end();
     assert_eq!(status, Some(0), "{told}");
-    browser.closes().await;
 }
 
 #[tokio::test]
@@ -102,7 +101,6 @@ async fn somebody_goes_astray_then_declines_and_reads_each_time_what_to_do() {
     assert_eq!(status, Some(5), "{told}");
     assert!(told.contains("the provider gave no consent: it was declined"), "{told}");
     assert!(grant(&gatepost).await.is_none());
-    browser.closes().await;
 }
 
 #[tokio::test]
@@ -120,5 +118,4 @@ async fn whoever_is_signed_in_as_somebody_else_reads_that_the_terminal_asks() {
     let (status, told) = connecting.end();
     assert_eq!(status, Some(1), "{told}");
     assert!(grant(&gatepost).await.is_none());
-    browser.closes().await;
 }

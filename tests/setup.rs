@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/terminal.rs"]
+mod terminal;
 #[path = "support/waiting.rs"]
 mod waiting;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +25,11 @@ use gatepost::tls::Trust;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::secret::Secret;
+use terminal::Terminal;
 use waiting::Waiting;
+
+/// As Microsoft gives them.
+const ID: &str = "8d3a1c52-6f0e-4b7a-9c1d-2e5f7a9b0c4d";
 
 const ANN: &str = "ann@example.com";
 
@@ -293,7 +300,7 @@ async fn what_cannot_be_known_is_asked_for_by_the_name_of_its_option() {
     for (arguments, status, expected) in [
         (&["--preset", "gogle"][..], 1, "there is no preset gogle: did you mean `google`?"),
         (&["--preset", "google"], 1, "--client-id ID is missing"),
-        (&["--preset", "google", "--client-id", "a b"], 3, "what was to be added is wrong"),
+        (&["--preset", "microsoft365", "--client-id", ID, "--tenant", ID], 3, "what was to be added is wrong"),
         (&["--issuer", "https://issuer.invalid", "--client-id", "x"], 1, "add --smtp, --pop3 or --imap"),
         (&["--preset", "google", "--issuer", "https://issuer.invalid"], 2, "cannot be used with"),
         (&["--provider", "sandbox", "--imap", "localhost:993/none"], 2, "neither starttls nor implicit"),
@@ -315,4 +322,83 @@ async fn a_code_that_runs_out_is_told_like_any_other_failure() {
     assert_eq!(status, Some(1), "{told}");
     assert!(told.contains("nobody consented before the code ended"), "{told}");
     assert!(told.contains("What is ticked above stays."), "{told}");
+}
+
+/// A person at a terminal, in a folder of their own.
+fn person(folder: &TempDir, address: &str) -> Terminal {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command
+        .arg("--config")
+        .arg(folder.path().join("new/gatepost.yaml"))
+        .args(["setup", address, "--no-browser"])
+        .env("STATE_DIRECTORY", folder.path().join("state"));
+    Terminal::start(command)
+}
+
+#[test]
+fn a_person_is_asked_for_what_nobody_else_can_know() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("new")).unwrap();
+    let mut terminal = person(&folder, "ann@gmail.com");
+    terminal.shows("The provider is Google (Gmail and Workspace): gmail.com is one of its domains.\n");
+    terminal.shows("https://");
+    terminal.shows("Client id: ");
+    terminal.types("");
+    terminal.shows("That is empty.\nClient id: ");
+    terminal.types("1-a.apps.example");
+    terminal.shows("Client secret");
+    terminal.shows(": ");
+    assert!(!terminal.echoes(), "the terminal shows what is typed");
+    terminal.types("planted-secret");
+    terminal.shows("✓ The provider google stands in ");
+    terminal.shows("✓ The account ann@gmail.com was added.");
+    terminal.shows("Open this address in a browser, and sign in as ann@gmail.com:");
+    terminal.interrupts();
+    let (_, shown) = terminal.end();
+    assert!(!shown.contains("planted"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+
+    let text = fs::read_to_string(folder.path().join("new/gatepost.yaml")).unwrap();
+    let secret = folder.path().join("new/google.secret");
+    let written = format!(
+        "providers:\n  google:\n    preset: google\n    client_id: 1-a.apps.example\n    client_secret: {{ file: {} }}\n",
+        secret.display()
+    );
+    assert!(text.starts_with("# Gatepost's configuration.") && text.ends_with(&written), "{text}");
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "planted-secret");
+    assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let mut terminal = person(&folder, "ann@gmail.com");
+    terminal.shows("The provider is google: the account has it.\n");
+    terminal.shows("already.\n");
+    terminal.shows("✓ The account ann@gmail.com is there already.\n");
+    terminal.shows("Open this address in a browser");
+    terminal.interrupts();
+    terminal.end();
+    assert_eq!(fs::read_to_string(folder.path().join("new/gatepost.yaml")).unwrap(), text);
+}
+
+#[test]
+fn a_provider_that_only_may_be_the_one_is_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new/gatepost.yaml");
+    fs::create_dir(folder.path().join("new")).unwrap();
+    let before = format!("providers:\n  private: {{ preset: outlook, client_id: {ID} }} # ours\n");
+    for answer in ["", "n"] {
+        fs::write(&file, &before).unwrap();
+        let mut terminal = person(&folder, "ann@hotmail.com");
+        terminal.shows("Use the provider private of the configuration? [Y/n] ");
+        terminal.types(answer);
+        if answer.is_empty() {
+            terminal.shows("The provider is private: hotmail.com is one of its domains.\n");
+            terminal.shows("Open this address in a browser");
+        } else {
+            terminal.shows("Client id: ");
+        }
+        terminal.interrupts();
+        terminal.end();
+        assert_eq!(fs::read_to_string(&file).unwrap(), before, "{answer:?}");
+        // What the first round added would settle the second one.
+        fs::remove_dir_all(folder.path().join("state")).unwrap();
+    }
 }

@@ -158,3 +158,15 @@ impl Context {
         Store::open(&config.state_dir).await.map_err(|error| Failure::new(Exit::State, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn no_two_options_of_a_command_are_in_each_others_way() {
+        Cli::command().debug_assert();
+    }
+}

@@ -25,8 +25,11 @@ use crate::config::{Config, ConfigError, suggestion};
 pub struct Arguments {
     #[command(subcommand)]
     organisation: Option<Organisation>,
+    /// The mailbox
+    #[arg(required = true)]
+    address: Option<String>,
     #[command(flatten)]
-    mailbox: Option<address::Arguments>,
+    mailbox: address::Mailbox,
 }
 
 /// What is prepared for a whole organisation. Rule: it changes nothing at the provider and nothing in the configuration.
@@ -42,12 +45,11 @@ pub enum Organisation {
 impl Arguments {
     /// Sets a mailbox up step by step, prints what has to be done for an organisation, or waits until that has come into force.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        match (self.organisation, self.mailbox) {
+        match (self.organisation, self.address) {
             (Some(Organisation::Google(arguments)), _) => arguments.run(context).await,
             (Some(Organisation::Microsoft365(arguments)), _) => arguments.run(context).await,
-            (None, Some(mailbox)) => mailbox.run(context).await,
             // clap has asked for the address.
-            (None, None) => Err(Failure::new(Exit::Failed, "which mailbox? gatepost setup ADDRESS")),
+            (None, address) => self.mailbox.run(address.unwrap_or_default(), context).await,
         }
     }
 }

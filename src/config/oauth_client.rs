@@ -37,6 +37,16 @@ pub struct OAuthClient {
     pub authorization_parameters: Vec<(String, String)>,
     /// The host of the loopback redirect, `localhost` or `127.0.0.1`, as registered at the provider.
     pub redirect_host: String,
+    /// Where the browser ends where that cannot be this machine, exactly as registered at the provider: an https address,
+    /// which a person copies from the browser (`gatepost connect --paste`).
+    pub redirect_uri: Option<String>,
+}
+
+impl OAuthClient {
+    /// Where the browser ends when nobody waits for it there, because a person copies the address.
+    pub fn pasted_redirect_uri(&self) -> String {
+        self.redirect_uri.clone().unwrap_or_else(|| format!("http://{}", self.redirect_host))
+    }
 }
 
 /// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4, RFC 7523).
@@ -96,7 +106,7 @@ const OWN_PARAMETERS: [&str; 8] = [
 ];
 
 /// Every key that says how a token is got.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "authorization_endpoint",
     "authorization_parameters",
     "client_authentication",
@@ -106,6 +116,7 @@ const KEYS: [&str; 13] = [
     "device_authorization_endpoint",
     "grant",
     "redirect_host",
+    "redirect_uri",
     "scopes",
     "service_account",
     "tenant",
@@ -143,12 +154,14 @@ pub(super) fn read(
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
     let redirect_field = section.take("redirect_host");
+    let redirect_uri_field = section.take("redirect_uri");
 
     let grant = grant?;
     let client_id = client_id_field.as_ref().and_then(Field::text);
     let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
+    let redirect_uri = redirect_uri_field.map(|field| read_redirect_uri(&field));
     let authentication = written.read(surroundings);
     if let Some(missing) =
         missing(grant, authorization_field.as_ref(), service_account_field.as_ref(), &written)
@@ -210,6 +223,7 @@ pub(super) fn read(
         scopes: scopes?,
         authorization_parameters,
         redirect_host: redirect_host.to_owned(),
+        redirect_uri: readable(redirect_uri)?,
     })
 }
 
@@ -279,6 +293,20 @@ fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> 
     match lint::endpoint_url(&filled, wrong_ending) {
         Ok(url) => return Some(url),
         Err(problem) => field.complain(problem),
+    }
+    None
+}
+
+/// As it is written: providers compare it with what is registered, letter by letter (RFC 6749 section 3.1.2.2).
+fn read_redirect_uri(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.fragment().is_none() => return Some(text.to_owned()),
+        Ok(url) if url.scheme() == "http" => field.complain(
+            "is for a provider that takes https alone; leave it out, and write the host as `redirect_host` where it is not \
+             localhost",
+        ),
+        _ => field.complain(format!("`{text}` is not an https address without a fragment, like `https://127.0.0.1`")),
     }
     None
 }

@@ -32,7 +32,7 @@ pub fn providers(text: &str) -> Vec<WrittenProvider> {
             client_id: text("client_id"),
         })
     };
-    providers.keys().filter_map(written).collect()
+    providers.entries().iter().filter_map(|entry| written(&entry.key)).collect()
 }
 
 #[cfg(test)]

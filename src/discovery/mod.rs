@@ -65,10 +65,9 @@ pub struct Server {
 
 /// Finds the provider of an address, or of what follows its `@`. Never fails: without a network it finds what the presets
 /// tell, or nothing and why.
-#[allow(clippy::unused_async)]
 pub async fn provider_of(address: &str) -> Found {
     let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain).trim().to_ascii_lowercase();
-    match crate::config::presets::all().iter().find(|preset| preset.domains.contains(&domain)) {
+    match crate::config::presets::by_domain(&domain) {
         Some(preset) => Found::Preset { preset: preset.name.clone(), because: Because::Domain },
         None => Found::Nothing { servers: Servers::default(), why: Vec::new() },
     }

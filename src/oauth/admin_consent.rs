@@ -53,7 +53,7 @@ fn url(client: &OAuthClient) -> Option<Url> {
         .clear()
         .append_pair("client_id", &client.client_id)
         .append_pair("scope", &client.scopes.join(" "))
-        .append_pair("redirect_uri", &format!("http://{}", client.redirect_host));
+        .append_pair("redirect_uri", &client.pasted_redirect_uri());
     Some(url)
 }
 

@@ -68,8 +68,8 @@ fn page(
     paragraphs: &[&str],
     link: Option<&Url>,
 ) -> Response<Full<Bytes>> {
-    let mut text: String =
-        paragraphs.iter().map(|paragraph| format!("<p>{}</p>", escaped(paragraph))).collect();
+    let paragraphs: Vec<_> = paragraphs.iter().map(|paragraph| escaped(paragraph)).collect();
+    let mut text = paragraphs.join("</p><p>");
     if let Some(link) = link.map(|url| escaped(url.as_str())) {
         text = text.replace(&link, &format!("<a href=\"{link}\">{link}</a>"));
     }
@@ -77,7 +77,7 @@ fn page(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Gatepost: {title}</title>\
          <style>{STYLE}h1{{border-color:{bar}}}</style>\
-         <header>Gatepost</header><h1>{title}</h1>{text}</html>"
+         <header>Gatepost</header><h1>{title}</h1><p>{text}</p></html>"
     );
     let mut response = Response::new(Full::new(Bytes::from(html)));
     *response.status_mut() = status;

@@ -219,6 +219,7 @@ pub(crate) mod tests {
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
             redirect_host: "localhost".to_owned(),
+            redirect_uri: None,
         }
     }
 }

@@ -44,14 +44,14 @@ pub(super) async fn pasted(
 ) -> Result<Result<NewTokens, ConsentError>, Failure> {
     let address = destination.address;
     // Nobody listens there: the browser shows an error, and its address line holds what we need.
-    let redirect_uri = format!("http://{}", client.redirect_host);
+    let redirect_uri = client.pasted_redirect_uri();
+    let end = redirect_uri.trim_end_matches('/').to_owned();
     let authorization =
         Authorization::begin(client, address, redirect_uri).map_err(|error| told(address, &error))?;
     print(&format!(
-        "{}\nIn the end the browser shows a page that cannot be opened, at http://{}/?code=…\n\
+        "{}\nIn the end the browser shows a page that cannot be opened, at {end}/?code=…\n\
          Paste that whole address here:\n",
         address_in_words(address, &authorization),
-        client.redirect_host
     ))?;
     let code = loop {
         let Some(line) = read_line().await else {

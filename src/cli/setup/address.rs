@@ -12,7 +12,7 @@ mod settings;
 use std::sync::Arc;
 
 use self::file::{Draft, File};
-use self::provider::{Choice, Known, Named, choose, new_name};
+use self::provider::{Choice, Known, Which, choose, new_name};
 use self::settings::Settings;
 use super::super::account::{Device, refuse};
 use super::super::connect::{self, connect};
@@ -27,11 +27,12 @@ use crate::store::accounts::NewAccount;
 
 /// `gatepost setup ADDRESS`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Arguments {
-    /// The mailbox
+pub(super) struct Mailbox {
+    /// What stands on the command line in front of all these.
+    #[arg(skip)]
     address: String,
     #[command(flatten, next_help_heading = "The provider")]
-    named: Named,
+    which: Which,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten, next_help_heading = "The consent")]
@@ -46,9 +47,13 @@ pub(super) struct Arguments {
     no_test: bool,
 }
 
-impl Arguments {
+impl Mailbox {
     /// Ends well when a mail program can log in, or could if Gatepost ran.
-    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(super) async fn run(self, address: String, context: &Context) -> Result<(), Failure> {
+        Self { address, ..self }.set_up(context).await
+    }
+
+    async fn set_up(self, context: &Context) -> Result<(), Failure> {
         refuse("the address", &self.address, wrong_address)?;
         if self.way.paste && self.device.password_stdin {
             let message = "--paste and --password-stdin both read standard input: leave one out";
@@ -83,8 +88,8 @@ impl Arguments {
         };
         let providers = file.providers();
         let known = Known { providers: &providers, accounts: &accounts };
-        let named = Named { client_id: self.settings.client_id.clone(), ..self.named.clone() };
-        let (choice, because) = choose(&self.address, &named, &known).await?;
+        let which = Which { client_id: self.settings.client_id.clone(), ..self.which.clone() };
+        let (choice, because) = choose(&self.address, &which, &known).await?;
         match choice {
             Choice::There { name } => {
                 print(&format!("The provider is {name}: {because}.\n"))?;
@@ -122,7 +127,7 @@ impl Arguments {
 
 /// What comes behind the configuration.
 struct Steps<'a> {
-    arguments: &'a Arguments,
+    arguments: &'a Mailbox,
     context: &'a Context,
     config: Config,
     was_written: bool,

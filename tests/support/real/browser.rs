@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::certificates::Certificates;
-use super::process::{Server, find, needs};
+use super::process::{Server, eventually, find, needs};
 
 /// How long a page may take, on a machine that is busy with other tests. In milliseconds, as WebDriver wants it.
 const PATIENCE: u64 = 60_000;
@@ -23,9 +23,11 @@ pub(crate) fn is_installed() -> bool {
     needs("chromium") && needs("chromedriver")
 }
 
-/// A browser with one window. It ends when this is dropped.
+/// A browser with one window. Both programs are started here, because the driver leaves a browser of its own behind when it is
+/// stopped.
 pub(crate) struct Browser {
     driver: Server,
+    _chromium: Server,
     client: reqwest::Client,
     session: String,
 }
@@ -33,13 +35,27 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one that knows nothing yet, and trusts the server of these certificates.
     pub(crate) async fn start(folder: &Path, certificates: &Certificates) -> Self {
+        let profile = folder.join("chromium");
+        let arguments = arguments(&profile, certificates);
+        let chromium =
+            Server::start("Chromium", &folder.join("chromium.log"), &find("chromium").unwrap(), arguments);
+        let mut debugger = String::new();
+        let listens = eventually(|| {
+            // Its first line is the port, its second a path.
+            let told = fs::read_to_string(profile.join("DevToolsActivePort")).unwrap_or_default();
+            told.split_once('\n').is_some_and(|(port, _)| {
+                debugger = format!("127.0.0.1:{port}");
+                true
+            })
+        });
+        if !listens {
+            chromium.fail("did not start");
+        }
         let (program, log) = (find("chromedriver").unwrap(), folder.join("chromedriver.log"));
         let (driver, stdout) = Server::start_listening("chromedriver", &log, &program, ["--port=0"]);
         let port = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
-            line.strip_prefix("ChromeDriver was started successfully on port ")?
-                .strip_suffix('.')?
-                .parse::<u16>()
-                .ok()
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.strip_suffix('.')?.parse::<u16>().ok()
         });
         let Some(port) = port else { driver.fail("did not start") };
         let client = reqwest::Client::builder()
@@ -48,10 +64,11 @@ impl Browser {
             .timeout(Duration::from_millis(2 * PATIENCE))
             .build()
             .unwrap();
-        let mut browser = Self { driver, client, session: format!("http://127.0.0.1:{port}/session") };
+        let mut browser =
+            Self { driver, _chromium: chromium, client, session: format!("http://127.0.0.1:{port}/session") };
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "timeouts": { "implicit": PATIENCE, "pageLoad": PATIENCE },
-            "goog:chromeOptions": { "binary": find("chromium").unwrap(), "args": arguments(folder, certificates) },
+            "goog:chromeOptions": { "debuggerAddress": debugger },
         }}});
         let begun = browser.command("", &wanted).await;
         browser.session = format!("{}/{}", browser.session, begun["sessionId"].as_str().unwrap());
@@ -108,11 +125,6 @@ impl Browser {
         println!("screenshot: {}", path.display());
     }
 
-    /// Closes the window, so that nothing of the browser stays behind.
-    pub(crate) async fn closes(self) {
-        self.request(self.client.delete(&self.session)).await;
-    }
-
     async fn element(&self, strategy: &str, value: &str) -> String {
         let found = self.command("/element", &json!({ "using": strategy, "value": value })).await;
         found[ELEMENT].as_str().unwrap().to_owned()
@@ -135,12 +147,13 @@ impl Browser {
     }
 }
 
-fn arguments(folder: &Path, certificates: &Certificates) -> Vec<String> {
-    let profile = format!("--user-data-dir={}", folder.join("chromium").display());
+fn arguments(profile: &Path, certificates: &Certificates) -> Vec<String> {
+    let profile = format!("--user-data-dir={}", profile.display());
     // This one key and no other: everything else is verified as ever.
     let trusted = format!("--ignore-certificate-errors-spki-list={}", certificates.key_digest);
     let plain = [
         "--headless",
+        "--remote-debugging-port=0",
         "--no-sandbox",
         "--disable-gpu",
         "--disable-quic",

@@ -10,7 +10,8 @@ use super::super::question;
 use super::provider::{Kind, domain};
 use super::settings::{self, Server, Settings};
 use crate::config::edit::Value;
-use crate::config::presets::{LoginKind, Preset, Registration};
+use crate::config::presets::{Preset, Registration};
+use crate::config::provider::LoginKind;
 use crate::config::replace;
 use crate::discovery::Servers;
 

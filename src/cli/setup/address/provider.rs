@@ -13,7 +13,7 @@ use crate::discovery::{Because, Found, Servers, provider_of};
 
 /// How a provider is named on the command line.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(super) struct Named {
+pub(super) struct Which {
     /// The provider's name in the configuration: one that is there, or a new one
     #[arg(long, value_name = "NAME")]
     pub(super) provider: Option<String>,
@@ -53,16 +53,16 @@ pub(super) struct Known<'a> {
 /// Finds the provider, and why it is the one.
 pub(super) async fn choose(
     address: &str,
-    named: &Named,
+    which: &Which,
     known: &Known<'_>,
 ) -> Result<(Choice, String), Failure> {
-    if let Some(name) = &named.provider
+    if let Some(name) = &which.provider
         && known.has(name)
     {
         return Ok((Choice::There { name: name.clone() }, "as you named it".to_owned()));
     }
-    let is_open = named.provider.is_none() && named.preset.is_none() && named.issuer.is_none();
-    let mut name = named.provider.clone();
+    let is_open = which.provider.is_none() && which.preset.is_none() && which.issuer.is_none();
+    let mut name = which.provider.clone();
     if is_open && let Some((provider, because)) = known.of_accounts(address)? {
         if known.has(&provider) {
             return Ok((Choice::There { name: provider }, because));
@@ -70,7 +70,7 @@ pub(super) async fn choose(
         // It was taken out of the file, or the file is gone: the account still knows its name.
         name = Some(provider);
     }
-    let (kind, because) = match kind(address, named).await? {
+    let (kind, because) = match kind(address, which).await? {
         Ok(found) => found,
         Err(nothing) => match asked(address, known, &nothing).await? {
             Choice::There { name } => return Ok((Choice::There { name }, "as you named it".to_owned())),
@@ -78,7 +78,7 @@ pub(super) async fn choose(
         },
     };
     if name.is_none()
-        && let Some(there) = known.alike(&kind, named).await?
+        && let Some(there) = known.alike(&kind, which).await?
     {
         return Ok((Choice::There { name: there }, because));
     }
@@ -140,7 +140,7 @@ impl Known<'_> {
     }
 
     /// A provider in the configuration that is of this kind.
-    async fn alike(&self, kind: &Kind, named: &Named) -> Result<Option<String>, Failure> {
+    async fn alike(&self, kind: &Kind, which: &Which) -> Result<Option<String>, Failure> {
         let is_alike = |provider: &&WrittenProvider| match kind {
             Kind::Preset(preset) => provider.preset.as_ref() == Some(&preset.name),
             Kind::Issuer { issuer, .. } => {
@@ -149,7 +149,7 @@ impl Known<'_> {
             }
         };
         let may_be =
-            |provider: &&WrittenProvider| named.client_id.is_none() || provider.client_id == named.client_id;
+            |provider: &&WrittenProvider| which.client_id.is_none() || provider.client_id == which.client_id;
         let names: Vec<_> = self
             .providers
             .iter()
@@ -180,12 +180,12 @@ struct Nothing {
 }
 
 /// What was named, or what can be found out.
-async fn kind(address: &str, named: &Named) -> Result<Result<(Kind, String), Nothing>, Failure> {
+async fn kind(address: &str, which: &Which) -> Result<Result<(Kind, String), Nothing>, Failure> {
     let chosen = "as you named it".to_owned();
-    if let Some(name) = &named.preset {
+    if let Some(name) = &which.preset {
         return Ok(Ok((Kind::Preset(preset(name)?), chosen)));
     }
-    if let Some(issuer) = &named.issuer {
+    if let Some(issuer) = &which.issuer {
         return Ok(Ok((Kind::Issuer { issuer: issuer.clone(), servers: Servers::default() }, chosen)));
     }
     let domain = domain(address);
