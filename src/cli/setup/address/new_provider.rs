@@ -15,6 +15,9 @@ use crate::config::provider::LoginKind;
 use crate::config::replace;
 use crate::discovery::Servers;
 
+/// What every terminal has.
+const COLUMNS: usize = 80;
+
 /// Stands for any organisation in a preset; the domain of the mailbox names its own.
 const ANY_TENANT: &str = "organizations";
 
@@ -72,7 +75,8 @@ async fn ask_for_application(
         return Err(Failure::new(Exit::Failed, message));
     }
     print(&format!(
-        "\nGatepost has to be known to {provider} as an application, once for all your mailboxes.\n{way}\n"
+        "\nGatepost needs a client id of {provider}.\nYou get one by registering it there, once for all your \
+         mailboxes:\n{way}\n"
     ))?;
     let wrong = |answer: &str| match answer {
         "" => Some("is empty".to_owned()),
@@ -105,13 +109,28 @@ async fn ask_for_application(
 fn way(registration: Option<&Registration>) -> String {
     match registration {
         Some(Registration { steps, url }) => {
-            let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
+            let steps: String = steps.iter().map(|step| wrapped(step)).collect();
             format!("  {url}\n{steps}")
         }
         None => "  Its operator registers a native application with the redirect URI http://localhost,\n  \
                  and gives you the client id.\n"
             .to_owned(),
     }
+}
+
+/// A step, in lines that fit a terminal.
+fn wrapped(step: &str) -> String {
+    let mut lines = vec!["  -".to_owned()];
+    for word in step.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("    {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Servers that the domain names are taken, others asked for. One is enough.
