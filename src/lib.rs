@@ -34,6 +34,7 @@ pub mod discovery;
 pub mod hardening;
 pub mod jwt;
 pub mod listener;
+pub mod mailbox_password;
 pub mod oauth;
 mod random;
 pub mod sandbox;

@@ -54,10 +54,7 @@ impl World {
         let account = NewAccount {
             address: "ann@example.com".to_owned(),
             provider: "example".to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
+            ..NewAccount::default()
         };
         let (id, _) = store.add_account(&account, None).await.unwrap();
         let account = store.account(id).await.unwrap().unwrap();

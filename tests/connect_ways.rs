@@ -48,14 +48,8 @@ impl World {
         let tls = config.providers.values().next().unwrap().trust.client_config().as_ref().clone();
         let browser = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
         let store = Store::open(&folder.path().join("state")).await.unwrap();
-        let account = NewAccount {
-            address: ANN.to_owned(),
-            provider: "sandbox".to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
-        };
+        let account =
+            NewAccount { address: ANN.to_owned(), provider: "sandbox".to_owned(), ..NewAccount::default() };
         let (account, _) = store.add_account(&account, None).await.unwrap();
         Self { sandbox, browser, store, account, folder }
     }

@@ -118,6 +118,8 @@ async fn add_account(folder: &TempDir, address: &str) -> Account {
         smtp_user_name: None,
         pop3_user_name: None,
         imap_user_name: None,
+        owner: None,
+        token_account: None,
         disabled: false,
     }
 }

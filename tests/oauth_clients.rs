@@ -81,10 +81,7 @@ impl World {
         let account = NewAccount {
             address: address.to_owned(),
             provider: "example".to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
+            ..NewAccount::default()
         };
         let (id, _) = self.store.add_account(&account, None).await.unwrap();
         (

@@ -189,7 +189,7 @@ async fn a_shared_mailbox_s_user_names_go_each_to_its_own_server() {
         smtp_user_name: Some(names[0].to_owned()),
         pop3_user_name: Some(names[1].to_owned()),
         imap_user_name: Some(names[2].to_owned()),
-        disabled: false,
+        ..NewAccount::default()
     };
     world.store.apply(&[WantedAccount { account, credentials: None }], false).await.unwrap();
     for (protocol, name) in Protocol::ALL.into_iter().zip(names) {

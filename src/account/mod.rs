@@ -1,6 +1,7 @@
 //! From a local login to an account. A [`Credential`] is what a device types; an [`Account`] is a mailbox at a provider.
 //! The two are never derived from each other, nor from a token.
 
+pub mod catch_all;
 pub mod name;
 pub mod password;
 
@@ -35,7 +36,7 @@ pub struct Accounts {
 /// A login whose local password is right.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// The mailbox.
+    /// The mailbox; that of a catch-all account has the address of the one mailbox that was opened.
     pub account: Account,
     /// Which of its credentials.
     pub credential: CredentialId,
@@ -69,13 +70,13 @@ impl Accounts {
     /// store does not answer.
     ///
     /// A user name with several credentials costs a run for each of them, so the session's fixed delay, which is longer than
-    /// eight runs, is what keeps the time of the answer from telling how many there are.
+    /// the twelve runs that there can be at most, is what keeps the time of the answer from telling how many there are.
     pub async fn verify(
         &self,
         providers: &[&str],
         credentials: &Credentials,
     ) -> Result<Verified, AuthFailure> {
-        let mut candidates = self.store.credentials_named(&credentials.user_name).await.map_err(|error| {
+        let mut candidates = self.candidates(&credentials.user_name).await.map_err(|error| {
             tracing::error!(%error, "cannot look up a user name");
             AuthFailure::Temporary(Cause::new("Gatepost's store does not answer"))
         })?;
@@ -122,6 +123,25 @@ impl Accounts {
         Ok(self.hasher.hash(password).await?)
     }
 
+    /// The credentials that a login by this user name may mean, those of the name itself first, each with the account of the
+    /// one mailbox that it opens. A mailbox that has an account of its own at the provider is opened by that account alone.
+    async fn candidates(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
+        let mut found = self.store.credentials_named(user_name).await?;
+        if let Some(every_mailbox) = catch_all::address_for(user_name) {
+            found.extend(self.store.credentials_named(&every_mailbox).await?);
+        }
+        let mut candidates = Vec::new();
+        for (account, credential) in found {
+            let by_catch_all = catch_all::domain(&account.address).is_some();
+            let Some(account) = catch_all::opened(account, &credential, user_name) else { continue };
+            let own = if by_catch_all { self.store.accounts_at(&account.address).await? } else { Vec::new() };
+            if !own.iter().any(|own| own.provider == account.provider) {
+                candidates.push((account, credential));
+            }
+        }
+        Ok(candidates)
+    }
+
     /// Waits until every login so far is noted as the last use of its credential.
     pub async fn settled(&self) {
         self.writing.close();
@@ -161,10 +181,7 @@ mod tests {
         let new = NewAccount {
             address: address.to_owned(),
             provider: provider.to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
+            ..NewAccount::default()
         };
         accounts.store.add_account(&new, None).await.unwrap().0
     }
@@ -176,7 +193,8 @@ mod tests {
         password: &str,
     ) -> CredentialId {
         let password_hash = accounts.hasher.hash(&Secret::new(password.to_owned())).await.unwrap();
-        let new = NewCredential { user_name: user_name.to_owned(), password_hash, label: None };
+        let new =
+            NewCredential { user_name: user_name.to_owned(), mailbox: None, password_hash, label: None };
         accounts.store.add_credential(account, &new).await.unwrap()
     }
 
@@ -218,6 +236,7 @@ mod tests {
         }
         let ninth = NewCredential {
             user_name: "ANN".to_owned(),
+            mailbox: None,
             password_hash: Secret::new(NOBODYS_HASH.to_owned()),
             label: None,
         };

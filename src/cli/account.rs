@@ -8,10 +8,12 @@ use gatepost_protocol::secret::Secret;
 
 use super::device_password::{self, Prepared};
 use super::table::print;
-use super::{Context, Exit, Failure, account_file, account_list, find, user_names};
+use super::who::{self, Who};
+use super::{Context, Exit, Failure, account_file, account_list, account_set, catch_all, find, user_names};
 use crate::account::CredentialId;
-use crate::account::name::{wrong_address, wrong_user_name};
-use crate::config::{Config, Listener, ListenerTls, suggestion};
+use crate::account::catch_all::{address_for, domain};
+use crate::account::name::{wrong_account_address, wrong_user_name};
+use crate::config::{Config, Listener, ListenerTls, Provider, suggestion};
 use crate::store::accounts::NewAccount;
 use crate::store::{Store, StoreError};
 
@@ -30,20 +32,24 @@ pub enum Command {
     List(account_list::List),
     /// Remove an account with its passwords and its grant
     Remove(Named),
+    /// Change who consents for an account, and its user names toward the provider
+    Set(account_set::Set),
 }
 
 /// `gatepost account add`.
 #[derive(Args, Clone, Debug)]
 pub struct Add {
-    /// The mailbox
+    /// The mailbox, or '*@contoso.com' for every mailbox of a domain at a provider that no person has to consent at
     address: String,
     /// Its provider in the configuration file, where that has several
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
     device: Device,
     /// Add no password yet
-    #[arg(long, conflicts_with_all = ["user_name", "password_stdin", "label"])]
+    #[arg(long, conflicts_with_all = ["user_name", "password_stdin", "label", "mailbox", "all_mailboxes"])]
     no_credential: bool,
 }
 
@@ -53,6 +59,12 @@ pub struct Device {
     /// What the device sends as user name [default: the address]
     #[arg(long, value_name = "NAME")]
     pub(super) user_name: Option<String>,
+    /// The one mailbox that the device opens, of an account like '*@contoso.com'
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "all_mailboxes")]
+    pub(super) mailbox: Option<String>,
+    /// The device may open every mailbox of an account like '*@contoso.com': it sends the mailbox as user name
+    #[arg(long, conflicts_with = "user_name")]
+    pub(super) all_mailboxes: bool,
     /// Which device it is, for `credential list`
     #[arg(long, value_name = "TEXT")]
     pub(super) label: Option<String>,
@@ -83,6 +95,7 @@ impl Command {
             Self::Enable(named) => named.set_disabled(&store, false).await?,
             Self::List(arguments) => arguments.run(&config, &store).await?,
             Self::Remove(named) => named.remove(&store).await?,
+            Self::Set(arguments) => arguments.run(&config, &store).await?,
         })
     }
 }
@@ -95,25 +108,29 @@ impl Add {
         input: impl io::Read,
     ) -> Result<String, Failure> {
         let provider = provider(config, self.provider)?;
-        refuse("the address", &self.address, wrong_address)?;
+        refuse("the address", &self.address, wrong_account_address)?;
         let there = store.accounts_at(&self.address).await?;
-        if there.iter().any(|account| account.provider == provider) {
+        if there.iter().any(|account| account.provider == provider.name) {
             let message = format!(
-                "{address} is there already for provider {provider}; for another device: gatepost credential add {address}",
-                address = self.address
+                "{address} is there already for provider {name}; for another device: gatepost credential add {address}",
+                address = self.address,
+                name = provider.name
             );
             return Err(Failure::new(Exit::Failed, message));
         }
-        let account = NewAccount {
-            address: self.address,
-            provider,
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
-        };
+        let mut account =
+            NewAccount { address: self.address, provider: provider.name.clone(), ..NewAccount::default() };
+        if let (Some(_), Some(reason)) = (domain(&account.address), catch_all::wrong_provider(provider)) {
+            return Err(Failure::new(Exit::Failed, format!("{} cannot be added: {reason}", account.address)));
+        }
+        let is_told = self.who.settle(&mut account, None, provider, store).await?;
         let mut said = format!("Added {} at {}.\n", account.address, account.provider);
-        if self.no_credential {
+        if is_told {
+            said += &who::in_words(&account);
+        }
+        let without =
+            self.no_credential || (domain(&account.address).is_some() && !self.device.says_mailbox());
+        if without {
             store.add_account(&account, None).await?;
         } else {
             let prepared =
@@ -121,18 +138,53 @@ impl Add {
             let (_, credential) = store.add_account(&account, Some(&prepared.credential)).await?;
             said += &settings(config, &account.provider, &prepared, credential);
         }
-        let by_application = config
-            .providers
-            .get(&account.provider)
-            .and_then(|provider| provider.oauth())
-            .is_some_and(|client| !client.grant.needs_person());
-        let next = if by_application { "test" } else { "connect" };
-        let _ = writeln!(said, "\nNext: gatepost {next} {}", account.address);
-        Ok(said)
+        Ok(said + &next(&account, provider, without, store).await?)
     }
 }
 
+/// What has to follow, and what else has changed.
+async fn next(
+    account: &NewAccount,
+    provider: &Provider,
+    without_password: bool,
+    store: &Store,
+) -> Result<String, Failure> {
+    let address = &account.address;
+    let by_application = provider.oauth().is_some_and(|client| !client.grant.needs_person());
+    let every_mailbox = match address_for(address) {
+        Some(every_mailbox) => store.accounts_at(&every_mailbox).await?,
+        None => Vec::new(),
+    };
+    let mut said = String::new();
+    if let Some(before) = every_mailbox.iter().find(|other| other.provider == account.provider) {
+        let _ = writeln!(said, "\nNote: only its own passwords open it now, none of {}.", before.address);
+    }
+    if let Some(domain) = domain(address) {
+        if without_password {
+            let _ = write!(
+                said,
+                "No password was made, because each device gets one for its own mailbox:\n  \
+                 gatepost credential add '{address}' --mailbox scan@{domain}\n"
+            );
+        }
+        let _ = writeln!(said, "\nNext: gatepost test '{address}' --mailbox scan@{domain}");
+        return Ok(said);
+    }
+    let has_its_grant = who::has_its_grant(account, store).await?;
+    if let (true, Some(owner)) = (has_its_grant, &account.owner) {
+        let _ = writeln!(said, "\n{owner} is connected, so nobody has to consent again.");
+    }
+    let next = if by_application || has_its_grant { "test" } else { "connect" };
+    let _ = writeln!(said, "\nNext: gatepost {next} {address}");
+    Ok(said)
+}
+
 impl Device {
+    /// Whether it is said what the device opens of a catch-all account.
+    pub(super) fn says_mailbox(&self) -> bool {
+        self.all_mailboxes || self.mailbox.is_some()
+    }
+
     /// The credential for this device.
     pub(super) async fn prepare(
         self,
@@ -155,13 +207,15 @@ impl Device {
         provider: &str,
         password: Option<Secret<String>>,
     ) -> Result<Prepared, Failure> {
-        let user_name = self.user_name.unwrap_or_else(|| address.to_owned());
-        refuse("the user name", &user_name, wrong_user_name)?;
-        user_names::refuse_new(config, store, provider, &user_name).await?;
+        let opens = catch_all::opens(store, address, provider, &self).await?;
+        if !self.all_mailboxes {
+            refuse("the user name", &opens.user_name, wrong_user_name)?;
+        }
+        user_names::refuse_new(config, store, provider, &opens.user_name).await?;
         if let Some(note) = password.as_ref().and_then(device_password::note) {
             eprintln!("{note}");
         }
-        device_password::prepare(store, provider, user_name, self.label, password).await
+        device_password::prepare(store, provider, opens, self.label, password).await
     }
 }
 
@@ -178,14 +232,19 @@ impl Named {
     async fn remove(self, store: &Store) -> Result<String, Failure> {
         let account = find::account(store, &self.address, self.provider.as_deref()).await?;
         let credentials = store.credentials(Some(account.id)).await?.len();
+        let users = who::users_of(account.id, store).await?;
         if !store.remove_account(account.id).await? {
             return Err(StoreError::AccountGone.into());
         }
         let passwords = if credentials == 1 { "password" } else { "passwords" };
-        Ok(format!(
+        let mut said = format!(
             "Removed {} at {}, with {credentials} {passwords} and what the provider granted.\n",
             account.address, account.provider
-        ))
+        );
+        for other in users {
+            let _ = writeln!(said, "{other} used the same grant; next: gatepost connect {other}");
+        }
+        Ok(said)
     }
 }
 
@@ -197,7 +256,10 @@ pub(super) fn settings(
     credential: Option<CredentialId>,
 ) -> String {
     let mut said = String::from("\nOn the device:\n");
-    let _ = writeln!(said, "  User name  {}", prepared.credential.user_name);
+    let _ = match domain(&prepared.credential.user_name) {
+        Some(domain) => writeln!(said, "  User name  the mailbox, like scan@{domain}"),
+        None => writeln!(said, "  User name  {}", prepared.credential.user_name),
+    };
     let _ = match &prepared.shown_once {
         Some(password) => writeln!(said, "  Password   {}   (not shown again)", password.expose()),
         None => writeln!(said, "  Password   as given"),
@@ -205,6 +267,9 @@ pub(super) fn settings(
     said += &servers(config, provider);
     if let Some(CredentialId(id)) = credential {
         let _ = writeln!(said, "To revoke this password alone: gatepost credential revoke {id}");
+    }
+    if domain(&prepared.credential.user_name).is_some() {
+        said += &catch_all::warning(&prepared.credential.user_name);
     }
     said
 }
@@ -239,11 +304,16 @@ fn encryption(listener: &Listener) -> &'static str {
 }
 
 /// The provider that is named, or the only one that there is.
-fn provider(config: &Config, named: Option<String>) -> Result<String, Failure> {
+fn provider(config: &Config, named: Option<String>) -> Result<&Provider, Failure> {
     let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+    let name = match (&named, known.as_slice()) {
+        (None, [only]) => Some(*only),
+        (named, _) => named.as_deref(),
+    };
+    if let Some(provider) = name.and_then(|name| config.providers.get(name)) {
+        return Ok(provider);
+    }
     let message = match (named, known.as_slice()) {
-        (Some(name), known) if known.contains(&name.as_str()) => return Ok(name),
-        (None, [only]) => return Ok((*only).to_owned()),
         (Some(name), known) => format!(
             "there is no provider `{name}` in {}; {}",
             config.path.display(),
@@ -313,7 +383,8 @@ listeners:
 
     pub(in crate::cli) fn add(address: &str, provider: &str, device: Device) -> Add {
         let provider = Some(provider.to_owned());
-        Add { address: address.to_owned(), provider, device, no_credential: false }
+        let who = Who::default();
+        Add { address: address.to_owned(), provider, who, device, no_credential: false }
     }
 
     pub(in crate::cli) fn named(address: &str, provider: Option<&str>) -> Named {
@@ -357,6 +428,7 @@ listeners:
             user_name: Some("scanner".to_owned()),
             password_stdin: true,
             label: Some("2nd floor".to_owned()),
+            ..Device::default()
         };
         let said = add("ann@example.com", "contoso", device.clone())
             .run(&config, &store, &b"tanstaaf\n"[..])

@@ -4,12 +4,16 @@
 //! ```yaml
 //! - address: scanner@example.com
 //!   provider: contoso
-//!   smtp_user_name: office@example.com   # where the provider wants another one (a shared mailbox)
+//!   owner: office@example.com            # who consents, where it is another one
+//!   shared: true                         # a shared mailbox: SMTP goes as its owner
+//!   pop3_user_name: office/scanner       # where the provider wants another one; also smtp_user_name, imap_user_name
 //!   credentials:                         # left out: made by commands, and left alone here
 //!     - user_name: scanner               # the address where left out
 //!       label: Epson, 2nd floor
 //!       password_hash: $argon2id$…       # as `gatepost credential hash` prints it
 //! ```
+//!
+//! An account like `*@example.com` says with each credential what it opens: `mailbox: scan@example.com`, or `all_mailboxes: true`.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -18,12 +22,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gatepost_protocol::secret::Secret;
 
-use super::{Exit, Failure, user_names};
-use crate::account::name::{wrong_address, wrong_user_name};
+use super::{Exit, Failure, catch_all, user_names, who};
+use crate::account::catch_all::domain;
+use crate::account::name::{wrong_account_address, wrong_address, wrong_user_name};
 use crate::account::password::check_hash;
 use crate::config::complaint::Complaints;
 use crate::config::section::{Field, Section};
-use crate::config::{Config, ConfigError, file, suggestion};
+use crate::config::{Config, ConfigError, Provider, file, suggestion};
 use crate::store::Store;
 use crate::store::accounts::NewAccount;
 use crate::store::apply::{Applied, Change, WantedAccount};
@@ -32,8 +37,8 @@ use crate::store::credentials::NewCredential;
 /// `gatepost account apply`.
 #[derive(Args, Clone, Debug)]
 pub struct Apply {
-    /// A YAML list of accounts: address, provider, and optionally smtp_user_name, pop3_user_name, imap_user_name,
-    /// disabled and credentials (user_name, label, password_hash)
+    /// A YAML list of accounts: address, provider, and optionally owner, shared, smtp_user_name, pop3_user_name,
+    /// imap_user_name, disabled and credentials (user_name, mailbox, all_mailboxes, label, password_hash)
     file: PathBuf,
     /// Remove accounts that are not in the file, and passwords that are not in an account's `credentials`
     #[arg(long)]
@@ -50,12 +55,25 @@ impl Apply {
         let text = std::fs::read_to_string(&self.file)
             .map_err(|source| wrong(ConfigError::Read { path: self.file.clone(), source }))?;
         let wanted = read(&self.file, &text, config).map_err(wrong)?;
-        let mut said = report(&store.apply(&wanted, self.prune).await?);
+        let applied = store.apply(&wanted, self.prune).await?;
+        let mut said = report(&applied);
+        for one in wanted_for_all(&applied) {
+            said += &catch_all::warning(one);
+        }
         for complaint in user_names::ambiguous(config, store).await? {
             let _ = writeln!(said, "Warning: `gatepost run` will refuse to start: {complaint}");
         }
         Ok(said)
     }
+}
+
+/// The user names of passwords that were added and open every mailbox of a domain.
+fn wanted_for_all(applied: &[Applied]) -> impl Iterator<Item = &str> {
+    let added = applied.iter().filter(|one| one.change == Change::Added);
+    added
+        .filter_map(|one| one.credential.as_ref())
+        .map(|(name, _)| name.as_str())
+        .filter(|name| domain(name).is_some())
 }
 
 /// More than these would bury what was done; `gatepost account list` shows them as well.
@@ -98,8 +116,20 @@ fn read(path: &Path, text: &str, config: &Config) -> Result<Vec<WantedAccount>, 
         file::parse(path, text).map_err(|complaint| ConfigError::Wrong { complaints: vec![complaint] })?;
     let complaints = Complaints::new(path);
     let mut reader = Reader { config, addresses: HashSet::new(), hashes: HashSet::new() };
-    let wanted: Vec<_> =
-        Field::root(&root, &complaints).list().iter().filter_map(|field| reader.account(field)).collect();
+    let fields = Field::root(&root, &complaints).list();
+    let read: Vec<_> = fields.iter().filter_map(|field| Some((field, reader.account(field)?))).collect();
+    for (field, wanted) in &read {
+        let owned_by = |address: &str| {
+            read.iter().map(|(_, other)| &other.account).find(|other| {
+                other.provider == wanted.account.provider && other.address.eq_ignore_ascii_case(address)
+            })
+        };
+        let owner = wanted.account.owner.as_deref().and_then(owned_by);
+        if let Some(further) = owner.and_then(|owner| owner.owner.as_deref()).and_then(owned_by) {
+            field.complain(format!("its owner is opened by {0} itself; write `owner: {0}`", further.address));
+        }
+    }
+    let wanted = read.into_iter().map(|(_, wanted)| wanted).collect();
     let complaints = complaints.into_sorted();
     if complaints.is_empty() { Ok(wanted) } else { Err(ConfigError::Wrong { complaints }) }
 }
@@ -113,38 +143,39 @@ struct Reader<'a> {
     hashes: HashSet<(String, String, String)>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// `None` only after a complaint.
     fn account(&mut self, field: &Field<'_>) -> Option<WantedAccount> {
         let mut section = field.section()?;
         let address = section.require("address", "the mailbox, like `ann@example.com`");
-        let address = address.and_then(|field| right(&field, wrong_address));
+        let address = address.and_then(|field| right(&field, wrong_account_address));
         let provider = section.require("provider", "the name of a provider in the configuration");
         let provider = provider.and_then(|field| self.provider(&field));
-        let smtp_user_name = optional(&mut section, "smtp_user_name", wrong_user_name);
-        let pop3_user_name = optional(&mut section, "pop3_user_name", wrong_user_name);
-        let imap_user_name = optional(&mut section, "imap_user_name", wrong_user_name);
-        let disabled = section.take("disabled");
-        let disabled = disabled.and_then(|field| field.choice(&[("true", true), ("false", false)]));
+        let who = Who::take(&mut section);
+        let disabled = flag(&mut section, "disabled");
         let credentials = section.take("credentials");
         section.finish();
-        let (address, provider) = (address?, provider?);
+        let (address, provider_of) = (address?, provider?);
+        let provider = provider_of.name.clone();
+        if domain(&address).is_some() {
+            if let Some(reason) = catch_all::wrong_provider(provider_of) {
+                field.complain(format!("{address}: {reason}"));
+            }
+        }
+        let account = who.account(field, &address, provider_of);
         if !self.addresses.insert((provider.clone(), address.to_ascii_lowercase())) {
             field.complain(format!("{address} at {provider} stands in the file twice"));
         }
         let credentials = credentials.map(|field| {
             field.list().iter().filter_map(|field| self.credential(field, &address, &provider)).collect()
         });
-        let disabled = disabled.unwrap_or(false);
-        let account =
-            NewAccount { address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled };
-        Some(WantedAccount { account, credentials })
+        Some(WantedAccount { account: NewAccount { disabled, ..account }, credentials })
     }
 
-    fn provider(&self, field: &Field<'_>) -> Option<String> {
+    fn provider(&self, field: &Field<'_>) -> Option<&'a Provider> {
         let name = field.text()?;
-        if self.config.providers.contains_key(name) {
-            return Some(name.to_owned());
+        if let Some(provider) = self.config.providers.get(name) {
+            return Some(provider);
         }
         let known = self.config.providers.keys().map(String::as_str);
         field.complain(format!("there is no provider `{name}`; {}", suggestion(name, known)));
@@ -154,12 +185,44 @@ impl Reader<'_> {
     fn credential(&mut self, field: &Field<'_>, address: &str, provider: &str) -> Option<NewCredential> {
         let mut section = field.section()?;
         let user_name = section.take("user_name");
+        let mailbox_field = section.take("mailbox");
+        let all_mailboxes = flag(&mut section, "all_mailboxes");
         let label = section.take("label").and_then(|field| field.text().map(str::to_owned));
         let hash = section.require("password_hash", "what `gatepost credential hash` prints");
         section.finish();
+        let mailbox = match &mailbox_field {
+            Some(field) => {
+                let mailbox = right(field, wrong_address)?;
+                if let Some(reason) = catch_all::wrong_mailbox(address, &mailbox) {
+                    field.complain(format!("{reason}; `mailbox` is for accounts like `*@contoso.com`"));
+                }
+                Some(mailbox)
+            }
+            None => None,
+        };
+        match (domain(address), &mailbox, all_mailboxes) {
+            (None, None, false) | (Some(_), Some(_), false) | (Some(_), None, true) => {}
+            (None, Some(_), _) => return None,
+            (None, None, true) => {
+                field.complain("`all_mailboxes` is for accounts like `*@contoso.com`; leave it out");
+                return None;
+            }
+            (Some(_), ..) => {
+                field.complain(
+                    "write either `mailbox:` with the one that the device opens, or `all_mailboxes: true`",
+                );
+                return None;
+            }
+        }
         let user_name = match user_name {
+            Some(field) if all_mailboxes => {
+                field.complain(
+                    "does not go with `all_mailboxes`: the device sends the mailbox; leave this out",
+                );
+                return None;
+            }
             Some(field) => right(&field, wrong_user_name)?,
-            None => address.to_owned(),
+            None => mailbox.clone().unwrap_or_else(|| address.to_owned()),
         };
         let hash = hash?;
         let phc = hash.text()?;
@@ -177,16 +240,62 @@ impl Reader<'_> {
         if !self.hashes.insert(once) {
             hash.complain(format!("user name {user_name} has this password twice"));
         }
-        Some(NewCredential { user_name, password_hash: Secret::new(phc.to_owned()), label })
+        Some(NewCredential { user_name, mailbox, password_hash: Secret::new(phc.to_owned()), label })
     }
 }
 
-fn optional(
-    section: &mut Section<'_>,
-    key: &'static str,
-    wrong: fn(&str) -> Option<&'static str>,
-) -> Option<String> {
-    section.take(key).and_then(|field| right(&field, wrong))
+/// Who is who, as it is written.
+struct Who<'a> {
+    shared: bool,
+    owner: Option<Field<'a>>,
+    smtp_user_name: Option<String>,
+    pop3_user_name: Option<String>,
+    imap_user_name: Option<String>,
+    is_written: bool,
+}
+
+impl<'a> Who<'a> {
+    fn take(section: &mut Section<'a>) -> Self {
+        let owner = section.take("owner");
+        let shared = flag(section, "shared");
+        let [smtp_user_name, pop3_user_name, imap_user_name] =
+            ["smtp_user_name", "pop3_user_name", "imap_user_name"]
+                .map(|key| section.take(key).and_then(|field| right(&field, wrong_user_name)));
+        let names = [&smtp_user_name, &pop3_user_name, &imap_user_name];
+        let is_written = shared || owner.is_some() || names.iter().any(|name| name.is_some());
+        Self { shared, owner, smtp_user_name, pop3_user_name, imap_user_name, is_written }
+    }
+
+    fn account(self, account: &Field<'_>, address: &str, provider: &Provider) -> NewAccount {
+        if domain(address).is_some() && self.is_written {
+            account.complain(format!(
+                "{address} stands for many mailboxes, each opened by its own address; leave user names, `owner` and `shared` out"
+            ));
+        }
+        if let (true, Some(reason)) = (self.shared || self.owner.is_some(), who::nobody_consents(provider)) {
+            account.complain(reason);
+        }
+        if self.shared && self.owner.is_none() {
+            account.complain("`shared` needs `owner: WHO`, who consents and sends as themselves");
+        }
+        let owner = self.owner.and_then(|field| right(&field, wrong_user_name));
+        let owner = owner.filter(|owner| !owner.eq_ignore_ascii_case(address));
+        let sends_as = owner.clone().filter(|_| self.shared);
+        NewAccount {
+            address: address.to_owned(),
+            provider: provider.name.clone(),
+            smtp_user_name: self.smtp_user_name.or(sends_as),
+            pop3_user_name: self.pop3_user_name,
+            imap_user_name: self.imap_user_name,
+            owner,
+            ..NewAccount::default()
+        }
+    }
+}
+
+fn flag(section: &mut Section<'_>, key: &'static str) -> bool {
+    let field = section.take(key);
+    field.and_then(|field| field.choice(&[("true", true), ("false", false)])).unwrap_or(false)
 }
 
 fn right(field: &Field<'_>, wrong: fn(&str) -> Option<&'static str>) -> Option<String> {
@@ -361,7 +470,7 @@ accounts.yaml:4: [1].address: \"ann\" is not an address like ann@example.com
 accounts.yaml:6: [2]: `address` is missing; write the mailbox, like `ann@example.com`
 accounts.yaml:9: [3].disabled: `perhaps` is not known here; there are `true`, `false`
 accounts.yaml:11: [3].credentials[0]: `password_hash` is missing; write what `gatepost credential hash` prints
-accounts.yaml:11: [3].credentials[0].password: no such key; there are `user_name`, `label`, `password_hash`
+accounts.yaml:11: [3].credentials[0].password: no such key; there are `user_name`, `mailbox`, `all_mailboxes`, `label`, `password_hash`
 accounts.yaml:12: [3].credentials[1].password_hash: not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)
 accounts.yaml:14: [3].credentials[3].password_hash: user name Scanner has this password twice
 accounts.yaml:15: [4]: Bob@example.com at contoso stands in the file twice

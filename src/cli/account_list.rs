@@ -1,24 +1,26 @@
 //! `gatepost account list`: every mailbox, with what stands most in the way of a login to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde_json::json;
 
 use super::Failure;
 use super::table::{json, table};
-use crate::account::Account;
+use crate::account::{Account, AccountId};
 use crate::config::Config;
+use crate::config::provider::Login;
 use crate::oauth::grant_key;
 use crate::store::Store;
-use crate::store::grants::GrantKey;
+use crate::store::grants::{GrantKey, Standing};
 
 /// `gatepost account list`.
 #[derive(Args, Clone, Debug)]
 pub struct List {
     /// Print a JSON array instead: [{"id", "address", "provider", "provider_known", "disabled", "smtp_user_name",
-    /// "pop3_user_name", "imap_user_name", "grant": "connected" | "none" | "refused" | "application", "refused",
-    /// "credentials"}]
+    /// "pop3_user_name", "imap_user_name", "owner", "consent_by", "grant": "connected" | "none" | "refused" |
+    /// "application" | "password", "refused", "credentials"}]: owner is who is to consent where it is another one,
+    /// consent_by who did
     #[arg(long)]
     json: bool,
 }
@@ -26,13 +28,14 @@ pub struct List {
 impl List {
     pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
         let accounts = store.accounts().await?;
-        let refusals = store.refusals().await?;
+        let grants =
+            Grants { standings: store.standings().await?, passwords: store.accounts_with_password().await? };
         let credentials = store.credentials(None).await?;
         let count = |account: &Account| credentials.iter().filter(|one| one.account == account.id).count();
-        let grants: Vec<GrantWord> =
-            accounts.iter().map(|account| GrantWord::of(config, account, &refusals)).collect();
+        let words: Vec<GrantWord> =
+            accounts.iter().map(|account| GrantWord::of(config, account, &grants)).collect();
         if self.json {
-            let rows = accounts.iter().zip(&grants).map(|(account, grant)| {
+            let rows = accounts.iter().zip(&words).map(|(account, grant)| {
                 json!({
                     "id": account.id.0,
                     "address": account.address,
@@ -42,6 +45,8 @@ impl List {
                     "smtp_user_name": account.smtp_user_name,
                     "pop3_user_name": account.pop3_user_name,
                     "imap_user_name": account.imap_user_name,
+                    "owner": account.owner,
+                    "consent_by": grant.identity,
                     "grant": grant.name,
                     "refused": grant.refused,
                     "credentials": count(account),
@@ -52,36 +57,66 @@ impl List {
         if accounts.is_empty() {
             return Ok("There are no accounts yet: gatepost account add ADDRESS --provider NAME\n".to_owned());
         }
-        let rows: Vec<_> = accounts
+        let rows: Vec<[String; 5]> = accounts
             .iter()
-            .zip(&grants)
+            .zip(&words)
             .map(|(account, grant)| {
+                let by = another(account, grant);
                 let state = state(config, account, grant);
-                [account.address.clone(), account.provider.clone(), count(account).to_string(), state]
+                [account.address.clone(), account.provider.clone(), count(account).to_string(), by, state]
             })
             .collect();
-        Ok(table(["Address", "Provider", "Passwords", "State"], &rows))
+        // Most people consent for themselves, and nobody needs a column to hear it.
+        if rows.iter().all(|[_, _, _, by, _]| by.is_empty()) {
+            let rows = rows
+                .into_iter()
+                .map(|[address, provider, count, _, state]| [address, provider, count, state]);
+            return Ok(table(["Address", "Provider", "Passwords", "State"], &rows.collect::<Vec<_>>()));
+        }
+        Ok(table(["Address", "Provider", "Passwords", "Consent by", "State"], &rows))
     }
+}
+
+/// What is stored to log in with.
+struct Grants {
+    standings: BTreeMap<GrantKey, Standing>,
+    passwords: BTreeSet<AccountId>,
 }
 
 /// What the provider gave for an account, in a word that scripts can rely on.
 struct GrantWord {
     name: &'static str,
     refused: Option<String>,
+    /// Who consented, where the provider told.
+    identity: Option<String>,
 }
 
 impl GrantWord {
-    fn of(config: &Config, account: &Account, refusals: &BTreeMap<GrantKey, Option<String>>) -> Self {
-        let client = config.providers.get(&account.provider).and_then(|provider| provider.oauth());
+    fn of(config: &Config, account: &Account, grants: &Grants) -> Self {
+        let provider = config.providers.get(&account.provider);
+        if provider.is_some_and(|provider| matches!(provider.login, Login::Password)) {
+            let name = if grants.passwords.contains(&account.id) { "password" } else { "none" };
+            return Self { name, refused: None, identity: None };
+        }
+        let client = provider.and_then(|provider| provider.oauth());
         let by_application = client.is_some_and(|client| !client.grant.needs_person());
         let key = client.map_or(GrantKey::Account(account.id), |client| grant_key(client, account));
-        match refusals.get(&key) {
-            Some(Some(reason)) => Self { name: "refused", refused: Some(reason.clone()) },
-            _ if by_application => Self { name: "application", refused: None },
-            Some(None) => Self { name: "connected", refused: None },
-            None => Self { name: "none", refused: None },
-        }
+        let standing = grants.standings.get(&key);
+        let Standing { refused, identity } = standing.cloned().unwrap_or_default();
+        let name = match (&refused, standing) {
+            (Some(_), _) => "refused",
+            _ if by_application => "application",
+            (None, Some(_)) => "connected",
+            (None, None) => "none",
+        };
+        Self { name, refused, identity }
     }
+}
+
+/// Who consented or is to consent, where that is another one than the mailbox.
+fn another(account: &Account, grant: &GrantWord) -> String {
+    let who = grant.identity.as_ref().or(account.owner.as_ref());
+    who.filter(|who| !who.eq_ignore_ascii_case(&account.address)).cloned().unwrap_or_default()
 }
 
 /// What stands most in the way of a login.
@@ -96,6 +131,7 @@ fn state(config: &Config, account: &Account, grant: &GrantWord) -> String {
         (_, Some(reason)) => format!("refused: {reason}"),
         ("none", None) => "not connected".to_owned(),
         ("application", None) => "by the application's token".to_owned(),
+        ("password", None) => "connected by password".to_owned(),
         (name, None) => name.to_owned(),
     }
 }
@@ -132,7 +168,7 @@ mod tests {
                 smtp_user_name: shared("smtp"),
                 pop3_user_name: shared("pop3"),
                 imap_user_name: shared("imap"),
-                disabled: false,
+                ..NewAccount::default()
             };
             store.add_account(&new, None).await.unwrap().0
         };

@@ -152,13 +152,11 @@ state: state
             let account = NewAccount {
                 address: "ann@example.com".to_owned(),
                 provider: provider.to_owned(),
-                smtp_user_name: None,
-                pop3_user_name: None,
-                imap_user_name: None,
-                disabled: false,
+                ..NewAccount::default()
             };
             let credential = NewCredential {
                 user_name: "scanner".to_owned(),
+                mailbox: None,
                 password_hash: Secret::new(String::new()),
                 label: None,
             };

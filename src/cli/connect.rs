@@ -4,6 +4,7 @@
 mod browser;
 mod device;
 mod identity;
+mod password;
 mod way;
 
 use std::sync::Arc;
@@ -12,13 +13,15 @@ pub(super) use self::browser::read_line;
 pub(super) use self::way::Named;
 use self::way::Way;
 use super::table::print;
-use super::{Context, Exit, Failure, find, mailbox_password, progress, style};
+use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
 use crate::account::Account;
-use crate::config::Provider;
-use crate::config::provider::{GrantType, OAuthClient};
+use crate::account::catch_all::domain;
+use crate::config::Config;
+use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::{Tokens, grant_key};
-use crate::store::Store;
+use crate::store::grants::NewTokens;
+use crate::store::{Store, StoreError};
 
 /// `gatepost connect`.
 #[derive(clap::Args, Debug)]
@@ -28,11 +31,21 @@ pub struct Arguments {
     /// The account's provider, where the address exists at several
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Who consents, and how.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct Consent {
     /// Who consents, where it is another one than the mailbox: a delegate, or another sign-in name
     #[arg(long, value_name = "WHO")]
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
+    /// It is a shared mailbox: POP3 and IMAP go as its address, SMTP as whoever consents
+    #[arg(long)]
+    pub(super) shared: bool,
     #[command(flatten)]
-    way: Named,
+    pub(super) way: Named,
 }
 
 impl Arguments {
@@ -41,37 +54,88 @@ impl Arguments {
         let config = context.config()?;
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = find::provider(&config, &account)?;
-        connect(provider, &account, &store, self.owner.as_deref(), self.way).await?;
-        print(&format!("Next: gatepost test {}\n", account.address))
+        self.consent.connect(&config, &store, &account).await?;
+        let address = &account.address;
+        print(&match domain(address) {
+            Some(domain) => format!("Next: gatepost test '{address}' --mailbox scan@{domain}\n"),
+            None => format!("Next: gatepost test {address}\n"),
+        })
     }
 }
 
-/// Gets what the account's provider is to give, and says what that was.
-pub(super) async fn connect(
-    provider: &Provider,
-    account: &Account,
-    store: &Store,
-    owner: Option<&str>,
-    way: Named,
-) -> Result<(), Failure> {
-    let client = find::oauth(provider)?;
-    let key = grant_key(client, account);
-    let owner = owner.map(str::trim);
-    let destination = Destination { address: &account.address, owner, key, store };
-    match client.grant {
-        GrantType::AuthorizationCode => consent(client, &destination, way).await,
-        GrantType::Password => {
-            let tokens = mailbox_password::connect(client, account, store).await?;
-            print(&identity::in_words(client, &destination, &tokens))
+impl Consent {
+    /// Gets what the account's provider is to give, and says what that was.
+    pub(super) async fn connect(
+        &self,
+        config: &Config,
+        store: &Store,
+        found: &Account,
+    ) -> Result<(), Failure> {
+        let provider = find::provider(config, found)?;
+        let client = match &provider.login {
+            Login::OAuth(client) => client,
+            Login::Password => {
+                if self.way.is_any() || self.shared || self.owner.is_some() {
+                    let message =
+                        format!("nobody consents at provider {}: it takes a password", provider.name);
+                    return Err(Failure::new(Exit::Failed, message));
+                }
+                return password::connect(provider, found, store, config.limits.login).await;
+            }
+        };
+        if !client.grant.needs_person() {
+            if let Some(reason) =
+                who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some())
+            {
+                return Err(Failure::new(Exit::Failed, reason));
+            }
+            return application(client, found, store.clone()).await;
         }
-        GrantType::ClientCredentials | GrantType::ServiceAccount => {
-            application(client, account, store.clone()).await
+        if let (Some(_), Some(reason)) = (domain(&found.address), catch_all::wrong_provider(provider)) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{} cannot be connected: {reason}", found.address),
+            ));
         }
+        let account = self.whose_grant(found, store).await?;
+        let owner = self.owner.as_deref().map(str::trim).filter(|owner| !owner.is_empty());
+        let owner = owner.or(account.owner.as_deref());
+        let key = grant_key(client, &account);
+        let destination = Destination { address: &account.address, owner, key, store };
+        let tokens = match client.grant {
+            GrantType::Password => mailbox_password::connect(client, &destination).await?,
+            _ => consent(client, &destination, self.way).await?,
+        };
+        print(&identity::in_words(client, &destination, &tokens))?;
+        identity::remember(&account, &destination, &tokens, self.shared).await
+    }
+
+    /// The account whose grant this one uses, which is the one that is connected.
+    async fn whose_grant(&self, account: &Account, store: &Store) -> Result<Account, Failure> {
+        let Some(id) = account.token_account else { return Ok(account.clone()) };
+        let (address, failed) = (&account.address, |error| Failure::new(Exit::State, error));
+        let other =
+            store.account(id).await.map_err(failed)?.ok_or_else(|| failed(StoreError::AccountGone))?;
+        if self.shared || self.owner.is_some() {
+            let message = format!(
+                "{address} uses the grant of {}; to let another one consent for it: gatepost account set {address} --owner WHO",
+                other.address
+            );
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        print(&format!(
+            "{address} uses the grant of {}, which is what is connected now.\n\n",
+            other.address
+        ))?;
+        Ok(other)
     }
 }
 
-async fn consent(client: &OAuthClient, destination: &Destination<'_>, named: Named) -> Result<(), Failure> {
+async fn consent(
+    client: &OAuthClient,
+    destination: &Destination<'_>,
+    named: Named,
+) -> Result<NewTokens, Failure> {
     let (way, why) = way::choose(named, way::has_display(), client);
     if let Some(why) = why {
         print(&format!("{why} --device, --paste and --no-browser choose otherwise.\n\n"))?;
@@ -81,12 +145,16 @@ async fn consent(client: &OAuthClient, destination: &Destination<'_>, named: Nam
         Way::DeviceCode => device::elsewhere(client, destination).await?,
         Way::Paste => browser::pasted(client, destination).await?,
     };
-    let tokens =
-        identity::settled(destination, consented).await.map_err(|error| told(destination.address, &error))?;
-    print(&identity::in_words(client, destination, &tokens))
+    identity::settled(destination, consented).await.map_err(|error| told(destination.address, &error))
 }
 
 async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store) -> Result<(), Failure> {
+    if domain(&account.address).is_some() && client.grant == GrantType::ServiceAccount {
+        return print(&format!(
+            "Nothing has to be connected: at {}, each mailbox gets its own token when it is opened first.\n",
+            client.provider
+        ));
+    }
     let tokens = Tokens::new(store);
     progress::shown("token", tokens.connect_application(client, account))
         .await

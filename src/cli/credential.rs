@@ -13,6 +13,7 @@ use super::account::{self, Device, Named};
 use super::device_password;
 use super::table::{json, print, table};
 use super::{Context, Exit, Failure, find};
+use crate::account::catch_all::domain;
 use crate::account::password::Hasher;
 use crate::account::{Account, Credential, CredentialId};
 use crate::config::Config;
@@ -48,8 +49,8 @@ pub struct List {
     /// Its provider, where the address exists at several
     #[arg(long, value_name = "NAME", requires = "address")]
     provider: Option<String>,
-    /// Print a JSON array instead: [{"id", "user_name", "address", "provider", "label", "created_at", "last_used_at"}],
-    /// times as in RFC 3339
+    /// Print a JSON array instead: [{"id", "user_name", "address", "mailbox", "provider", "label", "created_at",
+    /// "last_used_at"}], times as in RFC 3339; no mailbox where it is every one of a domain
     #[arg(long)]
     json: bool,
 }
@@ -86,7 +87,8 @@ impl Add {
         let prepared = self.device.prepare(config, store, &account.address, &account.provider, input).await?;
         let id = store.add_credential(account.id, &prepared.credential).await?;
         let settings = account::settings(config, &account.provider, &prepared, Some(id));
-        Ok(format!("Added a password for {} at {}.\n{settings}", account.address, account.provider))
+        let mailbox = prepared.credential.mailbox.as_ref().unwrap_or(&account.address);
+        Ok(format!("Added a password for {mailbox} at {}.\n{settings}", account.provider))
     }
 }
 
@@ -104,10 +106,12 @@ impl List {
             .collect();
         if self.json {
             let rows = rows.into_iter().map(|(credential, account)| {
+                let all = domain(&account.address).is_some() && credential.mailbox.is_none();
                 json!({
                     "id": credential.id.0,
                     "user_name": credential.user_name,
                     "address": account.address,
+                    "mailbox": (!all).then(|| credential.mailbox.as_ref().unwrap_or(&account.address)),
                     "provider": account.provider,
                     "label": credential.label,
                     "created_at": rfc_3339(credential.created_at),
@@ -126,7 +130,11 @@ impl List {
                 [
                     credential.id.0.to_string(),
                     credential.user_name.clone(),
-                    format!("{} ({})", account.address, account.provider),
+                    format!(
+                        "{} ({})",
+                        credential.mailbox.as_ref().unwrap_or(&account.address),
+                        account.provider
+                    ),
                     credential.label.clone().unwrap_or_default(),
                     to_the_minute(credential.created_at),
                     credential.last_used_at.map_or_else(|| "never".to_owned(), to_the_minute),

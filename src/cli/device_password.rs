@@ -6,6 +6,7 @@ use std::io::Read;
 use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::catch_all::Opens;
 use super::{Exit, Failure};
 use crate::account::{Accounts, password};
 use crate::store::Store;
@@ -26,11 +27,12 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     store: &Store,
     provider: &str,
-    user_name: String,
+    opens: Opens,
     label: Option<String>,
     taken_over: Option<Secret<String>>,
 ) -> Result<Prepared, Failure> {
     let failed = |error: password::PasswordError| Failure::new(Exit::Failed, error);
+    let Opens { user_name, mailbox } = opens;
     let made = taken_over.is_none();
     let password = taken_over.map_or_else(password::generate, Ok).map_err(failed)?;
     let password_hash = Accounts::new(store.clone())
@@ -38,7 +40,7 @@ pub(super) async fn prepare(
         .await
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(Prepared {
-        credential: NewCredential { user_name, password_hash, label },
+        credential: NewCredential { user_name, mailbox, password_hash, label },
         shown_once: made.then_some(password),
     })
 }

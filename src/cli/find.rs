@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, catch_all};
 use crate::account::Account;
 use crate::config::provider::OAuthClient;
 use crate::config::{Config, Provider, nearest, suggestion};
@@ -19,7 +19,10 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
     if found.is_empty() {
         let all = store.accounts().await.map_err(failed)?;
         let addresses: Vec<_> = all.iter().map(|account| account.address.as_str()).collect();
-        let next = suggested(address, &addresses);
+        let next = match catch_all::told_instead(store, address).await.map_err(failed)? {
+            Some(instead) => instead,
+            None => suggested(address, &addresses),
+        };
         return Err(Failure::new(Exit::Failed, format!("there is no account {address}: {next}")));
     }
     if let Some(provider) = provider {
@@ -51,6 +54,15 @@ pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Pro
              gatepost account remove {address} --provider {provider}",
             config.path.display()
         );
+        Failure::new(Exit::Configuration, message)
+    })
+}
+
+/// The provider of this name.
+pub fn at<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Provider>, Failure> {
+    config.providers.get(name).ok_or_else(|| {
+        let known = suggestion(name, config.providers.keys().map(String::as_str));
+        let message = format!("there is no provider {name} in {}: {known}", config.path.display());
         Failure::new(Exit::Configuration, message)
     })
 }

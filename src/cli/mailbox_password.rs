@@ -1,5 +1,5 @@
-//! `gatepost connect` with `grant: password`: the mailbox's own password is asked for on the terminal, or read from standard
-//! input, redeemed once, and forgotten.
+//! The mailbox's own password, asked for on the terminal without showing it; and `gatepost connect` with `grant: password`, where
+//! it is redeemed once, and forgotten.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 
@@ -10,43 +10,39 @@ use zeroize::Zeroizing;
 use super::run::stop_signal;
 use super::table::print;
 use super::{Exit, Failure, device_password, progress};
-use crate::account::Account;
 use crate::config::provider::OAuthClient;
-use crate::oauth::grant_key;
+use crate::oauth::consent::Destination;
 use crate::oauth::password::{PasswordError, redeem_and_commit};
-use crate::store::Store;
 use crate::store::grants::NewTokens;
 
 /// No line with a password is longer.
 const MAX_LINE: usize = 4096;
 
-/// Asks for the password of the account's mailbox, and commits what the provider gives for it.
+/// Asks for the password of the mailbox, or of who opens it, and commits what the provider gives for it.
 pub(super) async fn connect(
     client: &OAuthClient,
-    account: &Account,
-    store: &Store,
+    destination: &Destination<'_>,
 ) -> Result<NewTokens, Failure> {
+    let who = destination.expected();
     let host = client.token_endpoint.host_str().unwrap_or_default();
     let password = if stdin().is_terminal() {
-        let address = &account.address;
-        let question = format!("It goes to {host} once, over TLS, and is not kept.\nPassword of {address}: ");
+        let question = format!("It goes to {host} once, over TLS, and is not kept.\nPassword of {who}: ");
         typed(&question).await?
     } else {
         device_password::read(stdin())?
     };
-    let key = grant_key(client, account);
-    let redeemed = redeem_and_commit(client, &account.address, password, store, &key);
+    let redeemed = redeem_and_commit(client, who, password, destination.store, &destination.key);
     progress::shown("redeeming the password", redeemed).await.map_err(|error| {
         let exit = match error {
             PasswordError::Store(_) => Exit::State,
             PasswordError::Endpoint { .. } | PasswordError::NoRefreshToken => Exit::Upstream,
         };
-        Failure::new(exit, format!("{} is not connected: {error}", account.address))
+        Failure::new(exit, format!("{} is not connected: {error}", destination.address))
     })
 }
 
 /// Asks for a password, and reads it from the terminal, which shows none of it.
-async fn typed(question: &str) -> Result<Secret<String>, Failure> {
+pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
     device_password::read(typed_unseen(question).await?.as_slice())
 }
 

@@ -4,6 +4,8 @@
 pub mod account;
 pub mod account_file;
 pub mod account_list;
+pub mod account_set;
+mod catch_all;
 pub mod certificate;
 pub mod check;
 pub mod connect;
@@ -19,6 +21,7 @@ pub mod style;
 mod table;
 pub mod test;
 mod user_names;
+pub mod who;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,26 +1,34 @@
-//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token and for each protocol.
+//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token or password and for each protocol.
 
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::Instant;
 
 use super::table::print;
-use super::{Context, Exit, Failure, find, progress, style};
+use super::{Context, Exit, Failure, catch_all, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::oauth::{AccessToken, Tokens};
+use crate::config::provider::{GrantType, Login, OAuthClient};
+use crate::mailbox_password::MailboxPasswords;
+use crate::oauth::{Tokens, grant_key};
 use crate::session::upstream;
+use crate::store::Store;
 
 /// `gatepost test`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// The mailbox
+    /// The account: a mailbox, or '*@contoso.com'
     address: String,
     /// The account's provider, where the address exists at several
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// Print one JSON object instead: {"address", "ok", "steps": [{"step", "ok", "detail"}]}
+    /// Which mailbox, of an account like '*@contoso.com'
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<String>,
+    /// Print one JSON object instead: {"address", "ok", "token_owner", "steps": [{"step", "ok", "detail", "user_name"}]};
+    /// token_owner is who consented, if that is known
     #[arg(long)]
     json: bool,
 }
@@ -28,6 +36,8 @@ pub struct Arguments {
 /// One line of the answer.
 pub(super) struct Step {
     pub(super) name: String,
+    /// Toward the provider's server.
+    pub(super) user_name: Option<String>,
     pub(super) result: Result<String, String>,
 }
 
@@ -38,18 +48,15 @@ impl Arguments {
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
-        let tokens = Tokens::new(store);
+        let account = catch_all::opened(&store, account, self.mailbox.as_deref()).await?;
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
-        let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
-        let steps = try_all(provider, &account, &tokens, config.limits.login, told).await;
-        // A refresh that was too slow for us may be about to bring a rotated refresh token.
-        tokens.settled().await;
-        let steps = steps?;
+        let told = |step: &Step| if self.json { Ok(()) } else { print(&step.line()) };
+        let (owner, steps) = try_all(provider, &account, &store, config.limits.login, told).await?;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
-            print(&in_json(&account, ok, &steps))?;
+            print(&in_json(&account, ok, owner.as_deref(), &steps))?;
         }
         if ok && self.json {
             return Ok(());
@@ -64,29 +71,78 @@ impl Arguments {
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
 
-/// Tries everything that a session would, and tells each step as it is done.
+/// Tries everything that a session would, and tells each step when it is done. Gives who consented, too, if that is known.
 pub(super) async fn try_all(
-    provider: &Arc<Provider>,
+    provider: &Provider,
     account: &Account,
-    tokens: &Tokens,
+    store: &Store,
+    time: std::time::Duration,
+    told: impl Fn(&Step) -> Result<(), Failure>,
+) -> Result<(Option<String>, Vec<Step>), Failure> {
+    let tokens = Tokens::new(store.clone());
+    let (owner, secret) = match &provider.login {
+        Login::OAuth(client) => {
+            let owner = owner(client, account, store).await?;
+            let secret = token(client, account, owner.as_deref(), &tokens).await;
+            (owner, secret)
+        }
+        Login::Password => (None, password(account, &MailboxPasswords::new(store.clone())).await),
+    };
+    let steps = log_in_everywhere(provider, account, secret, time, told).await;
+    // A refresh that was too slow for us may be about to bring a rotated refresh token.
+    tokens.settled().await;
+    Ok((owner, steps?))
+}
+
+/// What the account logs in with, or why there is nothing.
+type Secret = (Step, Option<UpstreamSecret>);
+
+async fn token(client: &Arc<OAuthClient>, account: &Account, owner: Option<&str>, tokens: &Tokens) -> Secret {
+    let token = progress::shown("token", tokens.access_token(client, account)).await;
+    let result = match &token {
+        Ok(token) => Ok(format!(
+            "a live token of {} characters{}",
+            token.secret.expose().len(),
+            whose(client, account, owner)
+        )),
+        Err(error) => Err(error.to_string()),
+    };
+    let step = Step { name: "token".to_owned(), user_name: None, result };
+    (step, token.ok().map(|token| UpstreamSecret::Token(token.secret)))
+}
+
+async fn password(account: &Account, passwords: &MailboxPasswords) -> Secret {
+    let password = passwords.stored(account).await;
+    let result = match &password {
+        Ok(_) => Ok("one is stored, sealed".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let step = Step { name: "password".to_owned(), user_name: None, result };
+    (step, password.ok().map(|password| UpstreamSecret::Password(password.secret)))
+}
+
+/// Who consented, where somebody did and the provider told.
+async fn owner(client: &OAuthClient, account: &Account, store: &Store) -> Result<Option<String>, Failure> {
+    let grant = store.grant(&grant_key(client, account)).await?;
+    Ok(grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person()))
+}
+
+async fn log_in_everywhere(
+    provider: &Provider,
+    account: &Account,
+    (step, secret): Secret,
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<Vec<Step>, Failure> {
-    let client = find::oauth(provider)?;
-    let token = progress::shown("token", tokens.access_token(client, account)).await;
-    let result = match &token {
-        Ok(token) => Ok(format!("a live token of {} characters", token.secret.expose().len())),
-        Err(error) => Err(error.to_string()),
-    };
-    let step = Step { name: "token".to_owned(), result };
     told(&step)?;
     let mut steps = vec![step];
-    let Ok(token) = token else { return Ok(steps) };
+    let Some(secret) = secret else { return Ok(steps) };
     for protocol in Protocol::ALL {
         let name = format!("{protocol} login");
-        let attempt = log_in(provider, account, protocol, &token, Instant::now() + time);
+        let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
         if let Some(result) = progress::shown(&name, attempt).await {
-            let step = Step { name, result };
+            let user_name = Some(account.upstream_user_name(protocol).to_owned());
+            let step = Step { name, user_name, result };
             told(&step)?;
             steps.push(step);
         }
@@ -94,19 +150,30 @@ pub(super) async fn try_all(
     Ok(steps)
 }
 
+/// Who let Gatepost have the token.
+fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String {
+    match (client.grant, owner) {
+        (GrantType::ClientCredentials, _) => ", the application's own".to_owned(),
+        (GrantType::ServiceAccount, _) => format!(", of the service account for {}", account.address),
+        (_, Some(owner)) => format!(", by the consent of {owner}"),
+        // The provider does not tell who it was.
+        (_, None) => String::new(),
+    }
+}
+
 /// `None` where the provider does not have the protocol.
-async fn log_in(
+pub(super) async fn log_in(
     provider: &Provider,
     account: &Account,
     protocol: Protocol,
-    token: &AccessToken,
+    secret: UpstreamSecret,
     deadline: Instant,
 ) -> Option<Result<String, String>> {
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
     let login = async {
-        let credentials = upstream::credentials(endpoint, user_name, &token.secret)?;
+        let credentials = upstream::credentials(endpoint, user_name, secret)?;
         upstream::log_in(protocol, TAG, endpoint, &provider.trust, credentials, deadline).await
     };
     Some(match login.await {
@@ -115,21 +182,24 @@ async fn log_in(
     })
 }
 
-/// A step, as people are told it.
-pub(super) fn line(Step { name, result }: &Step) -> String {
-    match result {
-        Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
-        Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
+impl Step {
+    pub(super) fn line(&self) -> String {
+        let Self { name, result, .. } = self;
+        match result {
+            Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
+            Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
+        }
     }
 }
 
-fn in_json(account: &Account, ok: bool, steps: &[Step]) -> String {
+fn in_json(account: &Account, ok: bool, token_owner: Option<&str>, steps: &[Step]) -> String {
     let steps: Vec<_> = steps
         .iter()
-        .map(|Step { name, result }| {
+        .map(|Step { name, user_name, result }| {
             let (Ok(detail) | Err(detail)) = result;
-            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail })
+            serde_json::json!({ "step": name, "ok": result.is_ok(), "detail": detail, "user_name": user_name })
         })
         .collect();
-    format!("{}\n", serde_json::json!({ "address": account.address, "ok": ok, "steps": steps }))
+    let told = serde_json::json!({ "address": account.address, "ok": ok, "token_owner": token_owner, "steps": steps });
+    format!("{told}\n")
 }

@@ -68,13 +68,11 @@ mod tests {
         let account = NewAccount {
             address: "scan@example.com".to_owned(),
             provider: provider.to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
+            ..NewAccount::default()
         };
         let password_hash = Secret::new(String::new());
-        let credential = NewCredential { user_name: "Scanner".to_owned(), password_hash, label: None };
+        let credential =
+            NewCredential { user_name: "Scanner".to_owned(), mailbox: None, password_hash, label: None };
         store.add_account(&account, Some(&credential)).await.unwrap();
     }
 

@@ -144,7 +144,7 @@ fn read(name: &str, field: &Field<'_>) -> Option<Preset> {
     let login = section.take("login").map_or(Some(LoginKind::OAuth), |field| field.choice(&LOGINS));
     let servers = Protocol::ALL.into_iter().filter_map(|protocol| {
         let field = section.take(protocol.name())?;
-        Some(endpoint::read(&field, protocol).map(|server| (protocol, server)))
+        Some(endpoint::read(&field, protocol, login).map(|server| (protocol, server)))
     });
     let servers: Option<Vec<_>> = servers.collect();
     let mut about = about.section()?;

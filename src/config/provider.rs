@@ -118,7 +118,8 @@ impl<'a> ProviderReader<'a> {
         section.take("preset");
         let trust = self.trust(&mut section);
         let login_field = section.take("login");
-        let login = match login_field.map_or(Some(LoginKind::OAuth), |field| field.choice(&LOGINS)) {
+        let login_kind = login_field.map_or(Some(LoginKind::OAuth), |field| field.choice(&LOGINS));
+        let login = match login_kind {
             Some(LoginKind::OAuth) => {
                 oauth_client::read(&mut section, self.surroundings, name, trust.as_ref())
                     .map(|client| Login::OAuth(Arc::new(client)))
@@ -147,9 +148,9 @@ impl<'a> ProviderReader<'a> {
             );
         }
         // A server that cannot be read makes the provider unknown, not a provider without it.
-        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
-        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
-        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
+        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp, login_kind));
+        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3, login_kind));
+        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap, login_kind));
         Some(Provider {
             name: name.to_owned(),
             preset,

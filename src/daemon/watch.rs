@@ -94,13 +94,11 @@ mod tests {
         let account = NewAccount {
             address: "ann@example.com".to_owned(),
             provider: "contoso".to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
+            ..NewAccount::default()
         };
         let credential = NewCredential {
             user_name: "ann".to_owned(),
+            mailbox: None,
             password_hash: Secret::new(String::new()),
             label: None,
         };

@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 pub struct Destination<'a> {
     /// The mailbox.
     pub address: &'a str,
-    /// Who consents, where it was said beforehand that it is not the mailbox itself.
+    /// Who consents, where it was said beforehand, now or at another time, that it is not the mailbox itself.
     pub owner: Option<&'a str>,
     /// Where the grant is stored.
     pub key: GrantKey,
@@ -23,19 +23,25 @@ pub struct Destination<'a> {
 }
 
 impl Destination<'_> {
+    /// Who is to consent.
+    pub fn expected(&self) -> &str {
+        self.owner.unwrap_or(self.address)
+    }
+
     /// Commits what the right person consented to. Another one may be right too (a delegate, a sign-in name that is not the
     /// address) or may have been left over in the browser, so it comes back as [`ConsentError::AnotherIdentity`].
     pub async fn commit(&self, tokens: NewTokens) -> Result<NewTokens, ConsentError> {
-        let expected = self.owner.unwrap_or(self.address);
+        let expected = self.expected();
         match &tokens.identity {
-            Some(identity) if !identity.eq_ignore_ascii_case(expected) => {
-                Err(ConsentError::AnotherIdentity {
-                    identity: identity.clone(),
-                    expected: expected.to_owned(),
-                    tokens: Box::new(tokens),
-                })
+            Some(identity) if !identity.is(expected) => Err(ConsentError::AnotherIdentity {
+                identity: identity.to_string(),
+                expected: expected.to_owned(),
+                tokens: Box::new(tokens),
+            }),
+            _ => {
+                let identity = tokens.identity.map(|identity| identity.shown_as(expected));
+                self.commit_whoever_consented(NewTokens { identity, ..tokens }).await
             }
-            _ => self.commit_whoever_consented(tokens).await,
         }
     }
 
@@ -196,6 +202,7 @@ mod tests {
     use gatepost_protocol::secret::Secret;
 
     use super::*;
+    use crate::store::grants::Identity;
 
     #[tokio::test]
     async fn only_the_expected_one_is_committed_unasked() {
@@ -217,7 +224,7 @@ mod tests {
                 refresh_token: Some(Secret::new("r".to_owned())),
                 expires_at: SystemTime::UNIX_EPOCH,
                 scopes: Vec::new(),
-                identity: identity.map(str::to_owned),
+                identity: Identity::new(identity.map(str::to_owned)),
             };
             let committed = destination.commit(tokens).await;
             assert_eq!(committed.is_ok(), expected, "{key}");
@@ -229,5 +236,24 @@ mod tests {
                 assert_eq!(stored.identity.as_deref(), identity);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_mailbox_itself_is_known_by_any_of_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let key = GrantKey::Provider("example".to_owned());
+        let destination =
+            Destination { address: "ann@example.com", owner: None, key: key.clone(), store: &store };
+        let names = ["a.miller@corp.example", "Ann@Example.com"].map(str::to_owned);
+        let tokens = NewTokens {
+            access_token: Secret::new("a".to_owned()),
+            refresh_token: Some(Secret::new("r".to_owned())),
+            expires_at: SystemTime::UNIX_EPOCH,
+            scopes: Vec::new(),
+            identity: Identity::new(names),
+        };
+        destination.commit(tokens).await.unwrap();
+        assert_eq!(store.grant(&key).await.unwrap().unwrap().identity.as_deref(), Some("Ann@Example.com"));
     }
 }

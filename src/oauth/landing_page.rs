@@ -7,6 +7,7 @@ use http_body_util::Full;
 use url::Url;
 
 use super::consent::ConsentError;
+use crate::store::grants::Identity;
 
 /// The bar beside the heading. It only repeats what the words say.
 const GREEN: &str = "#3a9a68";
@@ -23,9 +24,9 @@ h1{font-size:1.8rem;line-height:1.25;margin:.4rem 0 1.4rem;padding-left:.8rem;bo
 @media(prefers-color-scheme:dark){body{color:#e4e4e0;background:#1c1f22}header{color:#9a9a96}a{color:#9cf}}";
 
 /// The grant is committed.
-pub(super) fn connected(address: &str, identity: Option<&str>) -> Response<Full<Bytes>> {
+pub(super) fn connected(address: &str, identity: Option<&Identity>) -> Response<Full<Bytes>> {
     let by = match identity {
-        Some(identity) if !identity.eq_ignore_ascii_case(address) => format!(" by {identity}"),
+        Some(identity) if !identity.is(address) => format!(" by {identity}"),
         _ => String::new(),
     };
     let text = format!("{address} is connected{by}.");

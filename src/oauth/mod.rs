@@ -66,12 +66,13 @@ pub struct Tokens {
     forced: Arc<Mutex<HashMap<(GrantKey, Protocol), Instant>>>,
 }
 
-/// Where the account's grant is stored.
+/// Where the account's grant is stored: the one that it uses, which may be that of another account.
 pub fn grant_key(client: &OAuthClient, account: &Account) -> GrantKey {
     match client.grant {
-        GrantType::AuthorizationCode | GrantType::Password | GrantType::ServiceAccount => {
-            GrantKey::Account(account.id)
+        GrantType::AuthorizationCode | GrantType::Password => {
+            GrantKey::Account(account.token_account.unwrap_or(account.id))
         }
+        GrantType::ServiceAccount => GrantKey::Mailbox(account.id, account.address.to_ascii_lowercase()),
         GrantType::ClientCredentials => GrantKey::Provider(client.provider.clone()),
     }
 }
@@ -183,7 +184,7 @@ impl Tokens {
 fn wanted(client: &Arc<OAuthClient>, account: &Account) -> Wanted {
     let key = grant_key(client, account);
     let owner = match &key {
-        GrantKey::Account(_) => account.address.clone(),
+        GrantKey::Account(_) | GrantKey::Mailbox(..) => account.address.clone(),
         GrantKey::Provider(name) => format!("provider {name}"),
     };
     let whose = Whose {

@@ -124,7 +124,7 @@ async fn grant(
             Ok(code) => redeem_and_commit(authorization, code, destination).await,
         };
         let page = match &result {
-            Ok(tokens) => landing_page::connected(destination.address, tokens.identity.as_deref()),
+            Ok(tokens) => landing_page::connected(destination.address, tokens.identity.as_ref()),
             Err(error) => landing_page::problem(error),
         };
         // Whether the browser still listens changes nothing about the grant.

@@ -31,6 +31,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often a row is read that another process is refreshing.
 const POLL: Duration = Duration::from_millis(150);
 
+/// More grants than these are not remembered without need: whoever may open every mailbox of a domain can name any number.
+const MOST_REMEMBERED: usize = 1024;
+
 /// How often a store that does not take an answer is asked again, once a second.
 const COMMIT_ATTEMPTS: u32 = 15;
 
@@ -67,6 +70,17 @@ enum Refresh {
     Fresh { version: i64, young_until: SystemTime },
     /// It is on its way.
     Running(watch::Receiver<Option<Outcome>>),
+}
+
+impl Refresh {
+    /// Whether forgetting it would ask the token endpoint once more than needed.
+    fn is_worth_remembering(&self, (now, today): (Instant, SystemTime)) -> bool {
+        match self {
+            Self::Failed { until, .. } => now < *until,
+            Self::Fresh { young_until, .. } => today < *young_until,
+            Self::Running(_) => true,
+        }
+    }
 }
 
 /// What every waiting login hears.
@@ -124,6 +138,10 @@ impl Refreshes {
         stale: Option<i64>,
     ) -> Result<watch::Receiver<Option<Outcome>>, TokenError> {
         let (sender, receiver) = watch::channel(None);
+        if self.last.len() > MOST_REMEMBERED {
+            let now = (Instant::now(), SystemTime::now());
+            self.last.retain(|_, refresh| refresh.is_worth_remembering(now));
+        }
         let mut place = self
             .last
             .entry(wanted.key.clone())

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::diagnosis::{self, EndpointError};
 use crate::config::provider::ClientAuthentication;
 use crate::config::provider::OAuthClient;
-use crate::store::grants::NewTokens;
+use crate::store::grants::{Identity, NewTokens};
 
 /// What is taken for the life of a token whose response does not tell it.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
@@ -146,14 +146,16 @@ impl TokenResponse for Answer {
 
 /// Who consented, as an id_token names them. Its signature need not be checked: it came from the token endpoint itself over
 /// verified TLS (OpenID Connect Core section 3.1.3.7, point 6).
-fn identity(id_token: &str) -> Option<String> {
+fn identity(id_token: &str) -> Option<Identity> {
     let claims = id_token.split('.').nth(1)?.trim_end_matches('=');
     let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    ["preferred_username", "email", "upn"]
+    // All of them: where the sign-in name is not the address, the address is in another one.
+    let names = ["preferred_username", "email", "upn"]
         .iter()
-        .find_map(|claim| claims.get(claim)?.as_str())
+        .filter_map(|claim| claims.get(claim)?.as_str())
         .map(|name| diagnosis::presentable(name, &[], 320))
-        .filter(|name| !name.is_empty())
+        .filter(|name| !name.is_empty());
+    Identity::new(names)
 }
 
 fn bearer() -> BasicTokenType {
@@ -256,8 +258,15 @@ mod tests {
     #[test]
     fn the_one_who_consented_is_read_from_the_id_token() {
         let id_token = |claims: &str| format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims));
-        assert_eq!(identity(&id_token(r#"{"email":"a@b.example"}"#)).as_deref(), Some("a@b.example"));
-        assert_eq!(identity(&id_token(r#"{"upn":"u","preferred_username":"p"}"#)).as_deref(), Some("p"));
+        for (claims, shown, known) in [
+            (r#"{"email":"a@b.example"}"#, "a@b.example", "A@B.example"),
+            (r#"{"upn":"u","preferred_username":"p"}"#, "p", "u"),
+            (r#"{"email":"e","upn":7,"preferred_username":""}"#, "e", "e"),
+            (r#"{"email":"e","upn":"u","preferred_username":"p"}"#, "p", "e"),
+        ] {
+            let identity = identity(&id_token(claims)).unwrap();
+            assert!(identity.name() == shown && identity.is(known) && !identity.is("7"), "{identity:?}");
+        }
         for useless in ["", "a.b", "a.!.c", &id_token("[]"), &id_token("{}")] {
             assert_eq!(identity(useless), None);
         }

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Mailbox {
     /// The provider's name.
     pub provider: String,
-    /// The user name toward the provider.
+    /// The user name toward the provider, in lower case.
     pub user_name: String,
     /// Each protocol has its own cap.
     pub protocol: Protocol,

@@ -26,6 +26,10 @@ pub struct Account {
     pub pop3_user_name: Option<String>,
     /// As above.
     pub imap_user_name: Option<String>,
+    /// Who consents, where that is not the mailbox itself: a delegate, or another sign-in name of it.
+    pub owner: Option<String>,
+    /// The account whose grant is used, where that is not its own: the delegate's, at the same provider.
+    pub token_account: Option<AccountId>,
     /// Switched off by the admin.
     pub disabled: bool,
 }
@@ -39,6 +43,26 @@ impl Account {
             Protocol::Imap => self.imap_user_name.as_deref(),
         }
         .unwrap_or(&self.address)
+    }
+
+    /// Who is expected to consent.
+    pub fn expected_owner(&self) -> &str {
+        self.owner.as_deref().unwrap_or(&self.address)
+    }
+
+    /// What an admin would have to say to get this account.
+    pub fn described(&self) -> NewAccount {
+        let account = self.clone();
+        NewAccount {
+            address: account.address,
+            provider: account.provider,
+            smtp_user_name: account.smtp_user_name,
+            pop3_user_name: account.pop3_user_name,
+            imap_user_name: account.imap_user_name,
+            owner: account.owner,
+            token_account: account.token_account,
+            disabled: account.disabled,
+        }
     }
 }
 
@@ -55,6 +79,10 @@ pub struct NewAccount {
     pub pop3_user_name: Option<String>,
     /// The address where `None`.
     pub imap_user_name: Option<String>,
+    /// The mailbox itself where `None`.
+    pub owner: Option<String>,
+    /// The account itself where `None`.
+    pub token_account: Option<AccountId>,
     /// Switched off.
     pub disabled: bool,
 }
@@ -67,6 +95,8 @@ pub(super) struct AccountRow {
     smtp_user_name: Option<String>,
     pop3_user_name: Option<String>,
     imap_user_name: Option<String>,
+    owner: Option<String>,
+    token_account_id: Option<i64>,
     disabled: bool,
 }
 
@@ -79,6 +109,8 @@ impl From<AccountRow> for Account {
             smtp_user_name: row.smtp_user_name,
             pop3_user_name: row.pop3_user_name,
             imap_user_name: row.imap_user_name,
+            owner: row.owner,
+            token_account: row.token_account_id.map(AccountId),
             disabled: row.disabled,
         }
     }
@@ -130,6 +162,11 @@ impl Store {
         remove(&mut *self.pool.acquire().await?, id).await
     }
 
+    /// Makes the account what is described; its provider stays. False when it is gone.
+    pub async fn update_account(&self, id: AccountId, account: &NewAccount) -> Result<bool, StoreError> {
+        update(&mut *self.pool.acquire().await?, id, account).await
+    }
+
     /// Switches the account off or on; false when it is gone.
     pub async fn set_disabled(&self, AccountId(id): AccountId, disabled: bool) -> Result<bool, StoreError> {
         let done = sqlx::query("UPDATE accounts SET disabled = $2 WHERE id = $1")
@@ -154,14 +191,17 @@ pub(super) async fn insert(
     account: &NewAccount,
 ) -> Result<AccountId, StoreError> {
     sqlx::query_scalar(
-        "INSERT INTO accounts (address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+        "INSERT INTO accounts
+             (address, provider, smtp_user_name, pop3_user_name, imap_user_name, owner, token_account_id, disabled)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
     )
     .bind(&account.address)
     .bind(&account.provider)
     .bind(&account.smtp_user_name)
     .bind(&account.pop3_user_name)
     .bind(&account.imap_user_name)
+    .bind(&account.owner)
+    .bind(account.token_account.map(|AccountId(id)| id))
     .bind(account.disabled)
     .fetch_one(connection)
     .await
@@ -178,9 +218,10 @@ pub(super) async fn update(
     connection: &mut SqliteConnection,
     AccountId(id): AccountId,
     account: &NewAccount,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE accounts SET address = $2, smtp_user_name = $3, pop3_user_name = $4, imap_user_name = $5, disabled = $6
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE accounts SET address = $2, smtp_user_name = $3, pop3_user_name = $4, imap_user_name = $5, owner = $6,
+             token_account_id = $7, disabled = $8
          WHERE id = $1",
     )
     .bind(id)
@@ -188,10 +229,28 @@ pub(super) async fn update(
     .bind(&account.smtp_user_name)
     .bind(&account.pop3_user_name)
     .bind(&account.imap_user_name)
+    .bind(&account.owner)
+    .bind(account.token_account.map(|AccountId(id)| id))
     .bind(account.disabled)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
+}
+
+/// The account of this address that has a grant of its own.
+pub(super) async fn with_own_grant(
+    connection: &mut SqliteConnection,
+    provider: &str,
+    address: &str,
+) -> Result<Option<AccountId>, StoreError> {
+    let id: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM accounts WHERE provider = $1 AND lower(address) = $2 AND token_account_id IS NULL",
+    )
+    .bind(provider)
+    .bind(address.to_ascii_lowercase())
+    .fetch_optional(connection)
+    .await?;
+    Ok(id.map(AccountId))
 }
 
 pub(super) async fn remove(
@@ -219,9 +278,7 @@ mod tests {
             address: address.to_owned(),
             provider: provider.to_owned(),
             smtp_user_name: Some("delegate@example.com".to_owned()),
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
+            ..NewAccount::default()
         }
     }
 
@@ -247,6 +304,7 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let credential = NewCredential {
             user_name: "ann".to_owned(),
+            mailbox: None,
             password_hash: Secret::new(String::new()),
             label: None,
         };
@@ -260,14 +318,37 @@ mod tests {
         let (id, _) = store.add_account(&account("ann", "contoso"), Some(&credential)).await.unwrap();
         store.replace_grant(&GrantKey::Account(id), &tokens).await.unwrap();
         store.replace_grant(&GrantKey::Provider("contoso".into()), &tokens).await.unwrap();
-        assert_eq!(store.refusals().await.unwrap().len(), 2);
+        assert_eq!(store.standings().await.unwrap().len(), 2);
         assert!(store.remove_account(id).await.unwrap());
         assert!(!store.remove_account(id).await.unwrap());
         assert!(store.credentials(None).await.unwrap().is_empty());
         assert!(store.grant(&GrantKey::Account(id)).await.unwrap().is_none());
-        let rest: Vec<_> = store.refusals().await.unwrap().into_keys().collect();
+        let rest: Vec<_> = store.standings().await.unwrap().into_keys().collect();
         assert_eq!(rest, [GrantKey::Provider("contoso".into())]);
         assert_ne!(store.add_account(&account("ann", "contoso"), None).await.unwrap().0, id);
+    }
+
+    #[tokio::test]
+    async fn an_account_that_used_another_ones_grant_loses_it_with_that_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (ann, _) = store.add_account(&account("ann@example.com", "contoso"), None).await.unwrap();
+        let shared = NewAccount {
+            owner: Some("ann@example.com".to_owned()),
+            token_account: Some(ann),
+            ..account("office@example.com", "contoso")
+        };
+        let (office, _) = store.add_account(&shared, None).await.unwrap();
+        let stored = store.account(office).await.unwrap().unwrap();
+        assert_eq!(stored.described(), shared);
+        assert_eq!((stored.expected_owner(), stored.token_account), ("ann@example.com", Some(ann)));
+        assert!(store.remove_account(ann).await.unwrap());
+        let stored = store.account(office).await.unwrap().unwrap();
+        assert_eq!((stored.expected_owner(), stored.token_account), ("ann@example.com", None));
+        let own = NewAccount { owner: None, smtp_user_name: None, ..stored.described() };
+        assert!(store.update_account(office, &own).await.unwrap());
+        assert_eq!(store.account(office).await.unwrap().unwrap().described(), own);
+        assert!(!store.update_account(ann, &own).await.unwrap());
     }
 
     #[tokio::test]
@@ -276,6 +357,7 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let credential = NewCredential {
             user_name: "shared".to_owned(),
+            mailbox: None,
             password_hash: Secret::new(String::new()),
             label: None,
         };

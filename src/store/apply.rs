@@ -5,7 +5,7 @@ use std::fmt;
 
 use sqlx::SqliteConnection;
 
-use super::accounts::{Account, AccountId, NewAccount};
+use super::accounts::{Account, NewAccount, with_own_grant};
 use super::credentials::{Credential, NewCredential};
 use super::{Store, StoreError, accounts, credentials};
 
@@ -59,8 +59,8 @@ impl fmt::Display for Change {
 }
 
 impl Store {
-    /// Applies the list. With `prune`, accounts that are not on it are removed, and so are credentials of accounts whose
-    /// credentials are on it.
+    /// Applies the list. An account whose owner has an account at the same provider uses the grant of that one. With `prune`,
+    /// accounts that are not on the list are removed, and so are credentials of accounts whose credentials are on it.
     pub async fn apply(&self, wanted: &[WantedAccount], prune: bool) -> Result<Vec<Applied>, StoreError> {
         let mut transaction = self.begin().await?;
         let mut applied = Vec::new();
@@ -71,18 +71,19 @@ impl Store {
             }
             applied.push(about(account, if prune { Change::Removed } else { Change::Kept }, None));
         }
+        // First those that are not there yet, because one of them may be the owner of another.
+        for wanted in wanted.iter().filter(|wanted| !before.iter().any(|account| is(account, wanted))) {
+            accounts::insert(&mut transaction, &wanted.account).await?;
+        }
+        let now = accounts::all(&mut transaction).await?;
         for wanted in wanted {
-            let before = before.iter().find(|account| is(account, wanted));
-            let (id, change) = apply_account(&mut transaction, before, &wanted.account).await?;
-            applied.push(Applied {
-                change,
-                address: wanted.account.address.clone(),
-                provider: wanted.account.provider.clone(),
-                credential: None,
-            });
+            let account = now.iter().find(|account| is(account, wanted)).ok_or(StoreError::AccountGone)?;
+            let is_new = !before.iter().any(|account| is(account, wanted));
+            let change = apply_account(&mut transaction, account, is_new, &wanted.account).await?;
+            let account = &Account { address: wanted.account.address.clone(), ..account.clone() };
+            applied.push(about(account, change, None));
             if let Some(list) = &wanted.credentials {
-                let account = Account { id, ..described(&wanted.account) };
-                self.apply_credentials(&mut transaction, &account, list, prune, &mut applied).await?;
+                self.apply_credentials(&mut transaction, account, list, prune, &mut applied).await?;
             }
         }
         transaction.commit().await?;
@@ -112,6 +113,12 @@ impl Store {
                     credentials::insert(self, connection, account.id, credential).await?;
                     Change::Added
                 }
+                Some(old) if !opens_the_same(old, credential) => {
+                    // A hash is sealed for its mailbox, and a session that it opened is one of the other mailbox.
+                    credentials::remove(connection, old.id).await?;
+                    credentials::insert(self, connection, account.id, credential).await?;
+                    Change::Changed
+                }
                 Some(old) if old.label != credential.label => {
                     credentials::relabel(connection, old.id, credential.label.as_deref()).await?;
                     Change::Changed
@@ -127,17 +134,24 @@ impl Store {
 
 async fn apply_account(
     connection: &mut SqliteConnection,
-    before: Option<&Account>,
+    account: &Account,
+    is_new: bool,
     wanted: &NewAccount,
-) -> Result<(AccountId, Change), StoreError> {
-    let Some(before) = before else {
-        return Ok((accounts::insert(connection, wanted).await?, Change::Added));
+) -> Result<Change, StoreError> {
+    let token_account = match &wanted.owner {
+        Some(owner) => with_own_grant(connection, &wanted.provider, owner).await?,
+        None => None,
     };
-    if *before == (Account { id: before.id, ..described(wanted) }) {
-        return Ok((before.id, Change::Unchanged));
+    let wanted = NewAccount { token_account, ..wanted.clone() };
+    let is_so = account.described() == wanted;
+    if !is_so {
+        accounts::update(connection, account.id, &wanted).await?;
     }
-    accounts::update(connection, before.id, wanted).await?;
-    Ok((before.id, Change::Changed))
+    Ok(match (is_new, is_so) {
+        (true, _) => Change::Added,
+        (false, true) => Change::Unchanged,
+        (false, false) => Change::Changed,
+    })
 }
 
 fn is(account: &Account, wanted: &WantedAccount) -> bool {
@@ -150,11 +164,9 @@ fn same(old: &Credential, wanted: &NewCredential) -> bool {
         && old.password_hash.expose() == wanted.password_hash.expose()
 }
 
-/// The account without its number.
-fn described(wanted: &NewAccount) -> Account {
-    let NewAccount { address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled } =
-        wanted.clone();
-    Account { id: AccountId(0), address, provider, smtp_user_name, pop3_user_name, imap_user_name, disabled }
+fn opens_the_same(old: &Credential, wanted: &NewCredential) -> bool {
+    let mailbox = |mailbox: &Option<String>| mailbox.as_deref().map(str::to_ascii_lowercase);
+    mailbox(&old.mailbox) == mailbox(&wanted.mailbox)
 }
 
 fn about(account: &Account, change: Change, credential: Option<(String, Option<String>)>) -> Applied {

@@ -1,5 +1,5 @@
-//! Credentials at rest. The password hash is sealed with the row's number, account and user name as its identity: whoever can
-//! write the file but has no key can neither guess at a hash nor let one open another mailbox.
+//! Credentials at rest. The password hash is sealed with the row's number, account, user name and mailbox as its identity:
+//! whoever can write the file but has no key can neither guess at a hash nor let one open another mailbox.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,15 @@ use super::{Store, StoreError, milliseconds, system_time};
 /// Passwords that may share a user name within a provider, as with app passwords.
 pub const MAX_PER_USER_NAME: usize = 8;
 
+/// Passwords that may open every mailbox of a domain within a provider. They are tried after those of the user name itself,
+/// so that a login costs at most twelve Argon2 runs, which is still less than the fixed delay of a wrong password.
+pub const MAX_FOR_ALL_MAILBOXES: usize = 4;
+
+/// How many passwords may have this user name.
+pub(super) fn most(user_name: &str) -> usize {
+    if user_name.starts_with("*@") { MAX_FOR_ALL_MAILBOXES } else { MAX_PER_USER_NAME }
+}
+
 /// A row number in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CredentialId(pub i64);
@@ -25,8 +34,11 @@ pub struct Credential {
     pub id: CredentialId,
     /// The mailbox it opens.
     pub account: AccountId,
-    /// What the device sends as user name; the account's address unless the admin chose another.
+    /// What the device sends as user name; the mailbox unless the admin chose another. `*@contoso.com` where it opens every
+    /// mailbox of the domain: then the device sends the mailbox.
     pub user_name: String,
+    /// The one mailbox of a catch-all account that it opens; all of them where `None`. Other accounts have one mailbox.
+    pub mailbox: Option<String>,
     /// Argon2id, as a PHC string.
     pub password_hash: Secret<String>,
     /// Which device it is, in the admin's words.
@@ -42,6 +54,8 @@ pub struct Credential {
 pub struct NewCredential {
     /// What the device sends.
     pub user_name: String,
+    /// The one mailbox of a catch-all account that it opens.
+    pub mailbox: Option<String>,
     /// Argon2id, as a PHC string.
     pub password_hash: Secret<String>,
     /// Which device it is.
@@ -57,8 +71,8 @@ impl Store {
     /// Every credential with this user name, in whatever case, with its account.
     pub async fn credentials_named(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
         let rows: Vec<NamedRow> = sqlx::query_as(
-            "SELECT credentials.id AS credential_id, account_id, user_name, password_hash_sealed, label, created_at,
-                 last_used_at, accounts.*
+            "SELECT credentials.id AS credential_id, account_id, user_name, mailbox, password_hash_sealed, label,
+                 created_at, last_used_at, accounts.*
              FROM credentials JOIN accounts ON accounts.id = credentials.account_id
              WHERE lower(user_name) = $1 ORDER BY credentials.id",
         )
@@ -123,12 +137,14 @@ impl Store {
     }
 
     fn opened_credential(&self, row: CredentialRow) -> Result<Credential, StoreError> {
-        let key = record_key(row.credential_id, row.account_id, &row.user_name);
+        let mailbox = row.mailbox.as_deref();
+        let key = record_key(row.credential_id, row.account_id, &row.user_name, mailbox);
         Ok(Credential {
             id: CredentialId(row.credential_id),
             account: AccountId(row.account_id),
             password_hash: self.unseal(record(&key), &row.password_hash_sealed)?,
             user_name: row.user_name,
+            mailbox: row.mailbox,
             label: row.label,
             created_at: system_time(row.created_at),
             last_used_at: row.last_used_at.map(system_time),
@@ -148,7 +164,8 @@ pub(super) async fn of(
     account: Option<AccountId>,
 ) -> Result<Vec<Credential>, StoreError> {
     let rows: Vec<CredentialRow> = sqlx::query_as(
-        "SELECT id AS credential_id, account_id, user_name, password_hash_sealed, label, created_at, last_used_at
+        "SELECT id AS credential_id, account_id, user_name, mailbox, password_hash_sealed, label, created_at,
+             last_used_at
          FROM credentials WHERE $1 IS NULL OR account_id = $1 ORDER BY id",
     )
     .bind(account.map(|AccountId(id)| id))
@@ -177,21 +194,22 @@ pub(super) async fn insert(
     .bind(credential.user_name.to_ascii_lowercase())
     .fetch_all(&mut *connection)
     .await?;
-    if sharing.len() >= MAX_PER_USER_NAME {
+    if sharing.len() >= most(&credential.user_name) {
         return Err(StoreError::TooManyCredentials { user_name: credential.user_name.clone(), provider });
     }
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO credentials (account_id, user_name, password_hash_sealed, label, created_at)
-         VALUES ($1, $2, x'', $3, $4) RETURNING id",
+        "INSERT INTO credentials (account_id, user_name, mailbox, password_hash_sealed, label, created_at)
+         VALUES ($1, $2, $3, x'', $4, $5) RETURNING id",
     )
     .bind(account)
     .bind(&credential.user_name)
+    .bind(&credential.mailbox)
     .bind(&credential.label)
     .bind(milliseconds(SystemTime::now()))
     .fetch_one(&mut *connection)
     .await?;
     // The hash is sealed for its row, and the row's number is known only now.
-    let key = record_key(id, account, &credential.user_name);
+    let key = record_key(id, account, &credential.user_name, credential.mailbox.as_deref());
     sqlx::query("UPDATE credentials SET password_hash_sealed = $2 WHERE id = $1")
         .bind(id)
         .bind(store.seal(record(&key), &credential.password_hash)?)
@@ -226,6 +244,7 @@ struct CredentialRow {
     credential_id: i64,
     account_id: i64,
     user_name: String,
+    mailbox: Option<String>,
     password_hash_sealed: Vec<u8>,
     label: Option<String>,
     created_at: i64,
@@ -240,8 +259,10 @@ struct NamedRow {
     account: AccountRow,
 }
 
-fn record_key(id: i64, account: i64, user_name: &str) -> String {
-    format!("{id} of account:{account} as {user_name}")
+/// The length keeps a mailbox and a user name that were cut elsewhere from making the same key.
+fn record_key(id: i64, account: i64, user_name: &str, mailbox: Option<&str>) -> String {
+    let only = mailbox.map(|mailbox| format!(" for {} {mailbox}", mailbox.len())).unwrap_or_default();
+    format!("{id} of account:{account}{only} as {user_name}")
 }
 
 fn record(key: &str) -> Record<'_> {
@@ -257,19 +278,13 @@ mod tests {
     use super::*;
 
     fn account(address: &str, provider: &str) -> NewAccount {
-        NewAccount {
-            address: address.to_owned(),
-            provider: provider.to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
-        }
+        NewAccount { address: address.to_owned(), provider: provider.to_owned(), ..NewAccount::default() }
     }
 
     fn credential(user_name: &str) -> NewCredential {
         NewCredential {
             user_name: user_name.to_owned(),
+            mailbox: None,
             password_hash: Secret::new(format!("the hash of {user_name}")),
             label: Some("Epson, 2nd floor".to_owned()),
         }
@@ -302,6 +317,10 @@ mod tests {
             "UPDATE credentials SET account_id = (SELECT max(id) FROM accounts) WHERE user_name = 'ann'",
             "UPDATE credentials SET user_name = 'eve' WHERE user_name = 'ann'",
             "UPDATE credentials SET id = id + 100 WHERE user_name = 'ann'",
+            "UPDATE credentials SET mailbox = 'bob' WHERE user_name = 'ann'",
+            "UPDATE credentials SET mailbox = NULL WHERE user_name = 'scanner'",
+            "UPDATE credentials SET mailbox = 'bob' WHERE user_name = 'scanner'",
+            "UPDATE credentials SET mailbox = 'Dora' WHERE user_name = 'scanner'",
         ];
         for forgery in forgeries {
             let mut ids = Vec::new();
@@ -309,7 +328,9 @@ mod tests {
                 let new = account(name, "contoso");
                 ids.push(store.add_account(&new, Some(&credential(name))).await.unwrap().0);
             }
-            assert_eq!(store.credentials(None).await.unwrap().len(), 2);
+            let scanner = NewCredential { mailbox: Some("dora".to_owned()), ..credential("scanner") };
+            ids.push(store.add_account(&account("*", "contoso"), Some(&scanner)).await.unwrap().0);
+            assert_eq!(store.credentials(None).await.unwrap().len(), 3);
             sqlx::query(forgery).execute(&store.pool).await.unwrap();
             let refused = store.credentials(None).await;
             assert!(matches!(refused, Err(StoreError::Forged { .. })), "{forgery}: {refused:?}");
@@ -337,6 +358,36 @@ mod tests {
         assert_eq!(outcomes.iter().filter(refused).count(), 4);
         let (carl, _) = ours.add_account(&account("carl", "fabrikam"), None).await.unwrap();
         ours.add_credential(carl, &credential("shared")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn few_passwords_open_every_mailbox_of_a_domain() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (id, _) = store.add_account(&account("*@example.com", "contoso"), None).await.unwrap();
+        for number in 0..=MAX_FOR_ALL_MAILBOXES {
+            let added = store.add_credential(id, &credential("*@Example.com")).await;
+            assert_eq!(added.is_ok(), number < MAX_FOR_ALL_MAILBOXES, "{added:?}");
+            if let Err(refused) = added {
+                let expected =
+                    "user name *@Example.com has 4 passwords at provider contoso already; revoke one first";
+                assert_eq!(refused.to_string(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_places_have_the_same_key() {
+        let places = [
+            ("a", None),
+            ("a for 1 b", None),
+            ("b as a", Some("a")),
+            ("a", Some("a as b")),
+            ("a", Some("b as a")),
+            ("a", Some("a")),
+        ];
+        let keys: HashSet<_> = places.map(|(name, mailbox)| record_key(1, 1, name, mailbox)).into();
+        assert_eq!(keys.len(), places.len(), "{keys:?}");
     }
 
     #[tokio::test]

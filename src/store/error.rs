@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sqlx::migrate::MigrateError;
 use thiserror::Error;
 
-use super::credentials::MAX_PER_USER_NAME;
+use super::credentials::most;
 
 /// The store cannot be used, or could not do what was asked.
 #[derive(Debug, Error)]
@@ -111,8 +111,9 @@ pub enum StoreError {
     },
     /// A user name has as many passwords as it may.
     #[error(
-        "user name {user_name} has {} passwords at provider {provider} already; revoke one first, or choose another user name",
-        MAX_PER_USER_NAME
+        "user name {user_name} has {} passwords at provider {provider} already; revoke one first{}",
+        most(user_name),
+        if user_name.starts_with("*@") { "" } else { ", or choose another user name" }
     )]
     TooManyCredentials {
         /// What devices type.

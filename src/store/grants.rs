@@ -18,6 +18,8 @@ use crate::crash_point::crash_point;
 pub enum GrantKey {
     /// A mailbox owner's consent.
     Account(AccountId),
+    /// What a service account got for one mailbox, in lower case; a catch-all account has many.
+    Mailbox(AccountId, String),
     /// The application's own token at a provider (client credentials).
     Provider(String),
 }
@@ -25,7 +27,7 @@ pub enum GrantKey {
 impl GrantKey {
     fn account(&self) -> Option<i64> {
         match self {
-            Self::Account(AccountId(id)) => Some(*id),
+            Self::Account(AccountId(id)) | Self::Mailbox(AccountId(id), _) => Some(*id),
             Self::Provider(_) => None,
         }
     }
@@ -35,6 +37,7 @@ impl fmt::Display for GrantKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(AccountId(id)) => write!(formatter, "account:{id}"),
+            Self::Mailbox(AccountId(id), mailbox) => write!(formatter, "mailbox:{id}:{mailbox}"),
             Self::Provider(name) => write!(formatter, "provider:{name}"),
         }
     }
@@ -61,6 +64,15 @@ pub struct Grant {
     pub refused: Option<String>,
 }
 
+/// How a grant stands.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The provider's words, where it refused the grant.
+    pub refused: Option<String>,
+    /// Who consented, where the provider told.
+    pub identity: Option<String>,
+}
+
 /// What a provider answered to a redeemed code or a refresh.
 #[derive(Clone, Debug)]
 pub struct NewTokens {
@@ -73,7 +85,49 @@ pub struct NewTokens {
     /// Empty: as before.
     pub scopes: Vec<String>,
     /// `None`: as before.
-    pub identity: Option<String>,
+    pub identity: Option<Identity>,
+}
+
+/// Who consented, by every name that the provider tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    name: String,
+    others: Vec<String>,
+}
+
+impl Identity {
+    /// `None` without a name. The first is the one that is shown.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut names = names.into_iter();
+        Some(Self { name: names.next()?, others: names.collect() })
+    }
+
+    /// The one that is shown and stored.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether one of the names is this one, in whatever case.
+    pub fn is(&self, name: &str) -> bool {
+        std::iter::once(&self.name).chain(&self.others).any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// The same one, shown by this name, as the provider spells it, if it is one of theirs.
+    pub fn shown_as(self, name: &str) -> Self {
+        let Self { name: first, mut others } = self;
+        let found = others.iter_mut().find(|own| own.eq_ignore_ascii_case(name));
+        let mut shown = first;
+        if let Some(own) = found.filter(|_| !shown.eq_ignore_ascii_case(name)) {
+            std::mem::swap(own, &mut shown);
+        }
+        Self { name: shown, others }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)
+    }
 }
 
 impl Store {
@@ -89,20 +143,30 @@ impl Store {
         row.map(|row| self.opened(key, row)).transpose()
     }
 
-    /// Which grants there are, with the provider's words where it refused one. Opens none of them.
-    pub async fn refusals(&self) -> Result<BTreeMap<GrantKey, Option<String>>, StoreError> {
-        let rows: Vec<(String, Option<i64>, Option<String>)> =
-            sqlx::query_as("SELECT owner, account_id, refused FROM grants").fetch_all(&self.pool).await?;
-        let key = |owner: String, account: Option<i64>| match account {
-            Some(id) => GrantKey::Account(AccountId(id)),
-            None => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
+    /// Which grants there are, and how each stands. Opens none of them.
+    pub async fn standings(&self) -> Result<BTreeMap<GrantKey, Standing>, StoreError> {
+        let rows: Vec<(String, Option<i64>, Option<String>, Option<String>)> =
+            sqlx::query_as("SELECT owner, account_id, refused, identity FROM grants")
+                .fetch_all(&self.pool)
+                .await?;
+        let mailbox = |owner: &str| Some(owner.strip_prefix("mailbox:")?.split_once(':')?.1.to_owned());
+        let key = |owner: String, account: Option<i64>| match (account, mailbox(&owner)) {
+            (Some(id), Some(mailbox)) => GrantKey::Mailbox(AccountId(id), mailbox),
+            (Some(id), None) => GrantKey::Account(AccountId(id)),
+            (None, _) => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
         };
-        Ok(rows.into_iter().map(|(owner, account, refused)| (key(owner, account), refused)).collect())
+        let standings = rows
+            .into_iter()
+            .map(|(owner, account, refused, identity)| (key(owner, account), Standing { refused, identity }));
+        Ok(standings.collect())
     }
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
         let sealed = self.sealed(key, tokens)?;
+        if let GrantKey::Mailbox(..) = key {
+            self.forget_ended_mailbox_tokens(SystemTime::now()).await?;
+        }
         // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO grants
@@ -121,7 +185,7 @@ impl Store {
         .bind(sealed.access_token)
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
-        .bind(&tokens.identity)
+        .bind(tokens.identity.as_ref().map(Identity::name))
         .fetch_all(&self.pool)
         .await
         .map_err(gone)?;
@@ -151,7 +215,7 @@ impl Store {
         .bind(sealed.access_token)
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
-        .bind(&tokens.identity)
+        .bind(tokens.identity.as_ref().map(Identity::name))
         .execute(&self.pool)
         .await?;
         crash_point("after-commit");
@@ -194,6 +258,16 @@ impl Store {
         .bind(holder)
         .execute(&self.pool)
         .await?;
+        Ok(())
+    }
+
+    /// Forgets tokens of single mailboxes that have ended: nothing can be renewed with them, and a catch-all account has as
+    /// many as mailboxes are opened.
+    async fn forget_ended_mailbox_tokens(&self, now: SystemTime) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM grants WHERE owner LIKE 'mailbox:%' AND expires_at <= $1")
+            .bind(milliseconds(now))
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -275,8 +349,8 @@ fn access_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "access_token", key: owner }
 }
 
-/// A grant for an account that was removed while its owner consented.
-fn gone(error: sqlx::Error) -> StoreError {
+/// Something for an account that was removed while its owner consented or typed.
+pub(super) fn gone(error: sqlx::Error) -> StoreError {
     match error.as_database_error() {
         Some(database) if database.is_foreign_key_violation() => StoreError::AccountGone,
         _ => error.into(),
@@ -287,6 +361,7 @@ fn gone(error: sqlx::Error) -> StoreError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use super::super::accounts::NewAccount;
     use super::super::tests::open;
     use super::*;
 
@@ -321,14 +396,15 @@ mod tests {
         assert!(store.grant(&key()).await.unwrap().is_none());
         let given = NewTokens {
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
-            identity: Some("ann@example.com".to_owned()),
+            identity: Identity::new(["ann@example.com".to_owned()]),
             ..tokens("a1", Some("r1"))
         };
         assert_eq!(store.replace_grant(&key(), &given).await.unwrap(), 1);
         let grant = store.grant(&key()).await.unwrap().unwrap();
         assert_eq!(opened(&grant), (Some("a1"), Some("r1")));
         assert_eq!((grant.version, grant.expires_at), (1, Some(given.expires_at)));
-        assert_eq!((grant.scopes, grant.identity, grant.refused), (given.scopes, given.identity, None));
+        let identity = grant.identity.as_deref();
+        assert_eq!((grant.scopes, identity, grant.refused), (given.scopes, Some("ann@example.com"), None));
     }
 
     #[tokio::test]
@@ -337,14 +413,14 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let given = NewTokens {
             scopes: vec!["mail".to_owned()],
-            identity: Some("ann".to_owned()),
+            identity: Identity::new(["ann".to_owned()]),
             ..tokens("a1", Some("r1"))
         };
         store.replace_grant(&key(), &given).await.unwrap();
         assert_eq!(store.commit_refresh(&key(), 1, &tokens("a2", None)).await.unwrap(), Some(2));
         let grant = store.grant(&key()).await.unwrap().unwrap();
         assert_eq!(opened(&grant), (Some("a2"), Some("r1")));
-        assert_eq!((grant.version, grant.scopes, grant.identity), (2, given.scopes, given.identity));
+        assert_eq!((grant.version, grant.scopes, grant.identity.as_deref()), (2, given.scopes, Some("ann")));
         assert_eq!(store.commit_refresh(&key(), 2, &tokens("a3", Some("r3"))).await.unwrap(), Some(3));
         assert_eq!(opened(&store.grant(&key()).await.unwrap().unwrap()), (Some("a3"), Some("r3")));
     }
@@ -443,6 +519,39 @@ mod tests {
         let swap = "UPDATE grants SET access_token_sealed = refresh_token_sealed";
         sqlx::query(swap).execute(&store.pool).await.unwrap();
         assert!(matches!(store.grant(&key()).await, Err(StoreError::Forged { .. })));
+    }
+
+    #[tokio::test]
+    async fn ended_tokens_of_single_mailboxes_are_forgotten_when_the_next_one_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let account = NewAccount { address: "*@example.com".to_owned(), ..NewAccount::default() };
+        let (account, _) = store.add_account(&account, None).await.unwrap();
+        let of = |mailbox: &str| GrantKey::Mailbox(account, mailbox.to_owned());
+        let live = NewTokens { expires_at: SystemTime::now() + TEN, ..tokens("a1", None) };
+        store.replace_grant(&key(), &tokens("ended", None)).await.unwrap();
+        store.replace_grant(&of("ann@example.com"), &tokens("ended", None)).await.unwrap();
+        store.replace_grant(&of("bob@example.com"), &live).await.unwrap();
+        store.replace_grant(&of("c:d@example.com"), &live).await.unwrap();
+        let left: Vec<_> = store.standings().await.unwrap().into_keys().collect();
+        assert_eq!(left, [of("bob@example.com"), of("c:d@example.com"), key()]);
+        assert!(store.remove_account(account).await.unwrap());
+        assert_eq!(store.standings().await.unwrap().len(), 1, "they go with their account");
+    }
+
+    #[test]
+    fn one_who_consented_is_known_by_every_name() {
+        let names = ["ann@example.com", "Ann.Other@example.com"].map(str::to_owned);
+        let ann = Identity::new(names).unwrap();
+        for (name, expected) in
+            [("ANN@example.com", true), ("ann.other@example.com", true), ("bob@example.com", false)]
+        {
+            assert_eq!(ann.is(name), expected, "{name}");
+            let shown = ann.clone().shown_as(name);
+            assert_eq!(shown.name().eq_ignore_ascii_case(name), expected, "{name}");
+            assert!(shown.is("ann@example.com") && shown.is("ann.other@example.com"), "no name is lost");
+        }
+        assert_eq!(Identity::new([]), None);
     }
 
     #[tokio::test]

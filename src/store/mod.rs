@@ -1,4 +1,4 @@
-//! [`Store`]: accounts, credentials and grants at rest, in one SQLite file; secrets are sealed before they get here.
+//! [`Store`]: accounts, credentials, grants and mailboxes' passwords at rest, in one SQLite file; secrets are sealed before they get here.
 //!
 //! Rules: no transaction is held while anything but the store is waited for; what a statement decides on is part of that
 //! statement, because other processes write too; a write is on disk (`synchronous=FULL`) before it is called done.
@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod apply;
 pub mod credentials;
 pub mod grants;
+pub mod mailbox_passwords;
 
 mod error;
 mod folder;
@@ -294,7 +295,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_from_before_imap_opens_with_all_that_it_held() {
+    async fn a_store_of_the_first_migration_opens_with_all_that_it_held() {
         let folder = tempfile::tempdir().unwrap();
         let old = open_with_the_first_migration(folder.path()).await;
         sqlx::query(
@@ -307,11 +308,21 @@ pub(crate) mod tests {
         let (id, key) = (AccountId(7), GrantKey::Account(AccountId(7)));
         let credential = NewCredential {
             user_name: "scanner".to_owned(),
+            mailbox: None,
             password_hash: Secret::new("a hash".to_owned()),
             label: Some("2nd floor".to_owned()),
         };
         sqlx::query("SELECT imap_user_name FROM accounts").fetch_all(&old.pool).await.unwrap_err();
-        old.add_credential(id, &credential).await.unwrap();
+        let place = "1 of account:7 as scanner";
+        let record = Record { table: "credentials", column: "password_hash", key: place };
+        sqlx::query(
+            "INSERT INTO credentials (id, account_id, user_name, password_hash_sealed, label, created_at)
+             VALUES (1, 7, 'scanner', $1, '2nd floor', 0)",
+        )
+        .bind(old.seal(record, &credential.password_hash).unwrap())
+        .execute(&old.pool)
+        .await
+        .unwrap();
         old.replace_grant(&key, &tokens()).await.unwrap();
         old.close().await;
 
@@ -323,11 +334,14 @@ pub(crate) mod tests {
             smtp_user_name: Some("ann@example.com".to_owned()),
             pop3_user_name: Some("example/ann/office".to_owned()),
             imap_user_name: None,
+            owner: None,
+            token_account: None,
             disabled: true,
         };
         assert_eq!(store.accounts().await.unwrap(), [account]);
         let (_, kept) = store.credentials_named("scanner").await.unwrap().pop().unwrap();
         assert_eq!((kept.label, kept.password_hash.expose()), (credential.label, &"a hash".to_owned()));
+        assert_eq!(kept.mailbox, None);
         let grant = store.grant(&key).await.unwrap().unwrap();
         assert_eq!(grant.refresh_token.unwrap().expose(), "tanstaaf-refresh");
     }

@@ -14,7 +14,7 @@ use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, Sandbox};
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
 use gatepost::store::credentials::NewCredential;
-use gatepost::store::grants::{Grant, GrantKey, NewTokens};
+use gatepost::store::grants::{Grant, GrantKey, Identity, NewTokens};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use tempfile::TempDir;
@@ -144,6 +144,7 @@ impl World {
     pub async fn connect_with_an_expired_token(&self) {
         self.connect().await;
         let Grant { access_token, refresh_token, scopes, identity, .. } = self.grant().await;
+        let identity = Identity::new(identity);
         let expires_at = SystemTime::now() - Duration::from_secs(1);
         let expired =
             NewTokens { access_token: access_token.unwrap(), refresh_token, expires_at, scopes, identity };
@@ -220,15 +221,10 @@ async fn add_changed_account(
     let password = Secret::new(password.to_owned());
     let password_hash =
         Accounts::new(store.clone()).hash_new_password(provider, address, &password).await.unwrap();
-    let mut account = NewAccount {
-        address: address.to_owned(),
-        provider: provider.to_owned(),
-        smtp_user_name: None,
-        pop3_user_name: None,
-        imap_user_name: None,
-        disabled: false,
-    };
+    let mut account =
+        NewAccount { address: address.to_owned(), provider: provider.to_owned(), ..NewAccount::default() };
     change(&mut account);
-    let credential = NewCredential { user_name: address.to_owned(), password_hash, label: None };
+    let credential =
+        NewCredential { user_name: address.to_owned(), mailbox: None, password_hash, label: None };
     store.add_account(&account, Some(&credential)).await.unwrap().0
 }

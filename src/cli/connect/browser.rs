@@ -24,10 +24,10 @@ pub(super) async fn here(
     let failed = |error| told(address, &error);
     let loopback = Loopback::bind(client).await.map_err(failed)?;
     let redirect_uri = loopback.redirect_uri();
-    let authorization = Authorization::begin(client, address, redirect_uri).map_err(failed)?;
+    let authorization = Authorization::begin(client, destination.expected(), redirect_uri).map_err(failed)?;
     print(&format!(
         "{}\nWaiting up to 10 minutes. Is your browser on another machine? Then stop this, and use --paste.\n\n",
-        address_in_words(address, &authorization)
+        address_in_words(destination.expected(), &authorization)
     ))?;
     if open {
         let url = authorization.url().to_string();
@@ -46,12 +46,12 @@ pub(super) async fn pasted(
     // Nobody listens there: the browser shows an error, and its address line holds what we need.
     let redirect_uri = client.pasted_redirect_uri();
     let end = redirect_uri.trim_end_matches('/').to_owned();
-    let authorization =
-        Authorization::begin(client, address, redirect_uri).map_err(|error| told(address, &error))?;
+    let authorization = Authorization::begin(client, destination.expected(), redirect_uri)
+        .map_err(|error| told(address, &error))?;
     print(&format!(
         "{}\nIn the end the browser shows a page that cannot be opened, at {end}/?code=…\n\
          Paste that whole address here:\n",
-        address_in_words(address, &authorization),
+        address_in_words(destination.expected(), &authorization),
     ))?;
     let code = loop {
         let Some(line) = read_line().await else {
@@ -80,6 +80,6 @@ pub(in crate::cli) async fn read_line() -> Option<String> {
     tokio::task::spawn_blocking(read).await.ok().flatten()
 }
 
-fn address_in_words(address: &str, authorization: &Authorization<'_>) -> String {
-    format!("Open this address in a browser, and sign in as {address}:\n\n{}\n", authorization.url())
+fn address_in_words(who: &str, authorization: &Authorization<'_>) -> String {
+    format!("Open this address in a browser, and sign in as {who}:\n\n{}\n", authorization.url())
 }

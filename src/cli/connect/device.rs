@@ -24,7 +24,7 @@ pub(super) async fn elsewhere(
     };
     // Nobody can point a camera at a file.
     let columns = style::columns(stdout());
-    print(&in_words(destination.address, &authorization, columns))?;
+    print(&in_words(destination.expected(), &authorization, columns))?;
     let consented =
         progress::counted_down("waiting for the consent", authorization.expires_at(), authorization.tokens());
     Ok(match consented.await {
@@ -33,12 +33,12 @@ pub(super) async fn elsewhere(
     })
 }
 
-fn in_words(address: &str, authorization: &DeviceAuthorization<'_>, columns: Option<usize>) -> String {
+fn in_words(who: &str, authorization: &DeviceAuthorization<'_>, columns: Option<usize>) -> String {
     let uri = authorization.verification_uri();
     let scanned = authorization.verification_uri_complete().unwrap_or(uri);
     let drawn = columns.and_then(|columns| drawn(scanned.as_str(), columns, style::is_on()));
     format!(
-        "On any device with a browser, open\n\n    {uri}\n\ntype the code\n\n    {}\n\nand sign in as {address}.\n{}\n",
+        "On any device with a browser, open\n\n    {uri}\n\ntype the code\n\n    {}\n\nand sign in as {who}.\n{}\n",
         authorization.user_code(),
         drawn.map(|code| format!("Or scan this:\n\n{code}")).unwrap_or_default()
     )

@@ -4,11 +4,14 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stderr, stdin};
 
-use super::super::style;
+use super::super::table::print;
+use super::super::{Exit, Failure, style, who};
 use super::browser::read_line;
+use crate::account::Account;
 use crate::config::provider::OAuthClient;
 use crate::oauth::consent::{ConsentError, Destination};
-use crate::store::grants::NewTokens;
+use crate::store::StoreError;
+use crate::store::grants::{Identity, NewTokens};
 
 /// Scopes that providers grant without naming them in their answer.
 const SILENT_SCOPES: [&str; 4] = ["email", "offline_access", "openid", "profile"];
@@ -36,6 +39,43 @@ pub(super) async fn settled(
     }
 }
 
+/// Keeps who consented with the account, so that the next time the same one is expected; of a shared mailbox, SMTP goes as
+/// them from now on.
+pub(super) async fn remember(
+    account: &Account,
+    destination: &Destination<'_>,
+    tokens: &NewTokens,
+    shared: bool,
+) -> Result<(), Failure> {
+    let is_itself = |name: &str| name.eq_ignore_ascii_case(&account.address);
+    let who = tokens.identity.as_ref().map(Identity::name).or(destination.owner);
+    let other = who.filter(|name| !is_itself(name)).map(str::to_owned);
+    if shared && other.is_none() {
+        let reason = match who {
+            Some(_) => {
+                format!("{} consented for itself, so it is not set up as a shared mailbox", account.address)
+            }
+            None => "the provider does not tell who consented, so SMTP goes as the mailbox".to_owned(),
+        };
+        let next = format!("gatepost account set {} --shared --owner WHO", account.address);
+        return Err(Failure::new(Exit::Failed, format!("{reason}; to name the delegate: {next}")));
+    }
+    let mut after = account.described();
+    if who.is_some() {
+        after.owner.clone_from(&other);
+    }
+    if shared {
+        after.smtp_user_name = other;
+    }
+    if after == account.described() {
+        return Ok(());
+    }
+    if !destination.store.update_account(account.id, &after).await? {
+        return Err(StoreError::AccountGone.into());
+    }
+    if shared { print(&who::in_words(&after)) } else { Ok(()) }
+}
+
 fn is_yes(answer: Option<&str>) -> bool {
     answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
@@ -58,7 +98,7 @@ pub(super) fn in_words(client: &OAuthClient, destination: &Destination<'_>, toke
         let _ = writeln!(text, "Not granted, though asked for: {}", missing.join(" "));
     }
     let _ = match (&tokens.identity, destination.owner) {
-        (Some(identity), _) if !identity.eq_ignore_ascii_case(address) => writeln!(
+        (Some(identity), _) if !identity.is(address) => writeln!(
             text,
             "Whether {identity} may open {address}, the provider's mail servers decide: the test tells."
         ),

@@ -32,6 +32,13 @@ pub(in crate::cli) struct Named {
     no_browser: bool,
 }
 
+impl Named {
+    /// Whether one was named.
+    pub(super) fn is_any(self) -> bool {
+        self.device || self.paste || self.no_browser
+    }
+}
+
 /// The way, and why it was chosen where nobody named it.
 pub(super) fn choose(named: Named, has_display: bool, client: &OAuthClient) -> (Way, Option<String>) {
     match named {

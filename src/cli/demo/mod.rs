@@ -200,16 +200,10 @@ async fn add_account(config: &Config, store: &Store) -> Result<Secret<String>, F
     let accounts = Accounts::new(store.clone());
     let password_hash =
         accounts.hash_new_password(&provider.name, ADDRESS, &password).await.map_err(failed)?;
-    let account = NewAccount {
-        address: ADDRESS.to_owned(),
-        provider: provider.name.clone(),
-        smtp_user_name: None,
-        pop3_user_name: None,
-        imap_user_name: None,
-        disabled: false,
-    };
+    let account =
+        NewAccount { address: ADDRESS.to_owned(), provider: provider.name.clone(), ..NewAccount::default() };
     let label = Some("demo".to_owned());
-    let credential = NewCredential { user_name: ADDRESS.to_owned(), password_hash, label };
+    let credential = NewCredential { user_name: ADDRESS.to_owned(), mailbox: None, password_hash, label };
     let (id, _) = store.add_account(&account, Some(&credential)).await.map_err(failed)?;
     let account =
         store.account(id).await.map_err(failed)?.ok_or_else(|| failed("the demo's account is gone"))?;

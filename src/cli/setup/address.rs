@@ -9,21 +9,21 @@ mod password;
 mod provider;
 mod settings;
 
-use std::sync::Arc;
-
 use self::file::{Draft, File};
 use self::provider::{Choice, Known, Which, choose, new_name};
 use self::settings::Settings;
-use super::super::account::{Device, refuse};
-use super::super::connect::{self, connect};
+use super::super::account::refuse;
+use super::super::connect::Consent;
 use super::super::table::print;
+use super::super::who::Who;
 use super::super::{Context, Exit, Failure, find, progress, style, test};
 use crate::account::Account;
 use crate::account::name::wrong_address;
+use crate::config::provider::Login;
 use crate::config::{Config, Provider};
 use crate::oauth::{TokenError, Tokens, grant_key};
-use crate::store::Store;
 use crate::store::accounts::NewAccount;
+use crate::store::{Store, StoreError};
 
 /// `gatepost setup ADDRESS`.
 #[derive(clap::Args, Debug)]
@@ -36,12 +36,9 @@ pub(super) struct Mailbox {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten, next_help_heading = "The consent")]
-    way: connect::Named,
-    /// Who consents, where it is another one than the mailbox: a delegate, or another sign-in name
-    #[arg(long, value_name = "WHO")]
-    owner: Option<String>,
+    consent: Consent,
     #[command(flatten, next_help_heading = "The mail program")]
-    device: Device,
+    login: password::Login,
     /// Do not try whether mail servers let the account in
     #[arg(long)]
     no_test: bool,
@@ -55,7 +52,7 @@ impl Mailbox {
 
     async fn set_up(self, context: &Context) -> Result<(), Failure> {
         refuse("the address", &self.address, wrong_address)?;
-        if self.way.paste && self.device.password_stdin {
+        if self.consent.way.paste && self.login.password_stdin {
             let message = "--paste and --password-stdin both read standard input: leave one out";
             return Err(Failure::new(Exit::Failed, message));
         }
@@ -140,7 +137,7 @@ impl Steps<'_> {
         let provider = find::provider(&self.config, &account)?;
         self.connect(&store, provider, &account).await?;
         let refused = self.test(&store, provider, &account).await?;
-        let given = password::given(self.arguments.device.clone(), &self.config, &store, &account).await?;
+        let given = password::given(self.arguments.login.clone(), &self.config, &store, &account).await?;
         print(&given.words)?;
         if !refused.is_empty() {
             let (refused, address) = (refused.join(" and "), &account.address);
@@ -156,76 +153,89 @@ impl Steps<'_> {
 
     async fn account(&self, store: &Store, provider: &str) -> Result<Account, Failure> {
         let address = &self.arguments.address;
+        let at = find::at(&self.config, provider)?;
         let there = store.accounts_at(address).await?;
         if let Some(account) = there.into_iter().find(|account| account.provider == provider) {
             if account.disabled {
                 let message = format!("{address} is switched off; first: gatepost account enable {address}");
                 return Err(Failure::new(Exit::Failed, message));
             }
+            let before = account.described();
+            let mut after = before.clone();
+            self.who().settle(&mut after, Some(account.id), at, store).await?;
+            if after != before && !store.update_account(account.id, &after).await? {
+                return Err(StoreError::AccountGone.into());
+            }
             done(&format!("The account {address} is there already."))?;
-            return Ok(account);
+        } else {
+            let mut account = NewAccount {
+                address: address.clone(),
+                provider: provider.to_owned(),
+                ..NewAccount::default()
+            };
+            self.who().settle(&mut account, None, at, store).await?;
+            store.add_account(&account, None).await?;
+            done(&format!("The account {address} was added."))?;
         }
-        let account = NewAccount {
-            address: address.clone(),
-            provider: provider.to_owned(),
-            smtp_user_name: None,
-            pop3_user_name: None,
-            imap_user_name: None,
-            disabled: false,
-        };
-        store.add_account(&account, None).await?;
-        done(&format!("The account {address} was added."))?;
         find::account(store, address, Some(provider)).await
     }
 
-    async fn connect(
-        &self,
-        store: &Store,
-        provider: &Arc<Provider>,
-        account: &Account,
-    ) -> Result<(), Failure> {
-        if let Some(client) = provider.oauth() {
-            let tokens = Tokens::new(store.clone());
-            let token = progress::shown("token", tokens.access_token(client, account)).await;
-            tokens.settled().await;
-            match token {
-                Ok(_) => {
-                    let grant = store.grant(&grant_key(client, account)).await?;
-                    let by =
-                        grant.and_then(|grant| grant.identity).map(|identity| format!(", by {identity}"));
-                    let (address, by) = (&account.address, by.unwrap_or_default());
-                    return done(&format!("{address} is connected to {} already{by}.", provider.name));
-                }
-                Err(TokenError::NotConnected { .. } | TokenError::GrantRefused { .. }) => {}
-                Err(error) => return Err(Failure::new(Exit::Upstream, error)),
-            }
-        }
-        print("\n")?;
-        connect(provider, account, store, self.arguments.owner.as_deref(), self.arguments.way).await
+    /// Who is to consent. Of a shared mailbox that can be left open: whoever does it is asked about and kept.
+    fn who(&self) -> Who {
+        let Consent { owner, shared, .. } = self.arguments.consent.clone();
+        Who { shared: shared && owner.is_some(), owner, ..Who::default() }
     }
 
-    /// The protocols that the provider refuses. Fails where nothing works at all.
+    async fn connect(&self, store: &Store, provider: &Provider, account: &Account) -> Result<(), Failure> {
+        if let Some(by) = connected(provider, account, store).await? {
+            return done(&format!("{} is connected to {} already{by}.", account.address, provider.name));
+        }
+        print("\n")?;
+        let Consent { shared, way, .. } = self.arguments.consent;
+        // Who consents is known by the account now.
+        let consent = Consent { owner: None, shared: shared && account.owner.is_none(), way };
+        consent.connect(&self.config, store, account).await
+    }
+
+    /// The logins that the provider refuses. Fails where nothing works at all.
     async fn test(
         &self,
         store: &Store,
-        provider: &Arc<Provider>,
+        provider: &Provider,
         account: &Account,
     ) -> Result<Vec<String>, Failure> {
         if self.arguments.no_test {
             return Ok(Vec::new());
         }
-        let tokens = Tokens::new(store.clone());
-        let told = |step: &test::Step| print(&test::line(step));
-        let steps = test::try_all(provider, account, &tokens, self.config.limits.login, told).await;
-        tokens.settled().await;
-        let steps = steps?;
+        let told = |step: &test::Step| print(&step.line());
+        let time = self.config.limits.login;
+        let (_, steps) = test::try_all(provider, account, store, time, told).await?;
         let refused: Vec<_> =
             steps.iter().filter(|step| step.result.is_err()).map(|step| step.name.clone()).collect();
-        // The token is a step of its own.
+        // The token, or the password, is a step of its own.
         if !refused.is_empty() && refused.len() + 1 >= steps.len() {
             return Err(Failure::new(Exit::Upstream, format!("{} does not work yet", account.address)));
         }
         Ok(refused)
+    }
+}
+
+/// By whom the account is connected, in words; `None` where it has to be connected first.
+async fn connected(provider: &Provider, account: &Account, store: &Store) -> Result<Option<String>, Failure> {
+    let Login::OAuth(client) = &provider.login else {
+        return Ok(store.mailbox_password(account.id).await?.map(|_| ", by its password".to_owned()));
+    };
+    let tokens = Tokens::new(store.clone());
+    let token = progress::shown("token", tokens.access_token(client, account)).await;
+    tokens.settled().await;
+    match token {
+        Ok(_) => {
+            let grant = store.grant(&grant_key(client, account)).await?;
+            let by = grant.and_then(|grant| grant.identity).map(|identity| format!(", by {identity}"));
+            Ok(Some(by.unwrap_or_default()))
+        }
+        Err(TokenError::NotConnected { .. } | TokenError::GrantRefused { .. }) => Ok(None),
+        Err(error) => Err(Failure::new(Exit::Upstream, error)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::RefusalKind;
+use gatepost_protocol::sasl::UpstreamSecret;
 use gatepost_protocol::secret::Secret;
 use tokio::time::Instant;
 
@@ -71,7 +72,8 @@ impl Attempt {
         let Some(endpoint) = self.provider.endpoint(protocol) else { return Ok(()) };
         let deadline = Instant::now() + self.time;
         let login = async {
-            let credentials = upstream::credentials(endpoint, user_name, token)?;
+            let credentials =
+                upstream::credentials(endpoint, user_name, UpstreamSecret::Token(token.clone()))?;
             upstream::log_in(protocol, TAG, endpoint, &self.provider.trust, credentials, deadline).await
         };
         let (mut connection, _) = login.await.map_err(|error| refused(&error))?;

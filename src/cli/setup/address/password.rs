@@ -18,13 +18,29 @@ pub(super) struct Given {
     pub(super) words: String,
 }
 
+/// What is said about the mail program's login.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Login {
+    /// What the mail program sends as user name [default: the address]
+    #[arg(long, value_name = "NAME")]
+    user_name: Option<String>,
+    /// Which device or program it is, for `credential list`
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Read the password from standard input, to keep what the device has; else one is made and shown once
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
 /// Finds or makes the account's password.
 pub(super) async fn given(
-    device: Device,
+    login: Login,
     config: &Config,
     store: &Store,
     account: &Account,
 ) -> Result<Given, Failure> {
+    let Login { user_name, label, password_stdin } = login;
+    let device = Device { user_name, label, password_stdin, ..Device::default() };
     let wanted = device.user_name.clone().unwrap_or_else(|| account.address.clone());
     refuse("the user name", &wanted, wrong_user_name)?;
     let mut there = store.credentials(Some(account.id)).await?;
