@@ -123,9 +123,9 @@ fn name_for(domain: Option<&str>, otherwise: &str) -> String {
     if !label.is_empty() && label.bytes().all(fits) { label.to_lowercase() } else { otherwise.to_owned() }
 }
 
-/// Each line a little to the right.
-fn indented(text: &str) -> String {
-    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("   {line}\n") }).collect()
+/// Commands as they stand in a text.
+fn indented(commands: &[String]) -> String {
+    commands.iter().flat_map(|command| ["   ", command, "\n"]).collect()
 }
 
 #[cfg(test)]

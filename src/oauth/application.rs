@@ -51,11 +51,8 @@ mod tests {
 
     #[test]
     fn only_entra_s_tokens_are_read() {
-        let read =
-            |claims: &str| claims_of(&format!("e30.{}.signature", BASE64_URL_SAFE_NO_PAD.encode(claims)));
-        fn claims_of(token: &str) -> Option<Claims> {
-            claims(&Secret::new(token.to_owned()))
-        }
+        let claims_of = |token: &str| claims(&Secret::new(token.to_owned()));
+        let read = |text: &str| claims_of(&format!("e30.{}.signature", BASE64_URL_SAFE_NO_PAD.encode(text)));
         let full = r#"{"tid":"t","oid":"o","roles":["SMTP.SendAsApp","IMAP.AccessAsApp"]}"#;
         let expected = Claims {
             object_id: Some("o".to_owned()),

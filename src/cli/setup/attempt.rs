@@ -8,6 +8,7 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::RefusalKind;
 use gatepost_protocol::sasl::UpstreamSecret;
 use gatepost_protocol::secret::Secret;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::mail_from;
@@ -18,6 +19,9 @@ use crate::oauth::diagnosis::{EndpointError, Remedy};
 use crate::session::driver::Ended;
 use crate::session::upstream::{self, UpstreamError};
 use crate::tls::is_untrusted;
+
+/// Mailboxes that are tried at the same time.
+const AT_ONCE: usize = 8;
 
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "setup";
@@ -43,9 +47,32 @@ pub(super) struct Obstacle {
     pub(super) may_pass: bool,
 }
 
+/// A mailbox with what came of its logins.
+pub(super) type Tried = (String, Vec<(Protocol, Result<(), Obstacle>)>);
+
+/// Tries several mailboxes at the same time.
+pub(super) async fn run_all(attempts: Vec<Attempt>) -> Vec<Tried> {
+    let mut waiting = attempts.into_iter();
+    let mut running = JoinSet::new();
+    let mut results = Vec::new();
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(attempt) = waiting.next()
+        {
+            running.spawn(attempt.run());
+        }
+        match running.join_next().await {
+            Some(Ok(result)) => results.push(result),
+            // What has no result is tried again in the next round.
+            Some(Err(_)) => {}
+            None => return results,
+        }
+    }
+}
+
 impl Attempt {
-    /// How each login went, in the order of `logins`.
-    pub(super) async fn run(self) -> Vec<(Protocol, Result<(), Obstacle>)> {
+    /// How each login went.
+    async fn run(self) -> Tried {
         let token = match (&self.token, self.provider.oauth()) {
             (Some(token), _) => token.clone(),
             (None, Some(client)) => application::token(client, &self.mailbox).await,
@@ -59,7 +86,7 @@ impl Attempt {
             };
             results.push((*protocol, result));
         }
-        results
+        (self.mailbox, results)
     }
 
     async fn log_in(

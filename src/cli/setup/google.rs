@@ -137,17 +137,13 @@ impl Identity {
 impl Plan {
     fn in_words(&self) -> String {
         let Identity { email, unique_id } = &self.service_account;
-        let mut text = format!(
+        let begin = format!(
             "Google Workspace, {}
 
 Gatepost opens them by itself, as a service account. Nobody signs in; what keeps
 a mailbox closed is the password that its device has at Gatepost.
 
-{MAKING}",
-            printable(&self.mailboxes.in_words())
-        );
-        text += &format!(
-            "2. Allow it the mailboxes, as a super administrator
+{MAKING}2. Allow it the mailboxes, as a super administrator
    {DELEGATION}
    (Security > Access and data control > API controls > Manage Domain Wide
    Delegation) > Add new
@@ -163,9 +159,10 @@ a mailbox closed is the password that its device has at Gatepost.
    POP3 each mailbox switches on for itself too: Gmail > Settings > Forwarding
    and POP/IMAP. SMTP needs nothing.
 
-"
+",
+            printable(&self.mailboxes.in_words())
         );
-        text.push_str(&match &self.key_file {
+        let configuration = match &self.key_file {
             None => {
                 format!("4. The configuration file\n   It has the provider {} already.\n\n", self.provider)
             }
@@ -174,8 +171,8 @@ a mailbox closed is the password that its device has at Gatepost.
                  file.\n\n",
                 self.configuration()
             ),
-        });
-        text + "5. Then\n\n" + &indented(&self.commands().join("\n"))
+        };
+        begin + &configuration + "5. Then\n\n" + &indented(&self.commands())
     }
 
     fn in_json(&self) -> serde_json::Value {

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Exit, Failure};
 use super::question;
+use crate::account::Account;
 use crate::account::name::wrong_address;
+use crate::config::Config;
+use crate::store::{Store, StoreError};
 
 /// How they are named on the command line.
 #[derive(clap::Args, Debug, Default)]
@@ -88,6 +91,36 @@ impl Mailboxes {
     pub(super) fn domain_name(&self) -> Option<&str> {
         let of_first = || self.named.first()?.rsplit_once('@').map(|(_, domain)| domain);
         self.domain.as_deref().or_else(of_first)
+    }
+
+    /// One by one, with their accounts where they have one; all accounts where none is named.
+    pub(super) async fn with_accounts(
+        &self,
+        config: &Config,
+        provider: &str,
+    ) -> Result<Vec<(String, Option<Account>)>, Failure> {
+        let stored = match Store::open_existing(&config.state_dir).await {
+            Ok(Some(store)) => store.accounts().await?,
+            Ok(None) => Vec::new(),
+            // Whoever names the mailboxes need not be the daemon's user.
+            Err(StoreError::OtherUser { .. }) if !self.named.is_empty() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let mut stored: Vec<_> = stored.into_iter().filter(|account| account.provider == provider).collect();
+        if !self.named.is_empty() {
+            let account = |name: &String| {
+                let is_it = |account: &&Account| account.address.eq_ignore_ascii_case(name);
+                (name.clone(), stored.iter().find(is_it).cloned())
+            };
+            return Ok(self.named.iter().map(account).collect());
+        }
+        stored.retain(|account| match (account.address.rsplit_once('@'), &self.domain) {
+            // An account for a whole domain is no mailbox.
+            (Some(("*", _)), _) => false,
+            (Some((_, domain)), Some(wanted)) => domain.eq_ignore_ascii_case(wanted),
+            (_, wanted) => wanted.is_none(),
+        });
+        Ok(stored.into_iter().map(|account| (account.address.clone(), Some(account))).collect())
     }
 
     fn add(&mut self, name: &str) -> Result<(), Failure> {

@@ -38,15 +38,8 @@ pub struct Arguments {
     /// The object id of the enterprise application, not of the app registration; without it the script asks
     #[arg(long, value_name = "ID")]
     object_id: Option<String>,
-    /// Only SMTP, and what else is named [default: what the provider has]
-    #[arg(long)]
-    smtp: bool,
-    /// Only POP3, and what else is named
-    #[arg(long)]
-    pop3: bool,
-    /// Only IMAP, and what else is named
-    #[arg(long)]
-    imap: bool,
+    #[command(flatten)]
+    protocols: ProtocolArguments,
     /// Write the script to this file
     #[arg(long, value_name = "FILE", conflicts_with = "wait")]
     output: Option<PathBuf>,
@@ -61,11 +54,37 @@ pub struct Arguments {
     wait: WaitArguments,
 }
 
+/// Which protocols the application is for.
+#[derive(clap::Args, Debug)]
+struct ProtocolArguments {
+    /// Only SMTP, and what else is named [default: what the provider has]
+    #[arg(long)]
+    smtp: bool,
+    /// Only POP3, and what else is named
+    #[arg(long)]
+    pop3: bool,
+    /// Only IMAP, and what else is named
+    #[arg(long)]
+    imap: bool,
+}
+
+impl ProtocolArguments {
+    /// Those that were named. None means all.
+    fn named(&self) -> Vec<Protocol> {
+        let is_named = |protocol: &Protocol| match protocol {
+            Protocol::Smtp => self.smtp,
+            Protocol::Pop3 => self.pop3,
+            Protocol::Imap => self.imap,
+        };
+        Protocol::ALL.into_iter().filter(is_named).collect()
+    }
+}
+
 impl Arguments {
     /// Prints the steps, or waits until they have come into force.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let mailboxes = self.mailboxes.read()?;
-        let protocols = self.protocols();
+        let protocols = self.protocols.named();
         if self.wait.wait {
             let (config, name) = (context.config()?, self.provider.as_deref());
             let grant = GrantType::ClientCredentials;
@@ -82,16 +101,6 @@ impl Arguments {
         } else {
             plan.in_words(&script, self.output.as_deref())
         })
-    }
-
-    /// Those that were named. None means all.
-    fn protocols(&self) -> Vec<Protocol> {
-        let named = |protocol: &Protocol| match protocol {
-            Protocol::Smtp => self.smtp,
-            Protocol::Pop3 => self.pop3,
-            Protocol::Imap => self.imap,
-        };
-        Protocol::ALL.into_iter().filter(named).collect()
     }
 
     /// Brings together what the command line says, what the configuration knows, and what is asked for.
@@ -167,7 +176,7 @@ impl Arguments {
             match progress::shown("looking the object ID up", application::token(client, "")).await {
                 Ok(token) => return Ok(application::claims(&token).and_then(|claims| claims.object_id)),
                 Err(error) => {
-                    eprintln!("The object ID cannot be looked up, so the script will ask: {error}\n")
+                    eprintln!("The object ID cannot be looked up, so the script will ask: {error}\n");
                 }
             }
         }

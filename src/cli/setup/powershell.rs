@@ -26,19 +26,18 @@ pub(super) fn script(application: &Application, mailboxes: &Mailboxes, protocols
     let Application { tenant, client_id, object_id, environment } = application;
     let environment =
         environment.map(|name| format!(" -ExchangeEnvironmentName {}", quoted(name))).unwrap_or_default();
-    let switches: String =
-        protocols.iter().map(|protocol| format!("        {}\n", switch(*protocol))).collect();
-    let named: String =
-        mailboxes.named.iter().map(|mailbox| format!("        {}\n", quoted(mailbox))).collect();
+    let line = |text: &str| format!("        {text}\n");
+    let switches: Vec<_> = protocols.iter().map(|protocol| line(switch(*protocol))).collect();
+    let named: Vec<_> = mailboxes.named.iter().map(|mailbox| line(&quoted(mailbox))).collect();
     // The mailboxes come last: nothing that stands in one of them is taken for a place to be filled.
     let text = TEMPLATE
         .replace("{{tenant}}", &quoted(tenant))
         .replace("{{app_id}}", &quoted(client_id))
         .replace("{{object_id}}", &quoted(object_id.as_deref().unwrap_or_default()))
-        .replace("{{switches}}\n", &switches)
+        .replace("{{switches}}\n", &switches.concat())
         .replace("{{environment}}", &environment)
         .replace("{{domain}}", &mailboxes.domain.as_deref().map(of_domain).unwrap_or_default())
-        .replace("{{mailboxes}}\n", &named);
+        .replace("{{mailboxes}}\n", &named.concat());
     if text.is_ascii() { text } else { format!("\u{feff}{text}") }
 }
 

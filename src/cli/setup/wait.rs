@@ -2,32 +2,27 @@
 //! waiting cannot help any more. Nothing is kept: neither tokens nor what was found.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use serde_json::json;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::super::table::{json, print, printable};
 use super::super::{Exit, Failure, progress, style};
-use super::attempt::{Attempt, Obstacle};
+use super::attempt::{Attempt, Obstacle, Tried, run_all};
 use super::mailboxes::Mailboxes;
 use super::microsoft365::permission;
-use crate::account::Account;
 use crate::config::Config;
 use crate::config::provider::{GrantType, OAuthClient, Provider};
 use crate::oauth::application::{self, Claims};
 use crate::oauth::diagnosis::EndpointError;
-use crate::store::{Store, StoreError};
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_secs(30);
-
-/// Mailboxes that are tried at the same time.
-const AT_ONCE: usize = 8;
 
 /// For how long a consent may be on its way into the tokens. What is missing then, nobody has granted.
 const CONSENT: Duration = Duration::from_mins(5);
@@ -74,9 +69,6 @@ enum End {
     TimedOut,
 }
 
-/// A mailbox with what came of its logins.
-type Tried = (String, Vec<(Protocol, Result<(), Obstacle>)>);
-
 /// How many mailboxes can be opened, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Count {
@@ -120,7 +112,7 @@ impl Waiting {
             );
             return Err(Failure::new(Exit::Configuration, message));
         };
-        let mailboxes = with_accounts(config, &provider.name, mailboxes).await?;
+        let mailboxes = mailboxes.with_accounts(config, &provider.name).await?;
         if mailboxes.is_empty() {
             let message = "there is no mailbox to try: name some, or add accounts first";
             return Err(Failure::new(Exit::Failed, message));
@@ -296,13 +288,13 @@ impl Waiting {
             End::Hopeless => "waiting does not help here".to_owned(),
             End::Ready | End::TimedOut => format!("not ready after {}", in_words(elapsed)),
         };
-        text += &format!("; {ready} of {all} mailboxes can be opened.\n");
+        let _ = writeln!(text, "; {ready} of {all} mailboxes can be opened.");
         for (login, obstacle) in self.missing() {
-            text += &format!("  {}, {}: {}\n", login.mailbox, login.protocol, printable(&obstacle.text));
+            let _ = writeln!(text, "  {}, {}: {}", login.mailbox, login.protocol, printable(&obstacle.text));
         }
         text.push_str("To check:\n");
         for check in checks(&self.client, self.claims.as_ref()) {
-            text += &format!("  - {check}\n");
+            let _ = writeln!(text, "  - {check}");
         }
         text.trim_end().to_owned()
     }
@@ -323,56 +315,6 @@ impl Waiting {
             .collect();
         json!({ "ready": end == End::Ready, "seconds": elapsed.as_secs(), "mailboxes": mailboxes })
     }
-}
-
-/// Tries several mailboxes at the same time.
-async fn run_all(attempts: Vec<Attempt>) -> Vec<Tried> {
-    let mut waiting = attempts.into_iter();
-    let mut running = JoinSet::new();
-    let mut results = Vec::new();
-    loop {
-        while running.len() < AT_ONCE
-            && let Some(attempt) = waiting.next()
-        {
-            running.spawn(async move { (attempt.mailbox.clone(), attempt.run().await) });
-        }
-        match running.join_next().await {
-            Some(Ok(result)) => results.push(result),
-            // What has no result is tried again in the next round.
-            Some(Err(_)) => {}
-            None => return results,
-        }
-    }
-}
-
-/// The mailboxes to try, with their accounts where they have one: its user names may differ.
-async fn with_accounts(
-    config: &Config,
-    provider: &str,
-    mailboxes: &Mailboxes,
-) -> Result<Vec<(String, Option<Account>)>, Failure> {
-    let stored = match Store::open_existing(&config.state_dir).await {
-        Ok(Some(store)) => store.accounts().await?,
-        Ok(None) => Vec::new(),
-        // Whoever names the mailboxes need not be the daemon's user.
-        Err(StoreError::OtherUser { .. }) if !mailboxes.named.is_empty() => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let mut stored: Vec<_> = stored.into_iter().filter(|account| account.provider == provider).collect();
-    if !mailboxes.named.is_empty() {
-        let account = |name: &String| {
-            let is_it = |account: &&Account| account.address.eq_ignore_ascii_case(name);
-            (name.clone(), stored.iter().find(is_it).cloned())
-        };
-        return Ok(mailboxes.named.iter().map(account).collect());
-    }
-    stored.retain(|account| match (account.address.rsplit_once('@'), &mailboxes.domain) {
-        // An account for a whole domain is no mailbox.
-        (Some(("*", _)), _) => false,
-        (Some((_, domain)), Some(wanted)) => domain.eq_ignore_ascii_case(wanted),
-        (_, wanted) => wanted.is_none(),
-    });
-    Ok(stored.into_iter().map(|account| (account.address.clone(), Some(account))).collect())
 }
 
 /// What the token shows to be missing, where it shows anything.

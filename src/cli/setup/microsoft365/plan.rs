@@ -1,5 +1,6 @@
 //! The steps of `gatepost setup microsoft365`, as people read them and as a script does.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use gatepost_protocol::Protocol;
@@ -44,7 +45,7 @@ impl Cloud {
         // The two American clouds share Entra and have servers of their own.
         let is_defence = || {
             let mut endpoints = Protocol::ALL.into_iter().filter_map(|protocol| provider?.endpoint(protocol));
-            endpoints.any(|endpoint| endpoint.host.contains("dod") || endpoint.host.ends_with(".mil"))
+            endpoints.any(|endpoint| endpoint.host.contains("dod"))
         };
         let (portal, environment) = match login.as_str() {
             "login.microsoftonline.us" if is_defence() => {
@@ -72,7 +73,7 @@ impl Plan {
         } else {
             format!("into /etc/gatepost/{}.secret", self.provider)
         };
-        let mut text = format!(
+        let begin = format!(
             "Microsoft 365, {}
 
 Gatepost opens them by itself, as an application of the organisation. Nobody
@@ -93,7 +94,7 @@ Gatepost.
             registration(&self.cloud, &self.protocols, &secret),
             self.consent_url()
         );
-        text += &match written_to {
+        let script = match written_to {
             Some(path) => format!(
                 "   Run {} in PowerShell as an Exchange administrator.
    Where Windows takes no scripts:
@@ -112,7 +113,7 @@ Gatepost.
                 script.trim_start_matches('\u{feff}')
             ),
         };
-        text.push_str(&if self.is_configured {
+        let configuration = if self.is_configured {
             format!("4. The configuration file\n   It has the provider {} already.\n\n", self.provider)
         } else {
             format!(
@@ -124,8 +125,8 @@ Gatepost.
 ",
                 self.configuration()
             )
-        });
-        text + "5. Then\n\n" + &indented(&self.commands().join("\n"))
+        };
+        begin + &script + &configuration + "5. Then\n\n" + &indented(&self.commands())
     }
 
     pub(super) fn in_json(&self, script: &str) -> serde_json::Value {
@@ -146,7 +147,7 @@ Gatepost.
              {client_id}\n    client_secret: {{ file: /etc/gatepost/{name}.secret }}\n"
         );
         for protocol in Protocol::ALL.into_iter().filter(|protocol| !self.protocols.contains(protocol)) {
-            text += &format!("    {}: none\n", protocol.name());
+            let _ = writeln!(text, "    {}: none", protocol.name());
         }
         text
     }

@@ -1,7 +1,7 @@
 //! `--wait` against a provider in this process that lets nobody in at first. Nothing here waits: each pause is the moment at
 //! which an administrator does something.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::fs;
@@ -17,6 +17,7 @@ use super::*;
 use crate::config::provider::UpstreamTls;
 use crate::sandbox::record::Speaker;
 use crate::sandbox::{Action, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Sandbox, TokenFault};
+use crate::store::Store;
 use crate::store::accounts::NewAccount;
 
 const ANN: &str = "ann@example.com";
@@ -59,9 +60,12 @@ impl World {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let provider = world.sandbox.provider_yaml("workspace", Path::new("ca.pem"), UpstreamTls::Implicit);
         let is_kept = |line: &&str| !line.contains("client_id:") && !line.contains("client_secret:");
-        let provider: String = provider.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+        let provider: Vec<_> = provider.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
         let grant = "grant: service_account\n    service_account: key.json";
-        Self { config: parsed(&world.folder, &provider.replace("grant: authorization_code", grant)), ..world }
+        Self {
+            config: parsed(&world.folder, &provider.concat().replace("grant: authorization_code", grant)),
+            ..world
+        }
     }
 
     async fn waiting(&self, mailboxes: &[&str]) -> Waiting {
@@ -97,14 +101,17 @@ fn parsed(folder: &TempDir, provider: &str) -> Config {
     config.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-fn token_fault(code: &str, description: &str) -> Option<TokenFault> {
-    Some(TokenFault::error(code, description))
+/// From now on the token endpoint gives this token.
+fn gives(sandbox: &Sandbox, token: &str) {
+    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }).to_string();
+    let answer = TokenFault::Answer { status: 200, headers: Vec::new(), body };
+    sandbox.change(|personality| personality.token_endpoint = Some(answer));
 }
 
-/// A token endpoint that gives this token.
-fn gives(token: &str) -> Option<TokenFault> {
-    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }).to_string();
-    Some(TokenFault::Answer { status: 200, headers: Vec::new(), body })
+/// From now on it answers this error.
+fn fails(sandbox: &Sandbox, code: &str, description: &str) {
+    let answer = TokenFault::error(code, description);
+    sandbox.change(|personality| personality.token_endpoint = Some(answer));
 }
 
 #[tokio::test]
@@ -121,7 +128,7 @@ async fn it_ends_when_the_last_mailbox_is_let_in() {
         .wait(
             &mut waiting,
             &[&|sandbox| sandbox.change(|personality| personality.mail.truncate(1)), &|_| {}, &|sandbox| {
-                sandbox.change(|personality| personality.mail.clear())
+                sandbox.change(|personality| personality.mail.clear());
             }],
         )
         .await;
@@ -178,7 +185,7 @@ async fn what_waiting_cannot_mend_ends_it_at_once() {
         ("temporarily_unavailable", "", End::TimedOut),
     ] {
         let world = World::new().await;
-        world.sandbox.change(|personality| personality.token_endpoint = token_fault(code, description));
+        fails(&world.sandbox, code, description);
         let mut waiting = world.waiting(&[ANN, SCAN]).await;
         let told = world.wait(&mut waiting, &[]).await;
         assert_eq!(told.end, end, "{description}");
@@ -197,7 +204,7 @@ async fn a_token_without_a_permission_says_whose_click_is_missing() {
     let claims = r#"{"tid":"t","oid":"22222222","roles":["SMTP.SendAsApp"]}"#;
     let token = format!("e30.{}.signature", BASE64_URL_SAFE_NO_PAD.encode(claims));
     let world = World::new().await;
-    world.sandbox.change(|personality| personality.token_endpoint = gives(&token));
+    gives(&world.sandbox, &token);
     let mut waiting = world.waiting(&[ANN]).await;
     let told = world.wait(&mut waiting, &[]).await;
     // SMTP may still come; the other two will not, which keeps nobody from waiting for SMTP.
@@ -224,19 +231,16 @@ async fn a_delegation_that_has_not_come_into_force_is_waited_for() {
     let token = application::token(&client, "").await.unwrap();
     let world = world.with_service_account();
     let not_yet = "Client is unauthorized to retrieve access tokens using this method.";
-    world.sandbox.change(|personality| {
-        personality.token_endpoint = token_fault("unauthorized_client", not_yet);
-    });
+    fails(&world.sandbox, "unauthorized_client", not_yet);
     let mut waiting = world.waiting(&[ANN]).await;
-    let allowed: &dyn Fn(&Sandbox) =
-        &|sandbox| sandbox.change(|personality| personality.token_endpoint = gives(token.expose()));
+    let allowed: &dyn Fn(&Sandbox) = &|sandbox| gives(sandbox, token.expose());
     let told = world.wait(&mut waiting, &[allowed]).await;
     assert_eq!(told.end, End::Ready, "{:?}", told.lines);
     assert_eq!(told.lines.iter().filter(|line| line.contains(not_yet)).count(), 3);
     assert_eq!(world.sandbox.counters().other_token_requests, 2);
 
     let unknown = "Invalid email or User ID";
-    world.sandbox.change(|personality| personality.token_endpoint = token_fault("invalid_grant", unknown));
+    fails(&world.sandbox, "invalid_grant", unknown);
     let mut waiting = world.waiting(&[SCAN]).await;
     let told = world.wait(&mut waiting, &[]).await;
     assert_eq!((told.end, told.counts.len()), (End::Hopeless, 0));
@@ -270,7 +274,7 @@ async fn accounts_are_tried_where_no_mailbox_is_named_and_lend_their_user_names(
     let pair = |address: &str, user_name: &str| (address.to_owned(), user_name.to_owned());
     let (ann, shared) = (pair(ANN, ANN), pair("shared@other.example", "delegate@other.example"));
     assert_eq!(found(&[], None).await.unwrap(), [ann.clone(), shared.clone()]);
-    assert_eq!(found(&[], Some("other.example")).await.unwrap(), [shared.clone()]);
+    assert_eq!(found(&[], Some("other.example")).await.unwrap(), std::slice::from_ref(&shared));
     assert_eq!(found(&["shared@other.example", SCAN], None).await.unwrap(), [shared, pair(SCAN, SCAN)]);
     let problem = found(&[], Some("nowhere.example")).await.unwrap_err();
     assert!(problem.contains("there is no mailbox to try"), "{problem}");
