@@ -30,17 +30,21 @@ async fn shown_on<T>(line: &mut Line<impl Write>, what: &str, step: impl Future<
 /// The same from the start, with the time that is left until `end` beside it.
 pub(super) async fn counted_down<T>(what: &str, end: Instant, step: impl Future<Output = T>) -> T {
     let note = || format!("{what}, {} left", minutes(end.saturating_duration_since(Instant::now())));
-    if stderr().is_terminal() { ticking_on(&mut Line::of(stderr()), note, step).await } else { step.await }
+    ticking(note, step).await
 }
 
 /// The same, with the time that has gone by since `begin`.
 pub(super) async fn counted_up<T>(what: &str, begin: Instant, step: impl Future<Output = T>) -> T {
     let note = || format!("{what}, {} since the beginning", minutes(begin.elapsed()));
-    if stderr().is_terminal() { ticking_on(&mut Line::of(stderr()), note, step).await } else { step.await }
+    ticking(note, step).await
 }
 
 fn minutes(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+async fn ticking<T>(note: impl Fn() -> String, step: impl Future<Output = T>) -> T {
+    if stderr().is_terminal() { ticking_on(&mut Line::of(stderr()), note, step).await } else { step.await }
 }
 
 async fn ticking_on<T>(

@@ -99,8 +99,8 @@ impl Attempt {
         let Some(endpoint) = self.provider.endpoint(protocol) else { return Ok(()) };
         let deadline = Instant::now() + self.time;
         let login = async {
-            let credentials =
-                upstream::credentials(endpoint, user_name, UpstreamSecret::Token(token.clone()))?;
+            let secret = UpstreamSecret::Token(token.clone());
+            let credentials = upstream::credentials(endpoint, user_name, secret)?;
             upstream::log_in(protocol, TAG, endpoint, &self.provider.trust, credentials, deadline).await
         };
         let (mut connection, _) = login.await.map_err(|error| refused(&error))?;
