@@ -466,6 +466,12 @@ fn what_is_hardly_meant_is_a_warning() {
             &["still the example's"],
         ),
         ("preset: google, client_id: abc".to_owned(), &[]),
+        (
+            "preset: microsoft365-china, client_id: abc, pop3: none, scopes: [https://partner.outlook.cn/SMTP.Send, \
+             offline_access]"
+                .to_owned(),
+            &["https://partner.outlook.cn/IMAP.AccessAsUser.All; add it"],
+        ),
     ] {
         let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
         assert_eq!(warnings.len(), expected.len(), "{provider}: {warnings:?}");
@@ -493,6 +499,23 @@ fn a_provider_with_passwords_needs_only_its_servers() {
         let provider = &config.providers[name];
         assert_eq!(matches!(provider.login, Login::Password), password, "{name}");
         assert_eq!(Protocol::ALL.map(|it| provider.endpoint(it).is_some()), servers, "{name}");
+    }
+}
+
+#[test]
+fn what_is_unverified_is_known_until_the_file_says_otherwise() {
+    for (written, expected) in [
+        ("preset: yahoo, client_id: abc", &["smtp", "pop3", "imap"][..]),
+        ("preset: yahoo, client_id: abc, imap: none, smtp: { host: smtp.example.org }", &["pop3"]),
+        ("preset: yahoo, client_id: abc, smtp: { sessions: 2 }", &["smtp", "pop3", "imap"]),
+        (
+            "preset: fastmail, login: password, smtp: { port: 465 }",
+            &["smtp.tls", "pop3.port", "pop3.tls", "imap.port", "imap.tls"],
+        ),
+        ("preset: google, client_id: abc", &[]),
+    ] {
+        let config = accepted(&format!("providers: {{ it: {{ {written} }} }}"));
+        assert_eq!(config.providers["it"].unverified, expected, "{written}");
     }
 }
 

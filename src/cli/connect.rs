@@ -19,6 +19,7 @@ use crate::account::catch_all::domain;
 use crate::config::Config;
 use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
+use crate::oauth::issuer::Issuers;
 use crate::oauth::{Tokens, grant_key};
 use crate::store::grants::NewTokens;
 use crate::store::{Store, StoreError};
@@ -100,6 +101,7 @@ impl Consent {
         let account = self.whose_grant(found, store).await?;
         let owner = self.owner.as_deref().map(str::trim).filter(|owner| !owner.is_empty());
         let owner = owner.or(account.owner.as_deref());
+        let client = &completed(client).await?;
         let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store };
         let tokens = match client.grant {
@@ -129,6 +131,12 @@ impl Consent {
         ))?;
         Ok(other)
     }
+}
+
+/// The client with what its issuer tells, where it has one.
+async fn completed(client: &Arc<OAuthClient>) -> Result<Arc<OAuthClient>, Failure> {
+    let completed = Issuers::default().completed(client).await;
+    completed.map_err(|error| Failure::new(Exit::Upstream, format!("provider {}: {error}", client.provider)))
 }
 
 async fn consent(

@@ -15,6 +15,7 @@ mod device_password;
 pub mod find;
 mod mailbox_password;
 mod progress;
+pub mod providers;
 pub mod run;
 pub mod setup;
 pub mod style;
@@ -75,6 +76,8 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// List the providers that Gatepost knows, or show one in full
+    Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Bring a mailbox from its address to its first mail, or prepare an organisation whose mailboxes need no consent
@@ -102,6 +105,7 @@ impl Cli {
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
             Command::Setup(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,

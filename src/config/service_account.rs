@@ -12,7 +12,7 @@ use super::{Surroundings, lint, secret};
 use crate::jwt::SigningKey;
 
 /// A service account that may act for the mailboxes of its organisation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServiceAccount {
     /// Who it is: its `client_email`.
     pub email: String,
