@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/waiting.rs"]
+mod waiting;
+
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 use url::Url;
 
 use gatepost::config::Config;
@@ -18,6 +19,7 @@ use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, Sandbox};
 use gatepost::store::Store;
 use gatepost::store::accounts::{AccountId, NewAccount};
 use gatepost::store::grants::{Grant, GrantKey};
+use waiting::Waiting;
 
 const ANN: &str = "ann@example.com";
 const BOB: &str = "bob@example.com";
@@ -29,13 +31,6 @@ struct World {
     store: Store,
     account: AccountId,
     folder: TempDir,
-}
-
-/// A command that waits for somebody.
-struct Connecting {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    told: String,
 }
 
 impl World {
@@ -64,24 +59,18 @@ impl World {
     }
 
     /// `gatepost connect ann@example.com …`, without a display.
-    fn connect(&self, arguments: &[&str]) -> Connecting {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatepost"))
-            .arg("--config")
-            .arg(self.config())
-            .args(["connect", ANN])
-            .args(arguments)
-            .env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET)
-            .env("NO_PROXY", "*")
-            .env_remove("DISPLAY")
-            .env_remove("WAYLAND_DISPLAY")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Connecting { child, lines, told: String::new() }
+    fn connect(&self, arguments: &[&str]) -> Waiting {
+        Waiting::start(
+            Command::new(env!("CARGO_BIN_EXE_gatepost"))
+                .arg("--config")
+                .arg(self.config())
+                .args(["connect", ANN])
+                .args(arguments)
+                .env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET)
+                .env("NO_PROXY", "*")
+                .env_remove("DISPLAY")
+                .env_remove("WAYLAND_DISPLAY"),
+        )
     }
 
     /// Types the code into the provider's page.
@@ -94,40 +83,6 @@ impl World {
 
     async fn grant(&self) -> Option<Grant> {
         self.store.grant(&GrantKey::Account(self.account)).await.unwrap()
-    }
-}
-
-impl Connecting {
-    /// The next line that begins so.
-    async fn line(&mut self, start: &str) -> String {
-        while let Some(line) = self.lines.next_line().await.unwrap() {
-            self.told.push_str(&line);
-            self.told.push('\n');
-            if line.trim_start().starts_with(start) {
-                return line.trim().to_owned();
-            }
-        }
-        let mut errors = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut errors).await.unwrap();
-        panic!("there is no line {start:?} in:\n{}{errors}", self.told);
-    }
-
-    /// The page and the code that a person is told.
-    async fn code(&mut self) -> (String, String) {
-        let page = self.line("https://").await;
-        self.line("type the code").await;
-        self.line("").await;
-        (page, self.line("").await)
-    }
-
-    /// Its exit status, and all that it said.
-    async fn end(mut self) -> (Option<i32>, String) {
-        while let Some(line) = self.lines.next_line().await.unwrap() {
-            self.told.push_str(&line);
-            self.told.push('\n');
-        }
-        let Output { status, stderr, .. } = self.child.wait_with_output().await.unwrap();
-        (status.code(), self.told + &String::from_utf8(stderr).unwrap())
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use clap::{Args, Subcommand};
+use gatepost_protocol::secret::Secret;
 
 use super::device_password::{self, Prepared};
 use super::table::print;
@@ -198,12 +199,24 @@ impl Device {
         provider: &str,
         input: impl io::Read,
     ) -> Result<Prepared, Failure> {
+        let password = if self.password_stdin { Some(device_password::read(input)?) } else { None };
+        self.prepare_with(config, store, address, provider, password).await
+    }
+
+    /// The credential for this device with this password, or with one that is made.
+    pub(super) async fn prepare_with(
+        self,
+        config: &Config,
+        store: &Store,
+        address: &str,
+        provider: &str,
+        password: Option<Secret<String>>,
+    ) -> Result<Prepared, Failure> {
         let opens = catch_all::opens(store, address, provider, &self).await?;
         if !self.all_mailboxes {
             refuse("the user name", &opens.user_name, wrong_user_name)?;
         }
         user_names::refuse_new(config, store, provider, &opens.user_name).await?;
-        let password = if self.password_stdin { Some(device_password::read(input)?) } else { None };
         if let Some(note) = password.as_ref().and_then(device_password::note) {
             eprintln!("{note}");
         }
@@ -256,13 +269,7 @@ pub(super) fn settings(
         Some(password) => writeln!(said, "  Password   {}   (not shown again)", password.expose()),
         None => writeln!(said, "  Password   as given"),
     };
-    for listener in config.listeners.iter().filter(|listener| serves(config, listener, provider)) {
-        let (ip, port) = (listener.address.ip(), listener.address.port());
-        let place = if ip.is_unspecified() { "this machine's address".to_owned() } else { ip.to_string() };
-        let only = if ip.is_loopback() { " (this machine only)" } else { "" };
-        let protocol = listener.protocol.to_string();
-        let _ = writeln!(said, "  {protocol:<9}  {place}, port {port}, {}{only}", encryption(listener));
-    }
+    said += &servers(config, provider);
     if let Some(CredentialId(id)) = credential {
         let _ = writeln!(said, "To revoke this password alone: gatepost credential revoke {id}");
     }
@@ -270,6 +277,25 @@ pub(super) fn settings(
         said += &catch_all::warning(&prepared.credential.user_name);
     }
     said
+}
+
+/// Where the account's mail programs find us.
+pub(super) fn servers(config: &Config, provider: &str) -> String {
+    let mut said = String::new();
+    for listener in listeners(config, provider) {
+        let (ip, port) = (listener.address.ip(), listener.address.port());
+        let place = if ip.is_unspecified() { "this machine's address".to_owned() } else { ip.to_string() };
+        let only = if ip.is_loopback() { " (this machine only)" } else { "" };
+        let protocol = listener.protocol.to_string();
+        let _ = writeln!(said, "  {protocol:<9}  {place}, port {port}, {}{only}", encryption(listener));
+    }
+    said
+}
+
+/// Where accounts of the provider can log in.
+pub(super) fn listeners<'a>(config: &'a Config, provider: &str) -> impl Iterator<Item = &'a Listener> {
+    let provider = config.providers.get(provider);
+    config.listeners.iter().filter(move |listener| provider.is_some_and(|provider| listener.serves(provider)))
 }
 
 /// As mail programs call it.
@@ -280,12 +306,6 @@ fn encryption(listener: &Listener) -> &'static str {
         (ListenerTls::StartTls, true) => "STARTTLS or no encryption",
         (ListenerTls::StartTls, false) => "STARTTLS",
     }
-}
-
-fn serves(config: &Config, listener: &Listener, provider: &str) -> bool {
-    let offered =
-        config.providers.get(provider).is_some_and(|provider| provider.endpoint(listener.protocol).is_some());
-    offered && listener.provider.as_deref().is_none_or(|only| only == provider)
 }
 
 /// The provider that is named, or the only one that there is.
@@ -313,7 +333,7 @@ fn provider(config: &Config, named: Option<String>) -> Result<&Provider, Failure
     Err(Failure::new(Exit::Failed, message))
 }
 
-fn refuse(what: &str, text: &str, wrong: fn(&str) -> Option<&'static str>) -> Result<(), Failure> {
+pub(super) fn refuse(what: &str, text: &str, wrong: fn(&str) -> Option<&'static str>) -> Result<(), Failure> {
     match wrong(text) {
         Some(reason) => Err(Failure::new(Exit::Failed, format!("{what} {text:?} {reason}"))),
         None => Ok(()),

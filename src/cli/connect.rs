@@ -10,11 +10,13 @@ mod way;
 use std::sync::Arc;
 
 pub(super) use self::browser::read_line;
-use self::way::{Named, Way};
+pub(super) use self::way::Named;
+use self::way::Way;
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
 use crate::account::Account;
 use crate::account::catch_all::domain;
+use crate::config::Config;
 use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::issuer::Issuers;
@@ -30,14 +32,21 @@ pub struct Arguments {
     /// The account's provider, where the address exists at several
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Who consents, and how.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct Consent {
     /// Who consents, where it is another one than the mailbox: a delegate, or another sign-in name
     #[arg(long, value_name = "WHO")]
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
     /// It is a shared mailbox: POP3 and IMAP go as its address, SMTP as whoever consents
     #[arg(long)]
-    shared: bool,
+    pub(super) shared: bool,
     #[command(flatten)]
-    way: Named,
+    pub(super) way: Named,
 }
 
 impl Arguments {
@@ -45,8 +54,25 @@ impl Arguments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
         let store = context.store(&config).await?;
-        let found = find::account(&store, &self.address, self.provider.as_deref()).await?;
-        let provider = find::provider(&config, &found)?;
+        let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
+        self.consent.connect(&config, &store, &account).await?;
+        let address = &account.address;
+        print(&match domain(address) {
+            Some(domain) => format!("Next: gatepost test '{address}' --mailbox scan@{domain}\n"),
+            None => format!("Next: gatepost test {address}\n"),
+        })
+    }
+}
+
+impl Consent {
+    /// Gets what the account's provider is to give, and says what that was.
+    pub(super) async fn connect(
+        &self,
+        config: &Config,
+        store: &Store,
+        found: &Account,
+    ) -> Result<(), Failure> {
+        let provider = find::provider(config, found)?;
         if let Some(reason) = who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some()) {
             return Err(Failure::new(Exit::Failed, reason));
         }
@@ -56,10 +82,10 @@ impl Arguments {
                 let message = format!("nobody consents at {}: its mailboxes have passwords", provider.name);
                 return Err(Failure::new(Exit::Failed, message));
             }
-            Login::Password => return password::connect(provider, &found, &store, config.limits.login).await,
+            Login::Password => return password::connect(provider, found, store, config.limits.login).await,
         };
         if !client.grant.needs_person() {
-            return application(client, &found, store.clone()).await;
+            return application(client, found, store.clone()).await;
         }
         if let (Some(_), Some(reason)) = (domain(&found.address), catch_all::wrong_provider(provider)) {
             return Err(Failure::new(
@@ -67,19 +93,18 @@ impl Arguments {
                 format!("{} cannot be connected: {reason}", found.address),
             ));
         }
-        let account = self.whose_grant(&found, &store).await?;
+        let account = self.whose_grant(found, store).await?;
         let owner = self.owner.as_deref().map(str::trim).filter(|owner| !owner.is_empty());
         let owner = owner.or(account.owner.as_deref());
         let client = &completed(client).await?;
         let key = grant_key(client, &account);
-        let destination = Destination { address: &account.address, owner, key, store: &store };
+        let destination = Destination { address: &account.address, owner, key, store };
         let tokens = match client.grant {
             GrantType::Password => mailbox_password::connect(client, &destination).await?,
             _ => consent(client, &destination, self.way).await?,
         };
         print(&identity::in_words(client, &destination, &tokens))?;
-        identity::remember(&account, &destination, &tokens, self.shared).await?;
-        print(&format!("Next: gatepost test {}\n", found.address))
+        identity::remember(&account, &destination, &tokens, self.shared).await
     }
 
     /// The account whose grant this one uses, which is the one that is connected.
@@ -127,13 +152,9 @@ async fn consent(
 }
 
 async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store) -> Result<(), Failure> {
-    let next = match domain(&account.address) {
-        Some(domain) => format!("Next: gatepost test '{}' --mailbox scan@{domain}\n", account.address),
-        None => format!("Next: gatepost test {}\n", account.address),
-    };
     if domain(&account.address).is_some() && client.grant == GrantType::ServiceAccount {
         return print(&format!(
-            "Nothing has to be connected: at {}, each mailbox gets its own token when it is opened first.\n{next}",
+            "Nothing has to be connected: at {}, each mailbox gets its own token when it is opened first.\n",
             client.provider
         ));
     }
@@ -145,12 +166,12 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store)
     print(&if client.grant == GrantType::ServiceAccount {
         let (address, service_account) = (&account.address, &client.client_id);
         format!(
-            "{tick} {address} is connected to {name} by the service account {service_account}. Nobody has to consent.\n{next}"
+            "{tick} {address} is connected to {name} by the service account {service_account}. Nobody has to consent.\n"
         )
     } else {
         format!(
             "{tick} Gatepost itself is connected to {name} (client credentials). Nobody has to consent, and every account \
-             there is served by this token.\n{next}"
+             there is served by this token.\n"
         )
     })
 }

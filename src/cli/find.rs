@@ -58,6 +58,15 @@ pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Pro
     })
 }
 
+/// The provider of this name.
+pub fn at<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Provider>, Failure> {
+    config.providers.get(name).ok_or_else(|| {
+        let known = suggestion(name, config.providers.keys().map(String::as_str));
+        let message = format!("there is no provider {name} in {}: {known}", config.path.display());
+        Failure::new(Exit::Configuration, message)
+    })
+}
+
 /// Gatepost as the provider's OAuth client.
 pub fn oauth(provider: &Provider) -> Result<&Arc<OAuthClient>, Failure> {
     provider.oauth().ok_or_else(|| {

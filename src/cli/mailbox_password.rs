@@ -41,8 +41,13 @@ pub(super) async fn connect(
     })
 }
 
-/// Asks, and reads a line from the terminal, which shows none of it.
+/// Asks for a password, and reads it from the terminal, which shows none of it.
 pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
+    device_password::read(typed_unseen(question).await?.as_slice())
+}
+
+/// Asks, and reads a line from the terminal, which shows none of it.
+pub(super) async fn typed_unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Both before the question: an answer that comes at once must not show, and whoever stops here must not be left with a
     // terminal that shows nothing.
     let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
@@ -63,9 +68,7 @@ pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
     let line = read.await.map_err(|error| Failure::new(Exit::Failed, error))?;
     drop(silence);
     print("\n")?;
-    let line =
-        line.map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot be read: {error}")))?;
-    device_password::read(line.as_slice())
+    line.map_err(|error| Failure::new(Exit::Failed, format!("the terminal cannot be read: {error}")))
 }
 
 /// While it lives, the terminal does not show what is typed.

@@ -80,9 +80,8 @@ enum Command {
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Prepare an organisation, so that Gatepost may open its mailboxes without anybody's consent
-    #[command(subcommand)]
-    Setup(setup::Command),
+    /// Bring a mailbox from its address to its first mail, or prepare an organisation whose mailboxes need no consent
+    Setup(setup::Arguments),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -108,7 +107,7 @@ impl Cli {
             Command::Demo(arguments) => arguments.run(context).await,
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
-            Command::Setup(command) => command.run(context).await,
+            Command::Setup(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }
@@ -164,5 +163,17 @@ impl Context {
     /// The store in the configured state folder, made at the first start.
     pub async fn store(&self, config: &Config) -> Result<Store, Failure> {
         Store::open(&config.state_dir).await.map_err(|error| Failure::new(Exit::State, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn no_two_options_of_a_command_are_in_each_others_way() {
+        Cli::command().debug_assert();
     }
 }

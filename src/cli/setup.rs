@@ -1,6 +1,8 @@
-//! `gatepost setup`: everything that has to be done elsewhere before Gatepost can open mailboxes, made ready to be clicked,
-//! pasted and run. Rule: it changes nothing at the provider and nothing in the configuration.
+//! `gatepost setup`: from nothing to mail. With an address, everything that one person's mailbox needs; with the name of an
+//! organisation's provider, everything that its admin has to do elsewhere before Gatepost can open mailboxes, made ready to be
+//! clicked, pasted and run.
 
+mod address;
 mod attempt;
 mod google;
 mod mail_from;
@@ -18,8 +20,21 @@ use crate::config::provider::{GrantType, Provider};
 use crate::config::{Config, ConfigError, suggestion};
 
 /// `gatepost setup …`.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    organisation: Option<Organisation>,
+    /// The mailbox
+    #[arg(required = true)]
+    address: Option<String>,
+    #[command(flatten)]
+    mailbox: address::Mailbox,
+}
+
+/// What is prepared for a whole organisation. Rule: it changes nothing at the provider and nothing in the configuration.
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+pub enum Organisation {
     /// A Google Workspace: let a service account open its mailboxes
     Google(google::Arguments),
     /// A Microsoft 365 organisation: let an application open its mailboxes
@@ -27,12 +42,14 @@ pub enum Command {
     Microsoft365(microsoft365::Arguments),
 }
 
-impl Command {
-    /// Prints what has to be done, or waits until it has come into force.
+impl Arguments {
+    /// Sets a mailbox up step by step, prints what has to be done for an organisation, or waits until that has come into force.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        match self {
-            Self::Google(arguments) => arguments.run(context).await,
-            Self::Microsoft365(arguments) => arguments.run(context).await,
+        match (self.organisation, self.address) {
+            (Some(Organisation::Google(arguments)), _) => arguments.run(context).await,
+            (Some(Organisation::Microsoft365(arguments)), _) => arguments.run(context).await,
+            // clap has asked for the address.
+            (None, address) => self.mailbox.run(address.unwrap_or_default(), context).await,
         }
     }
 }

@@ -49,20 +49,11 @@ impl Arguments {
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
         let account = catch_all::opened(&store, account, self.mailbox.as_deref()).await?;
-        let tokens = Tokens::new(store.clone());
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
         let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
-        let key = match &provider.login {
-            Login::OAuth(client) => token(client, &account, &store, &tokens).await?,
-            Login::Password => password(&account, store).await,
-        };
-        let owner = key.owner.clone();
-        let steps = try_all(provider, &account, key, config.limits.login, told).await;
-        // A refresh that was too slow for us may be about to bring a rotated refresh token.
-        tokens.settled().await;
-        let steps = steps?;
+        let (owner, steps) = try_all(provider, &account, &store, config.limits.login, told).await?;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
             print(&in_json(&account, ok, owner.as_deref(), &steps))?;
@@ -79,6 +70,26 @@ impl Arguments {
 
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
+
+/// Tries everything that a session would, and tells each step when it is done. Gives who consented, too, if that is known.
+pub(super) async fn try_all(
+    provider: &Provider,
+    account: &Account,
+    store: &Store,
+    time: std::time::Duration,
+    told: impl Fn(&Step) -> Result<(), Failure>,
+) -> Result<(Option<String>, Vec<Step>), Failure> {
+    let tokens = Tokens::new(store.clone());
+    let key = match &provider.login {
+        Login::OAuth(client) => token(client, account, store, &tokens).await?,
+        Login::Password => password(account, store.clone()).await,
+    };
+    let owner = key.owner.clone();
+    let steps = log_in_everywhere(provider, account, key, time, told).await;
+    // A refresh that was too slow for us may be about to bring a rotated refresh token.
+    tokens.settled().await;
+    Ok((owner, steps?))
+}
 
 /// What the account logs in with.
 struct Key {
@@ -122,7 +133,7 @@ async fn password(account: &Account, store: Store) -> Key {
     Key { step, secret, owner: None }
 }
 
-async fn try_all(
+async fn log_in_everywhere(
     provider: &Provider,
     account: &Account,
     Key { step, secret, .. }: Key,

@@ -2,6 +2,7 @@
 //! told together. Only what cannot be read as YAML at all, a repeated key too, ends the reading at once.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -14,6 +15,8 @@ use super::complaint::Complaint;
 pub(crate) struct Node {
     /// Counted from 1.
     pub(super) line: u64,
+    /// Where it stands in the text, in octets. Of a mapping or a list only the start is known.
+    pub(super) place: Range<usize>,
     pub(super) value: Value,
 }
 
@@ -32,6 +35,8 @@ pub(super) enum Value {
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) line: u64,
+    /// Where the key stands in the text, in octets.
+    pub(super) place: Range<usize>,
     pub(super) node: Node,
 }
 
@@ -54,9 +59,10 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
 impl Node {
     /// Lays `over` on this node: mappings are merged key by key, anything else is replaced.
     pub(super) fn overlaid(self, over: Self) -> Self {
+        let (line, place) = (over.line, over.place);
         let (below, above) = match (self.value, over.value) {
             (Value::Mapping(below), Value::Mapping(above)) => (below, above),
-            (_, value) => return Self { line: over.line, value },
+            (_, value) => return Self { line, place, value },
         };
         let mut entries = below;
         for entry in above {
@@ -69,7 +75,7 @@ impl Node {
                 None => entries.push(entry),
             }
         }
-        Self { line: over.line, value: Value::Mapping(entries) }
+        Self { line, place, value: Value::Mapping(entries) }
     }
 
     /// The same, as if all of it stood on one line: a preset is complained about where the file names it.
@@ -78,7 +84,7 @@ impl Node {
             Value::Mapping(entries) => Value::Mapping(
                 entries
                     .into_iter()
-                    .map(|entry| Entry { key: entry.key, line, node: entry.node.moved_to(line) })
+                    .map(|entry| Entry { line, node: entry.node.moved_to(line), ..entry })
                     .collect(),
             ),
             Value::Sequence(nodes) => {
@@ -86,7 +92,7 @@ impl Node {
             }
             scalar => scalar,
         };
-        Self { line, value }
+        Self { line, place: self.place, value }
     }
 
     /// The value of a key, where this is a mapping that has it.
@@ -166,6 +172,7 @@ fn into_node(written: Spanned<Written>, source: &str) -> Node {
                 .into_iter()
                 .map(|(key, node)| Entry {
                     line: key.referenced.line(),
+                    place: place_of(key.referenced),
                     key: key.value,
                     node: into_node(node, source),
                 })
@@ -178,15 +185,18 @@ fn into_node(written: Spanned<Written>, source: &str) -> Node {
         }
         Written::Text(text) => Value::Scalar(text),
     };
-    Node { line: written.referenced.line(), value }
+    Node { line: written.referenced.line(), place: place_of(written.referenced), value }
 }
 
 /// The text of the file at a place.
 fn text_at(source: &str, place: Location) -> String {
-    let bytes = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
-    let start = bytes(place.span().byte_offset()).unwrap_or_default();
-    let length = bytes(place.span().byte_len()).unwrap_or_default();
-    source.get(start..start + length).unwrap_or_default().trim().to_owned()
+    source.get(place_of(place)).unwrap_or_default().trim().to_owned()
+}
+
+fn place_of(place: Location) -> Range<usize> {
+    let octets = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
+    let start = octets(place.span().byte_offset()).unwrap_or_default();
+    start..start + octets(place.span().byte_len()).unwrap_or_default()
 }
 
 impl<'de> Deserialize<'de> for Written {

@@ -27,6 +27,15 @@ pub(super) fn configuration_file(
     }
 }
 
+/// Where a file is made where there is none: the system's folder for root, the user's own else.
+pub(super) fn new_configuration_file(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    #[cfg(unix)]
+    if rustix::process::geteuid().is_root() {
+        return Some("/etc/gatepost/gatepost.yaml".into());
+    }
+    xdg_folder(environment, "XDG_CONFIG_HOME", ".config").map(|folder| folder.join("gatepost.yaml"))
+}
+
 /// Where state is kept if the file does not say: systemd's `StateDirectory=`, the system's folder for root, the user's
 /// own else.
 pub(super) fn state_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

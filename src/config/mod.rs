@@ -6,6 +6,7 @@
 mod capabilities;
 mod client_authentication;
 pub(crate) mod complaint;
+pub mod edit;
 mod endpoint;
 pub(crate) mod file;
 mod limits;
@@ -15,10 +16,12 @@ mod locate;
 mod oauth_client;
 pub mod presets;
 pub mod provider;
+pub mod replace;
 mod secret;
 mod secret_command;
 pub(crate) mod section;
 mod service_account;
+pub mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -100,6 +103,18 @@ impl Config {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
         Self::parse(&path, &text, &environment)
+    }
+
+    /// Where the file is, or is to be made: `path`, `$GATEPOST_CONFIG`, the first that is in the usual places, or the last
+    /// place where nothing is anywhere.
+    pub fn place(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        match locate::configuration_file(path, &environment) {
+            Err(ConfigError::NotFound { places }) => {
+                locate::new_configuration_file(&environment).ok_or(ConfigError::NotFound { places })
+            }
+            found => found,
+        }
     }
 
     /// Reads the text of the file at `path`. `environment` gives the value of a variable.

@@ -20,13 +20,13 @@ pub(super) enum Way {
 /// What was asked for by name.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 #[group(multiple = false)]
-pub(super) struct Named {
+pub(in crate::cli) struct Named {
     /// Consent on any other device, with a code that is shown here
     #[arg(long)]
     device: bool,
     /// Read the address that the browser ends at from standard input: for a machine without a browser
     #[arg(long)]
-    paste: bool,
+    pub(in crate::cli) paste: bool,
     /// Print the address for a browser on this machine without opening one
     #[arg(long)]
     no_browser: bool,

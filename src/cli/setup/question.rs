@@ -2,8 +2,10 @@
 
 use std::io::{IsTerminal, stderr, stdin};
 
+use zeroize::Zeroizing;
+
 use super::super::connect::read_line;
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, mailbox_password};
 
 /// Whether there is somebody who could answer.
 pub(super) fn is_possible() -> bool {
@@ -30,4 +32,16 @@ pub(super) async fn answer(
             Some(problem) => eprintln!("That {problem}."),
         }
     }
+}
+
+/// Asks for something that the terminal is not to show. Ask only where it [`is_possible`].
+pub(super) async fn unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    mailbox_password::typed_unseen(&format!("{question}: ")).await
+}
+
+/// Asks for yes or no; Enter is yes. Ask only where it [`is_possible`].
+pub(super) async fn yes(question: &str) -> bool {
+    eprint!("{question} [Y/n] ");
+    let answer = read_line().await.unwrap_or_else(|| "n".to_owned());
+    ["", "y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }

@@ -35,15 +35,21 @@ pub(crate) struct Gatepost {
 impl Gatepost {
     /// Writes a configuration with the given provider and six listeners.
     pub(crate) fn configured(folder: &Path, provider_yaml: &str) -> Self {
+        let gatepost = Self::begun(folder, &format!("providers:\n{provider_yaml}\n"));
+        gatepost.command(&["check"], "");
+        gatepost.export_authority();
+        gatepost
+    }
+
+    /// Writes a configuration that begins so and has six listeners.
+    pub(crate) fn begun(folder: &Path, beginning: &str) -> Self {
         let home = folder.join("gatepost");
         fs::create_dir(&home).unwrap();
         let [smtps, smtp, pop3s, pop3, imaps, imap] = free_ports();
         let configuration = home.join("gatepost.yaml");
         let text = format!(
             "\
-providers:
-{provider_yaml}
-listeners:
+{beginning}listeners:
   - {{ protocol: smtp, address: \"127.0.0.1:{smtps}\", tls: implicit }}
   - {{ protocol: smtp, address: \"127.0.0.1:{smtp}\", tls: starttls }}
   - {{ protocol: pop3, address: \"127.0.0.1:{pop3s}\", tls: implicit }}
@@ -55,7 +61,7 @@ state: {}
             home.join("state").display()
         );
         fs::write(&configuration, text).unwrap();
-        let gatepost = Self {
+        Self {
             smtps,
             smtp,
             pop3s,
@@ -66,10 +72,17 @@ state: {}
             configuration,
             log: home.join("gatepost.log"),
             daemon: None,
-        };
-        gatepost.command(&["check"], "");
-        gatepost.command(&["certificate", "export", "--output", gatepost.ca_file.to_str().unwrap()], "");
-        gatepost
+        }
+    }
+
+    /// What a device's user imports once.
+    pub(crate) fn export_authority(&self) {
+        self.command(&["certificate", "export", "--output", self.ca_file.to_str().unwrap()], "");
+    }
+
+    /// Its configuration file.
+    pub(crate) fn configuration(&self) -> &Path {
+        &self.configuration
     }
 
     /// Starts the daemon and waits until all of its ports take connections.

@@ -1,0 +1,173 @@
+//! A provider that is yet to be written: asks for what nobody can know but the person, with the way to it, and gives the keys
+//! for the configuration file.
+
+use std::path::Path;
+
+use gatepost_protocol::Protocol;
+
+use super::super::super::{Exit, Failure, table::print};
+use super::super::question;
+use super::provider::{Kind, domain};
+use super::settings::{self, Server, Settings};
+use crate::config::edit::Value;
+use crate::config::presets::{Preset, Registration};
+use crate::config::provider::LoginKind;
+use crate::config::replace;
+use crate::discovery::Servers;
+
+/// What every terminal has.
+const COLUMNS: usize = 80;
+
+/// Stands for any organisation in a preset; the domain of the mailbox names its own.
+const ANY_TENANT: &str = "organizations";
+
+/// The keys of a new provider. A secret that is typed goes into a file beside the configuration.
+pub(super) async fn keys(
+    address: &str,
+    name: &str,
+    kind: &Kind,
+    mut settings: Settings,
+    configuration: &Path,
+) -> Result<Vec<(String, Value)>, Failure> {
+    let first = match kind {
+        Kind::Preset(preset) => {
+            if preset.login == LoginKind::OAuth {
+                ask_for_application(
+                    &mut settings,
+                    &preset.title,
+                    preset.registration.as_ref(),
+                    name,
+                    configuration,
+                )
+                .await?;
+            }
+            if settings.tenant.is_none() && preset.text("tenant") == Some(ANY_TENANT) {
+                settings.tenant = Some(domain(address).to_owned());
+            }
+            ("preset", preset.name.clone())
+        }
+        Kind::Issuer { issuer, servers } => {
+            ask_for_application(&mut settings, issuer, None, name, configuration).await?;
+            ask_for_servers(&mut settings, address, servers).await?;
+            ("issuer", issuer.clone())
+        }
+    };
+    let mut keys = vec![(first.0.to_owned(), Value::Text(first.1))];
+    keys.extend(settings.keys()?);
+    Ok(keys)
+}
+
+/// The client id, and the secret where it has one.
+async fn ask_for_application(
+    settings: &mut Settings,
+    provider: &str,
+    registration: Option<&Registration>,
+    name: &str,
+    configuration: &Path,
+) -> Result<(), Failure> {
+    if settings.client_id.is_some() {
+        return Ok(());
+    }
+    let way = way(registration);
+    if !question::is_possible() {
+        let message =
+            format!("--client-id ID is missing: the application that you registered at {provider}.\n{way}");
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    print(&format!(
+        "\nGatepost needs a client id of {provider}.\nYou get one by registering it there, once for all your \
+         mailboxes:\n{way}\n"
+    ))?;
+    let wrong = |answer: &str| match answer {
+        "" => Some("is empty".to_owned()),
+        answer if answer.contains(char::is_whitespace) => Some("has a blank in it".to_owned()),
+        _ => None,
+    };
+    settings.client_id = Some(question::answer("Client id", "--client-id ID", wrong).await?);
+    if settings.client_secret_file.is_none() {
+        let secret =
+            question::unseen("Client secret, if there is one (it is not shown; else press Enter)").await?;
+        let secret = str::from_utf8(&secret)
+            .map_err(|_| Failure::new(Exit::Failed, "the secret is not UTF-8"))?
+            .trim();
+        if !secret.is_empty() {
+            let file = configuration.with_file_name(format!("{name}.secret"));
+            replace::make_private(&file, secret).map_err(|error| {
+                let message = format!(
+                    "the secret cannot be kept in {}: {error}; see --client-secret-file",
+                    file.display()
+                );
+                Failure::new(Exit::Failed, message)
+            })?;
+            settings.client_secret_file = Some(file);
+        }
+    }
+    Ok(())
+}
+
+/// How one gets a client id.
+fn way(registration: Option<&Registration>) -> String {
+    match registration {
+        Some(Registration { steps, url }) => {
+            let steps: String = steps.iter().map(|step| wrapped(step)).collect();
+            format!("  {url}\n{steps}")
+        }
+        None => "  Its operator registers a native application with the redirect URI http://localhost,\n  \
+                 and gives you the client id.\n"
+            .to_owned(),
+    }
+}
+
+/// A step, in lines that fit a terminal.
+fn wrapped(step: &str) -> String {
+    let mut lines = vec!["  -".to_owned()];
+    for word in step.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("    {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Servers that the domain names are taken, others asked for. One is enough.
+async fn ask_for_servers(settings: &mut Settings, address: &str, found: &Servers) -> Result<(), Failure> {
+    for (protocol, found) in
+        [(Protocol::Smtp, &found.smtp), (Protocol::Pop3, &found.pop3), (Protocol::Imap, &found.imap)]
+    {
+        let place = settings.server_mut(protocol);
+        if let (None, Some(found)) = (&place, found) {
+            *place = Some(Server::At { host: found.host.clone(), port: Some(found.port), tls: found.tls });
+        }
+    }
+    if Protocol::ALL.into_iter().any(|protocol| settings.server(protocol).is_some()) {
+        return Ok(());
+    }
+    if !question::is_possible() {
+        let message = format!(
+            "nothing is known about the mail servers of {}: add --smtp, --pop3 or --imap, each with a host",
+            domain(address)
+        );
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    print("\nThe mail servers, like mail.example.org, mail.example.org:587/starttls, or none:\n")?;
+    for protocol in Protocol::ALL {
+        let option = format!("--{} HOST", protocol.name());
+        let wrong = |answer: &str| settings::server(answer).err();
+        let answer = question::answer(&protocol.to_string(), &option, wrong).await?;
+        *settings.server_mut(protocol) =
+            settings::server(&answer).ok().filter(|server| *server != Server::None);
+    }
+    Ok(())
+}
+
+/// How the provider is called in a line of output.
+pub(super) fn title(kind: &Kind) -> String {
+    match kind {
+        Kind::Preset(Preset { title, .. }) => title.clone(),
+        Kind::Issuer { issuer, .. } => issuer.clone(),
+    }
+}
