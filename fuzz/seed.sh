@@ -22,8 +22,10 @@ for protocol in smtp pop3 imap; do
         for encryption in 0 1 2 3; do
             said C "$transcript" | seed "${protocol}_server" "$name-$encryption" "\\0$encryption\\07"
         done
-        said U "$transcript" | seed "${protocol}_client" "$name-0" '\00\07'
-        said U "$transcript" | seed "${protocol}_client" "$name-1" '\01\07'
+        # STARTTLS or not, times a token or one of two passwords, by what is announced; see protocol/src/fuzz.rs.
+        for options in 30 31 32 33 34 35; do
+            said U "$transcript" | seed "${protocol}_client" "$name-$options" "\0$options\07"
+        done
         said C "$transcript" | seed line_buffer "$name" '\05'
         said U "$transcript" | seed smtp_reply "$name"
         # From the first command on, so that literals follow what announces them.

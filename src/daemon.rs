@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use crate::account::Accounts;
 use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
+use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
 use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
@@ -73,6 +74,7 @@ impl Daemon {
         let gateway = Arc::new(Gateway {
             accounts: Accounts::new(store.clone()),
             tokens: Tokens::new(store.clone()),
+            mailbox_passwords: MailboxPasswords::new(store.clone()),
             providers: config.providers.clone(),
             limits: config.limits.clone(),
             slots: Arc::default(),

@@ -17,6 +17,7 @@
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
 //! - [`store`]: sealed records at rest.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
+//! - [`discovery`]: finding the provider of an address.
 //! - [`jwt`]: what Gatepost signs to say who it is.
 //! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
 //! - [`sandbox`]: a provider in this process, for the demo and the tests.
@@ -29,9 +30,11 @@ pub mod cli;
 pub mod config;
 pub mod crash_point;
 pub mod daemon;
+pub mod discovery;
 pub mod hardening;
 pub mod jwt;
 pub mod listener;
+pub mod mailbox_password;
 pub mod oauth;
 mod random;
 pub mod sandbox;

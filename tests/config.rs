@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use gatepost::config::provider::{ClientAuthentication, GrantType, UpstreamTls};
+use gatepost::config::provider::{ClientAuthentication, GrantType, Login, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamMechanism;
@@ -21,7 +21,6 @@ use gatepost_protocol::sasl::UpstreamMechanism;
 use application::Application;
 
 const EXAMPLE: &str = include_str!("../config/gatepost.example.yaml");
-const PROVIDERS: &str = include_str!("../config/providers.yaml");
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -254,7 +253,10 @@ fn where_a_secret_goes_can_be_chosen() {
 fn the_example_is_accepted_with_everything_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = accepted(&example_with_everything_on(folder.path()));
-    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["contoso", "fabrikam", "own", "workspace"]);
+    assert_eq!(
+        config.providers.keys().collect::<Vec<_>>(),
+        ["contoso", "fabrikam", "own", "post", "workspace"]
+    );
     assert_eq!(
         config.providers["contoso"].oauth().unwrap().authentication.secret().unwrap().expose(),
         "planted-secret"
@@ -279,25 +281,6 @@ fn what_the_example_calls_defaults_are_the_defaults() {
     let six: Vec<_> = everything.listeners.iter().take(6).map(|listener| format!("{listener:?}")).collect();
     let defaults: Vec<_> = nothing.listeners.iter().map(|listener| format!("{listener:?}")).collect();
     assert_eq!(six, defaults);
-}
-
-#[test]
-fn every_preset_needs_only_a_client_id() {
-    let presets: Vec<&str> = PROVIDERS
-        .lines()
-        .filter(|line| line.starts_with(|first: char| first.is_ascii_alphanumeric()))
-        .filter_map(|line| line.strip_suffix(':'))
-        .collect();
-    assert_eq!(presets, ["microsoft365", "outlook", "google"]);
-    for preset in presets {
-        let config = accepted(&format!("providers: {{ it: {{ preset: {preset}, client_id: abc }} }}"));
-        let provider = &config.providers["it"];
-        for protocol in Protocol::ALL {
-            assert!(provider.endpoint(protocol).is_some(), "{preset} {protocol}");
-        }
-        assert_eq!(provider.oauth().unwrap().grant, GrantType::AuthorizationCode, "{preset}");
-        assert!(!provider.oauth().unwrap().scopes.is_empty(), "{preset}");
-    }
 }
 
 #[test]
@@ -488,6 +471,12 @@ fn what_is_hardly_meant_is_a_warning() {
             &["still the example's"],
         ),
         ("preset: google, client_id: abc".to_owned(), &[]),
+        (
+            "preset: microsoft365-china, client_id: abc, pop3: none, scopes: [https://partner.outlook.cn/SMTP.Send, \
+             offline_access]"
+                .to_owned(),
+            &["https://partner.outlook.cn/IMAP.AccessAsUser.All; add it"],
+        ),
     ] {
         let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
         assert_eq!(warnings.len(), expected.len(), "{provider}: {warnings:?}");
@@ -501,6 +490,38 @@ fn what_is_hardly_meant_is_a_warning() {
 fn a_file_that_is_not_there_says_which() {
     let error = Config::load(Some(Path::new("/nonexistent/gatepost.yaml"))).unwrap_err().to_string();
     assert!(error.starts_with("/nonexistent/gatepost.yaml: cannot be read:"), "{error}");
+}
+
+#[test]
+fn a_provider_with_passwords_needs_only_its_servers() {
+    let config = accepted(
+        "providers:\n  own: { login: password, smtp: { host: smtp.example.org, tls: starttls } }\n  \
+         known: { preset: google, login: password }\n  usual: { preset: google, login: oauth, client_id: abc }\n",
+    );
+    for (name, password, servers) in
+        [("own", true, [true, false, false]), ("known", true, [true; 3]), ("usual", false, [true; 3])]
+    {
+        let provider = &config.providers[name];
+        assert_eq!(matches!(provider.login, Login::Password), password, "{name}");
+        assert_eq!(Protocol::ALL.map(|it| provider.endpoint(it).is_some()), servers, "{name}");
+    }
+}
+
+#[test]
+fn what_is_unverified_is_known_until_the_file_says_otherwise() {
+    for (written, expected) in [
+        ("preset: yahoo, client_id: abc", &["smtp", "pop3", "imap"][..]),
+        ("preset: yahoo, client_id: abc, imap: none, smtp: { host: smtp.example.org }", &["pop3"]),
+        ("preset: yahoo, client_id: abc, smtp: { sessions: 2 }", &["smtp", "pop3", "imap"]),
+        (
+            "preset: fastmail, login: password, smtp: { port: 465 }",
+            &["smtp.tls", "pop3.port", "pop3.tls", "imap.port", "imap.tls"],
+        ),
+        ("preset: google, client_id: abc", &[]),
+    ] {
+        let config = accepted(&format!("providers: {{ it: {{ {written} }} }}"));
+        assert_eq!(config.providers["it"].unverified, expected, "{written}");
+    }
 }
 
 #[test]

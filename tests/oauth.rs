@@ -66,6 +66,7 @@ impl World {
         let account = add_account(&folder, "ann@example.com").await;
         let client = Arc::new(OAuthClient {
             provider: "example".to_owned(),
+            issuer: None,
             trust: Trust::load(Some(&endpoint.ca_file())).unwrap(),
             grant,
             authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),
@@ -79,6 +80,7 @@ impl World {
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: Vec::new(),
             redirect_host: "localhost".to_owned(),
+            redirect_uri: None,
         });
         let tokens = Tokens::new(store.clone());
         Self { endpoint, client, account, folder, store, tokens }

@@ -7,6 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use gatepost::config::ListenerTls;
+use gatepost::sandbox::Personality;
 use gatepost_protocol::Protocol;
 
 use support::process::said;
@@ -19,6 +20,8 @@ async fn world() -> (World, PathBuf) {
     let world = World::start().await;
     let config = world.folder().join("gatepost.yaml");
     std::fs::write(&config, &world.yaml).unwrap();
+    // Where a delegate sends as herself alone.
+    world.sandbox.change(|personality| *personality = Personality::exchange());
     world.sandbox.grant_full_access(OFFICE, ADDRESS);
     (world, config)
 }

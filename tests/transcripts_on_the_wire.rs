@@ -13,7 +13,7 @@ async fn every_dialogue_goes_as_written_on_the_wire() {
     for transcript in Protocol::ALL.into_iter().flat_map(Transcript::all) {
         let setting = Setting::of(&transcript);
         if !stages.iter().any(|(set, _)| *set == setting) {
-            stages.push((setting, Stage::set(setting).await));
+            stages.push((setting.clone(), Stage::set(setting.clone()).await));
         }
         for (_, stage) in stages.iter().filter(|(set, _)| *set == setting) {
             stage.play(&transcript).await;

@@ -57,8 +57,8 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// The state in which it came, in the words of a log line.
     pub state: &'static str,
-    /// The provider's final reply as one line: printable, at most 512 characters, and without our token whatever the
-    /// provider echoed. Never sent to a client.
+    /// The provider's final reply as one line: printable, at most 512 characters, and without our token or password
+    /// whatever the provider echoed. Never sent to a client.
     pub text: String,
     /// What the XOAUTH2 failure challenge meant, for example `status 400`. The JSON itself goes nowhere.
     pub challenge: Option<String>,
@@ -74,14 +74,14 @@ impl Refusal {
 pub enum RefusalKind {
     /// The provider is there and will not have this many sessions or logins now.
     Busy,
-    /// It takes the token and opens no mailbox for it: none is there, or its owner gave no permission.
+    /// It takes the token or password and opens no mailbox for it: none is there, or its owner gave no permission.
     NoMailbox,
-    /// It offers no STARTTLS, so the token may not be sent.
+    /// It offers no STARTTLS, so nothing secret may be sent.
     NoStartTls,
     /// It wrote something that is not its protocol.
     NotUnderstood,
-    /// It does not take this token for this mailbox, or XOAUTH2 at all: a permanent reply to AUTH. A permanent reply
-    /// before AUTH is [`RefusalKind::Temporary`]: no other token would help.
+    /// It does not take this token or password for this mailbox, or our mechanism at all: a permanent reply to AUTH. A
+    /// permanent reply before AUTH is [`RefusalKind::Temporary`]: no other token would help.
     Rejected,
     /// It asks us to come back later.
     Temporary,

@@ -1,17 +1,22 @@
 //! What the targets in `fuzz/` run. It lives beside the code that it stresses, and says what must hold whatever comes: nothing
-//! panics, every cut of the stream gives the same answer, all memory is bounded, and no token comes back out of a reply.
+//! panics, every cut of the stream gives the same answer, all memory is bounded, and no secret comes back out of a reply.
 
 use std::fmt::Write as _;
 
 use crate::dialogue::{self, Dialogue, Encryption, Output, ServerDialogue, Step, Success};
 use crate::failure::{AuthFailure, Cause, Refusal};
 use crate::line::LineBuffer;
-use crate::sasl::{Credentials, Exchange, Mechanism, Progress, UpstreamCredentials};
+use crate::sasl::{
+    Credentials, Exchange, Mechanism, Progress, UpstreamCredentials, UpstreamMechanism, UpstreamSecret,
+};
 use crate::secret::{Secret, SecretBytes};
 use crate::{imap, pop3, smtp};
 
 /// Long enough that no input contains it by chance.
 const TOKEN: &str = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg";
+
+/// Likewise; with all that IMAP has to escape, and with what no quoted string can hold.
+const PASSWORDS: [&str; 2] = ["vF9d ft4q \"mTc2\" \\Nvb", "vF9d ft4q mTc2 sch\u{fc}ssel"];
 
 /// More than any one line makes us say: the token's line is the longest.
 const MAX_ANSWER: usize = 4096;
@@ -45,9 +50,9 @@ pub fn smtp_command(data: &[u8]) {
     assert_eq!(smtp::command::Command::parse(data), smtp::command::Command::parse(&padded));
 }
 
-/// A reply put together from lines stays bounded, printable and without our token.
+/// A reply put together from lines stays bounded, printable and without our secret.
 pub fn smtp_reply(data: &[u8]) {
-    let credentials = upstream_credentials();
+    let credentials = upstream_credentials(data.first().copied().unwrap_or_default());
     let mut reply = None;
     for line in data.split(|&byte| byte == b'\n') {
         let Some(line) = smtp::reply::ReplyLine::parse(line) else { return };
@@ -140,19 +145,19 @@ pub fn imap_server(data: &[u8]) {
 
 /// We toward a provider.
 pub fn smtp_client(data: &[u8]) {
-    client(data, |start_tls| {
-        smtp::Client::new("gatepost.test".to_owned(), start_tls, upstream_credentials())
+    client(data, |start_tls, credentials| {
+        smtp::Client::new("gatepost.test".to_owned(), start_tls, credentials)
     });
 }
 
 /// We toward a provider.
 pub fn pop3_client(data: &[u8]) {
-    client(data, |start_tls| pop3::Client::new(start_tls, upstream_credentials()));
+    client(data, pop3::Client::new);
 }
 
 /// We toward a provider.
 pub fn imap_client(data: &[u8]) {
-    client(data, |start_tls| imap::Client::new("a1".to_owned(), start_tls, upstream_credentials()));
+    client(data, |start_tls, credentials| imap::Client::new("a1".to_owned(), start_tls, credentials));
 }
 
 fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
@@ -179,9 +184,13 @@ fn server<D: ServerDialogue>(data: &[u8], begin: impl Fn(Encryption) -> D) {
     assert_eq!(at_once, converse(begin(encryption), data, usize::from(*piece).max(1), judge));
 }
 
-fn client<D: Dialogue<Yield = Result<Success, Refusal>>>(data: &[u8], begin: impl Fn(bool) -> D) {
+fn client<D: Dialogue<Yield = Result<Success, Refusal>>>(
+    data: &[u8],
+    begin: impl Fn(bool, UpstreamCredentials) -> D,
+) {
     let [options, piece, data @ ..] = data else { return };
     let start_tls = options % 2 == 1;
+    let begin = || begin(start_tls, upstream_credentials(options / 2));
     let judge = |_: &mut D, verdict: Result<Success, Refusal>, output: &mut Output| {
         assert!(verdict.is_err() || !start_tls, "a login without TLS");
         if let Err(Refusal { text, challenge, .. }) = &verdict {
@@ -195,10 +204,12 @@ fn client<D: Dialogue<Yield = Result<Success, Refusal>>>(data: &[u8], begin: imp
         output.line(&format!("{verdict:?}"));
         Step::Close
     };
-    let at_once = converse(begin(start_tls), data, LineBuffer::CAPACITY, judge);
-    let token_left = ["dXNlcj1zb21ldXNlckB", "bixhPXNvbWV1c2Vy"].iter().any(|start| at_once.contains(start));
-    assert!(!(start_tls && token_left), "the token left without TLS");
-    assert_eq!(at_once, converse(begin(start_tls), data, usize::from(*piece).max(1), judge));
+    let at_once = converse(begin(), data, LineBuffer::CAPACITY, judge);
+    // How the messages begin, and the password by itself, in clear and in base64.
+    let secrets = ["dXNlcj1zb21ldXNlckB", "bixhPXNvbWV1c2Vy", "AHNvbWV1c2Vy", "vF9d ft4q", "dkY5ZCBmdDRx"];
+    let secret_left = secrets.iter().any(|start| at_once.contains(start));
+    assert!(!(start_tls && secret_left), "a secret left without TLS");
+    assert_eq!(at_once, converse(begin(), data, usize::from(*piece).max(1), judge));
 }
 
 /// Feeds a dialogue until it closes, wants TLS, or the data ends; gives all that it sent, and how it ended.
@@ -263,12 +274,20 @@ fn feed(
 
 fn assert_is_loggable(text: &str) {
     assert!(text.len() <= Refusal::MAX_TEXT_LEN && text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-    assert!(!text.contains(TOKEN));
+    assert!(!text.contains(TOKEN) && PASSWORDS.iter().all(|password| !text.contains(password)));
 }
 
-fn upstream_credentials() -> UpstreamCredentials {
-    let (token, server) = (Secret::new(TOKEN.to_owned()), ("mail.example.com".to_owned(), 1));
-    match UpstreamCredentials::new("someuser@example.com".to_owned(), token, server, None) {
+/// A token or a password, sent as announced or as named.
+fn upstream_credentials(options: u8) -> UpstreamCredentials {
+    let [first, second] = PASSWORDS;
+    let secret = match options % 3 {
+        0 => UpstreamSecret::Token(Secret::new(TOKEN.to_owned())),
+        1 => UpstreamSecret::Password(Secret::new(first.to_owned())),
+        _ => UpstreamSecret::Password(Secret::new(second.to_owned())),
+    };
+    let named = UpstreamMechanism::ALL.get(usize::from(options / 3 % 6)).copied();
+    let server = ("mail.example.com".to_owned(), 1);
+    match UpstreamCredentials::new("someuser@example.com".to_owned(), secret, server, named) {
         Ok(credentials) => credentials,
         Err(_) => unreachable!("both are printable"),
     }
@@ -279,7 +298,7 @@ mod tests {
     #[test]
     fn what_is_fuzzed_holds_for_a_first_handful() {
         let long = vec![b'x'; 20_000];
-        let inputs: [&[u8]; 12] = [
+        let inputs: [&[u8]; 16] = [
             b"",
             b"\0",
             b"\x03\x01EHLO a\r\nAUTH PLAIN AHRpbQB0YW5zdGFhZg==\r\nMAIL FROM:<>\r\nQUIT\r\n",
@@ -291,6 +310,10 @@ mod tests {
             b"\x01\x02a LOGIN {3}\r\ntim {1+}\r\n\r x\r\nb NOOP\r\n",
             b"\x00\x05* OK [CAPABILITY SASL-IR]\r\n+ e30=\r\na1 OK\r\n* 1 EXISTS\r\ngatepost2 OK\r\n",
             b"a LOGIN \"DOM\\tim\" {1}\r\nx",
+            b"\x1a\x05220 a\r\n250-a\r\n250 AUTH LOGIN\r\n334 \r\n334 \r\n535 vF9d ft4q \"mTc2\" \\Nvb\r\n",
+            b"\x1a\x05+OK\r\n-ERR\r\n+OK\r\n-ERR vF9d ft4q \"mTc2\" \\Nvb\r\n",
+            b"\x1c\x05* OK [CAPABILITY IMAP4]\r\n+\r\na1 NO vF9d ft4q mTc2\r\n",
+            b"\x1b\x05* OK [CAPABILITY STARTTLS]\r\ngatepost0 OK\r\n",
             &long,
         ];
         let targets = [

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use gatepost_protocol::dialogue::{Dialogue, Encryption, Output, Step};
 use gatepost_protocol::failure::Refusal;
 use gatepost_protocol::line::LineBuffer;
-use gatepost_protocol::sasl::{Exchange, Mechanism, UpstreamCredentials};
+use gatepost_protocol::sasl::{Exchange, Mechanism, UpstreamCredentials, UpstreamSecret};
 use gatepost_protocol::secret::{Secret, SecretBytes};
 use gatepost_protocol::{imap, pop3, smtp};
 
@@ -37,8 +37,16 @@ where
 }
 
 fn upstream_credentials() -> UpstreamCredentials {
-    let (token, server) = (Secret::new("ya29.tanstaaf".to_owned()), ("mail.example.com".to_owned(), 1));
-    UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap()
+    credentials_of(UpstreamSecret::Token(Secret::new("ya29.tanstaaf".to_owned())))
+}
+
+fn with_password() -> UpstreamCredentials {
+    credentials_of(UpstreamSecret::Password(Secret::new("tanstaaf schlüssel".to_owned())))
+}
+
+fn credentials_of(secret: UpstreamSecret) -> UpstreamCredentials {
+    let server = ("mail.example.com".to_owned(), 1);
+    UpstreamCredentials::new("tim@example.com".to_owned(), secret, server, None).unwrap()
 }
 
 #[test]
@@ -88,6 +96,21 @@ fn clients_show_no_token_even_if_the_provider_echoes_it() {
             "a NO ya29.tanstaaf",
         ],
     );
+}
+
+#[test]
+fn clients_show_no_password_even_if_the_provider_echoes_it() {
+    let smtp = || smtp::Client::new("gatepost.test".to_owned(), false, with_password());
+    let echo = "535 tanstaaf schlüssel or dGFuc3RhYWYgc2NobMO8c3NlbA==";
+    watch(smtp(), &["220 a", "250 a", "334 ", echo]);
+    watch(smtp(), &["220 a", "250-a", "250 AUTH LOGIN", "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", echo]);
+    let pop3 = || pop3::Client::new(false, with_password());
+    watch(pop3(), &["+OK", "+OK", "SASL PLAIN", ".", "+", "-ERR PASS tanstaaf schlüssel"]);
+    watch(pop3(), &["+OK", "-ERR", "+OK", "-ERR PASS tanstaaf schlüssel"]);
+    let imap = || imap::Client::new("a".to_owned(), false, with_password());
+    let echo = ["* NO before tanstaaf schlüssel", "a NO LOGIN tim tanstaaf schlüssel"];
+    watch(imap(), &["* OK [CAPABILITY AUTH=PLAIN]", "+", echo[0], echo[1]]);
+    watch(imap(), &["* OK [CAPABILITY IMAP4rev1]", "+", echo[0], echo[1]]);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! `gatepost account list`: every mailbox, with what stands most in the way of a login to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde_json::json;
 
 use super::Failure;
 use super::table::{json, table};
-use crate::account::Account;
+use crate::account::{Account, AccountId};
 use crate::config::Config;
+use crate::config::provider::Login;
 use crate::oauth::grant_key;
 use crate::store::Store;
 use crate::store::grants::{GrantKey, Standing};
@@ -18,7 +19,8 @@ use crate::store::grants::{GrantKey, Standing};
 pub struct List {
     /// Print a JSON array instead: [{"id", "address", "provider", "provider_known", "disabled", "smtp_user_name",
     /// "pop3_user_name", "imap_user_name", "owner", "consent_by", "grant": "connected" | "none" | "refused" |
-    /// "application", "refused", "credentials"}]: owner is who is to consent where it is another one, consent_by who did
+    /// "application" | "password", "refused", "credentials"}]: owner is who is to consent where it is another one,
+    /// consent_by who did
     #[arg(long)]
     json: bool,
 }
@@ -26,13 +28,14 @@ pub struct List {
 impl List {
     pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
         let accounts = store.accounts().await?;
-        let standings = store.standings().await?;
+        let grants =
+            Grants { standings: store.standings().await?, passwords: store.accounts_with_password().await? };
         let credentials = store.credentials(None).await?;
         let count = |account: &Account| credentials.iter().filter(|one| one.account == account.id).count();
-        let grants: Vec<GrantWord> =
-            accounts.iter().map(|account| GrantWord::of(config, account, &standings)).collect();
+        let words: Vec<GrantWord> =
+            accounts.iter().map(|account| GrantWord::of(config, account, &grants)).collect();
         if self.json {
-            let rows = accounts.iter().zip(&grants).map(|(account, grant)| {
+            let rows = accounts.iter().zip(&words).map(|(account, grant)| {
                 json!({
                     "id": account.id.0,
                     "address": account.address,
@@ -56,7 +59,7 @@ impl List {
         }
         let rows: Vec<[String; 5]> = accounts
             .iter()
-            .zip(&grants)
+            .zip(&words)
             .map(|(account, grant)| {
                 let by = another(account, grant);
                 let state = state(config, account, grant);
@@ -74,6 +77,12 @@ impl List {
     }
 }
 
+/// What is stored to log in with.
+struct Grants {
+    standings: BTreeMap<GrantKey, Standing>,
+    passwords: BTreeSet<AccountId>,
+}
+
 /// What the provider gave for an account, in a word that scripts can rely on.
 struct GrantWord {
     name: &'static str,
@@ -83,11 +92,16 @@ struct GrantWord {
 }
 
 impl GrantWord {
-    fn of(config: &Config, account: &Account, standings: &BTreeMap<GrantKey, Standing>) -> Self {
-        let client = config.providers.get(&account.provider).and_then(|provider| provider.oauth());
+    fn of(config: &Config, account: &Account, grants: &Grants) -> Self {
+        let provider = config.providers.get(&account.provider);
+        if provider.is_some_and(|provider| matches!(provider.login, Login::Password)) {
+            let name = if grants.passwords.contains(&account.id) { "password" } else { "none" };
+            return Self { name, refused: None, identity: None };
+        }
+        let client = provider.and_then(|provider| provider.oauth());
         let by_application = client.is_some_and(|client| !client.grant.needs_person());
         let key = client.map_or(GrantKey::Account(account.id), |client| grant_key(client, account));
-        let standing = standings.get(&key);
+        let standing = grants.standings.get(&key);
         let Standing { refused, identity } = standing.cloned().unwrap_or_default();
         let name = match (&refused, standing) {
             (Some(_), _) => "refused",
@@ -117,6 +131,7 @@ fn state(config: &Config, account: &Account, grant: &GrantWord) -> String {
         (_, Some(reason)) => format!("refused: {reason}"),
         ("none", None) => "not connected".to_owned(),
         ("application", None) => "by the application's token".to_owned(),
+        ("password", None) => "connected by password".to_owned(),
         (name, None) => name.to_owned(),
     }
 }

@@ -4,17 +4,20 @@
 mod browser;
 mod device;
 mod identity;
+mod password;
 mod way;
 
 use std::sync::Arc;
 
+pub(super) use self::browser::read_line;
 use self::way::{Named, Way};
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
 use crate::account::Account;
 use crate::account::catch_all::domain;
-use crate::config::provider::{GrantType, OAuthClient};
+use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
+use crate::oauth::issuer::Issuers;
 use crate::oauth::{Tokens, grant_key};
 use crate::store::grants::NewTokens;
 use crate::store::{Store, StoreError};
@@ -44,7 +47,18 @@ impl Arguments {
         let store = context.store(&config).await?;
         let found = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &found)?;
-        let client = find::oauth(provider)?;
+        let client = match &provider.login {
+            Login::OAuth(client) => client,
+            Login::Password => {
+                if self.way.is_any() || self.shared || self.owner.is_some() {
+                    let message =
+                        format!("nobody consents at provider {}: it takes a password", provider.name);
+                    return Err(Failure::new(Exit::Failed, message));
+                }
+                password::connect(provider, &found, &store, config.limits.login).await?;
+                return print(&format!("Next: gatepost test {}\n", found.address));
+            }
+        };
         if !client.grant.needs_person() {
             if let Some(reason) =
                 who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some())
@@ -62,6 +76,7 @@ impl Arguments {
         let account = self.whose_grant(&found, &store).await?;
         let owner = self.owner.as_deref().map(str::trim).filter(|owner| !owner.is_empty());
         let owner = owner.or(account.owner.as_deref());
+        let client = &completed(client).await?;
         let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store: &store };
         let tokens = match client.grant {
@@ -92,6 +107,12 @@ impl Arguments {
         ))?;
         Ok(other)
     }
+}
+
+/// The client with what its issuer tells, where it has one.
+async fn completed(client: &Arc<OAuthClient>) -> Result<Arc<OAuthClient>, Failure> {
+    let completed = Issuers::default().completed(client).await;
+    completed.map_err(|error| Failure::new(Exit::Upstream, format!("provider {}: {error}", client.provider)))
 }
 
 async fn consent(

@@ -1,5 +1,5 @@
-//! `gatepost connect` with `grant: password`: the mailbox's own password is asked for on the terminal, or read from standard
-//! input, redeemed once, and forgotten.
+//! The mailbox's own password, asked for on the terminal without showing it; and `gatepost connect` with `grant: password`, where
+//! it is redeemed once, and forgotten.
 
 use std::io::{BufRead, IsTerminal, Read, stdin};
 
@@ -7,6 +7,7 @@ use gatepost_protocol::secret::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use super::run::stop_signal;
 use super::table::print;
 use super::{Exit, Failure, device_password, progress};
 use crate::config::provider::OAuthClient;
@@ -25,8 +26,8 @@ pub(super) async fn connect(
     let who = destination.expected();
     let host = client.token_endpoint.host_str().unwrap_or_default();
     let password = if stdin().is_terminal() {
-        print(&format!("It goes to {host} once, over TLS, and is not kept.\nPassword of {who}: "))?;
-        typed().await?
+        let question = format!("It goes to {host} once, over TLS, and is not kept.\nPassword of {who}: ");
+        typed(&question).await?
     } else {
         device_password::read(stdin())?
     };
@@ -40,23 +41,26 @@ pub(super) async fn connect(
     })
 }
 
-/// A line from the terminal, which shows none of it.
-async fn typed() -> Result<Secret<String>, Failure> {
+/// Asks, and reads a line from the terminal, which shows none of it.
+pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
+    // Both before the question: an answer that comes at once must not show, and whoever stops here must not be left with a
+    // terminal that shows nothing.
+    let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
     let silence = Silence::begin()?;
     let before = silence.before.clone();
-    // Whoever stops here must not be left with a terminal that shows nothing.
-    let stopped = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
-            std::process::exit(130);
-        }
+    // It stays when the line is read, because from now on no Ctrl-C ends this process by itself.
+    tokio::spawn(async move {
+        stop.await;
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
+        println!();
+        std::process::exit(130);
     });
+    print(question)?;
     let read = tokio::task::spawn_blocking(|| {
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         stdin().lock().take(MAX_LINE as u64).read_until(b'\n', &mut line).map(|_| line)
     });
     let line = read.await.map_err(|error| Failure::new(Exit::Failed, error))?;
-    stopped.abort();
     drop(silence);
     print("\n")?;
     let line =

@@ -1,16 +1,18 @@
-//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token and for each protocol.
+//! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token or password and for each protocol.
 
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::Instant;
 
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::config::provider::{GrantType, OAuthClient};
-use crate::oauth::{AccessToken, Tokens, grant_key};
+use crate::config::provider::{GrantType, Login, OAuthClient};
+use crate::mailbox_password::MailboxPasswords;
+use crate::oauth::{Tokens, grant_key};
 use crate::session::upstream;
 use crate::store::Store;
 
@@ -32,11 +34,11 @@ pub struct Arguments {
 }
 
 /// One line of the answer.
-struct Step {
-    name: String,
+pub(super) struct Step {
+    pub(super) name: String,
     /// Toward the provider's server.
-    user_name: Option<String>,
-    result: Result<String, String>,
+    pub(super) user_name: Option<String>,
+    pub(super) result: Result<String, String>,
 }
 
 impl Arguments {
@@ -47,15 +49,24 @@ impl Arguments {
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
         let account = catch_all::opened(&store, account, self.mailbox.as_deref()).await?;
+        let passwords = MailboxPasswords::new(store.clone());
         let tokens = Tokens::new(store.clone());
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
-        let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
-        let steps = try_all(provider, &account, &store, &tokens, config.limits.login, told).await;
+        let told = |step: &Step| if self.json { Ok(()) } else { print(&step.line()) };
+        let (owner, secret) = match &provider.login {
+            Login::OAuth(client) => {
+                let owner = owner(client, &account, &store).await?;
+                let secret = token(client, &account, owner.as_deref(), &tokens).await;
+                (owner, secret)
+            }
+            Login::Password => (None, password(&account, &passwords).await),
+        };
+        let steps = try_all(provider, &account, secret, config.limits.login, told).await;
         // A refresh that was too slow for us may be about to bring a rotated refresh token.
         tokens.settled().await;
-        let (owner, steps) = steps?;
+        let steps = steps?;
         let ok = steps.iter().all(|step| step.result.is_ok());
         if self.json {
             print(&in_json(&account, ok, owner.as_deref(), &steps))?;
@@ -73,33 +84,52 @@ impl Arguments {
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
 
-async fn try_all(
-    provider: &Arc<Provider>,
-    account: &Account,
-    store: &Store,
-    tokens: &Tokens,
-    time: std::time::Duration,
-    told: impl Fn(&Step) -> Result<(), Failure>,
-) -> Result<(Option<String>, Vec<Step>), Failure> {
-    let client = find::oauth(provider)?;
+/// What the account logs in with, or why there is nothing.
+type Secret = (Step, Option<UpstreamSecret>);
+
+async fn token(client: &Arc<OAuthClient>, account: &Account, owner: Option<&str>, tokens: &Tokens) -> Secret {
     let token = progress::shown("token", tokens.access_token(client, account)).await;
-    let grant = store.grant(&grant_key(client, account)).await?;
-    let owner = grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person());
     let result = match &token {
         Ok(token) => Ok(format!(
             "a live token of {} characters{}",
             token.secret.expose().len(),
-            whose(client, account, owner.as_deref())
+            whose(client, account, owner)
         )),
         Err(error) => Err(error.to_string()),
     };
     let step = Step { name: "token".to_owned(), user_name: None, result };
+    (step, token.ok().map(|token| UpstreamSecret::Token(token.secret)))
+}
+
+async fn password(account: &Account, passwords: &MailboxPasswords) -> Secret {
+    let password = passwords.stored(account).await;
+    let result = match &password {
+        Ok(_) => Ok("one is stored, sealed".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let step = Step { name: "password".to_owned(), user_name: None, result };
+    (step, password.ok().map(|password| UpstreamSecret::Password(password.secret)))
+}
+
+/// Who consented, where somebody did and the provider told.
+async fn owner(client: &OAuthClient, account: &Account, store: &Store) -> Result<Option<String>, Failure> {
+    let grant = store.grant(&grant_key(client, account)).await?;
+    Ok(grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person()))
+}
+
+async fn try_all(
+    provider: &Provider,
+    account: &Account,
+    (step, secret): Secret,
+    time: std::time::Duration,
+    told: impl Fn(&Step) -> Result<(), Failure>,
+) -> Result<Vec<Step>, Failure> {
     told(&step)?;
     let mut steps = vec![step];
-    let Ok(token) = token else { return Ok((owner, steps)) };
+    let Some(secret) = secret else { return Ok(steps) };
     for protocol in Protocol::ALL {
         let name = format!("{protocol} login");
-        let attempt = log_in(provider, account, protocol, &token, Instant::now() + time);
+        let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
         if let Some(result) = progress::shown(&name, attempt).await {
             let user_name = Some(account.upstream_user_name(protocol).to_owned());
             let step = Step { name, user_name, result };
@@ -107,7 +137,7 @@ async fn try_all(
             steps.push(step);
         }
     }
-    Ok((owner, steps))
+    Ok(steps)
 }
 
 /// Who let Gatepost have the token.
@@ -122,18 +152,18 @@ fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String
 }
 
 /// `None` where the provider does not have the protocol.
-async fn log_in(
+pub(super) async fn log_in(
     provider: &Provider,
     account: &Account,
     protocol: Protocol,
-    token: &AccessToken,
+    secret: UpstreamSecret,
     deadline: Instant,
 ) -> Option<Result<String, String>> {
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
     let login = async {
-        let credentials = upstream::credentials(endpoint, user_name, &token.secret)?;
+        let credentials = upstream::credentials(endpoint, user_name, secret)?;
         upstream::log_in(protocol, TAG, endpoint, &provider.trust, credentials, deadline).await
     };
     Some(match login.await {
@@ -142,10 +172,13 @@ async fn log_in(
     })
 }
 
-fn line(Step { name, result, .. }: &Step) -> String {
-    match result {
-        Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
-        Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
+impl Step {
+    pub(super) fn line(&self) -> String {
+        let Self { name, result, .. } = self;
+        match result {
+            Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
+            Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use gatepost_protocol::sasl::UpstreamMechanism;
 use rustls_pki_types::ServerName;
 
 use super::lint;
+use super::provider::LoginKind;
 use super::section::{Field, readable};
 
 /// A provider's mail server. There is no way to write one without verified TLS.
@@ -44,7 +45,7 @@ impl UpstreamTls {
 }
 
 /// Reads the section `smtp`, `pop3` or `imap` of a provider.
-pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
+pub(super) fn read(field: &Field<'_>, protocol: Protocol, login: Option<LoginKind>) -> Option<Endpoint> {
     if let Some(text) = field.node.scalar().filter(|text| !text.is_empty()) {
         field.complain(format!(
             "`{text}` is not a server; write `{{ host: …, port: …, tls: … }}`, or `none` for a protocol that is not used"
@@ -64,7 +65,7 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
     let tls = tls.and_then(|field| read_tls(&field));
     let capabilities = capabilities.map(|field| read_capabilities(&field, protocol)).unwrap_or_default();
     let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
-    let mechanism = mechanism.map(|field| field.choice(&MECHANISMS));
+    let mechanism = mechanism.map(|field| read_mechanism(&field, login));
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
     let port = match (written_port, tls) {
         (Some(number), _) => u16::try_from(number?).ok()?,
@@ -79,8 +80,28 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol) -> Option<Endpoint> {
 }
 
 /// As the file writes them.
-const MECHANISMS: [(&str, UpstreamMechanism); 2] =
-    [("xoauth2", UpstreamMechanism::Xoauth2), ("oauthbearer", UpstreamMechanism::OauthBearer)];
+const MECHANISMS: [(&str, UpstreamMechanism); 4] = [
+    ("xoauth2", UpstreamMechanism::Xoauth2),
+    ("oauthbearer", UpstreamMechanism::OauthBearer),
+    ("plain", UpstreamMechanism::Plain),
+    ("login", UpstreamMechanism::Login),
+];
+
+/// One that takes what is logged in with. What that is may not be known, if the file is wrong there.
+fn read_mechanism(field: &Field<'_>, login: Option<LoginKind>) -> Option<UpstreamMechanism> {
+    let mechanism = field.choice(&MECHANISMS)?;
+    match (login, mechanism.takes_password()) {
+        (Some(LoginKind::OAuth), true) => {
+            field.complain("sends a password, and this provider has tokens; write `xoauth2` or `oauthbearer`, or `login: password` for the provider");
+            None
+        }
+        (Some(LoginKind::Password), false) => {
+            field.complain("sends a token, which `login: password` has none of; write `plain` or `login`");
+            None
+        }
+        _ => Some(mechanism),
+    }
+}
 
 fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {
     match (protocol, tls) {

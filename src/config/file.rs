@@ -94,9 +94,11 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 
-    /// The keys of a mapping.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.entries().iter().map(|entry| entry.key.as_str())
+    /// Takes a key out of a mapping, and gives its value.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Self> {
+        let Value::Mapping(entries) = &mut self.value else { return None };
+        let position = entries.iter().position(|entry| entry.key == key)?;
+        Some(entries.remove(position).node)
     }
 
     /// The entries of a mapping; none where it is something else.
@@ -104,6 +106,14 @@ impl Node {
         match &self.value {
             Value::Mapping(entries) => entries,
             _ => &[],
+        }
+    }
+
+    /// The single values in a list; none where this is something else.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        match &self.value {
+            Value::Sequence(nodes) => nodes.iter().filter_map(Self::scalar).collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod lint;
 mod listener;
 mod locate;
 mod oauth_client;
+pub mod presets;
 pub mod provider;
 mod secret;
 mod secret_command;
@@ -110,7 +111,7 @@ impl Config {
         let at_once = |complaint| ConfigError::Wrong { complaints: vec![complaint] };
         let surroundings = Surroundings { folder: path.parent().unwrap_or(Path::new("")), environment };
         let root = file::parse(path, text).map_err(at_once)?;
-        let provider_reader = ProviderReader::new(&surroundings).map_err(at_once)?;
+        let provider_reader = ProviderReader::new(&surroundings);
         let complaints = Complaints::new(path);
         let config = read(path, &Field::root(&root, &complaints), &provider_reader, &surroundings);
         match (config, complaints.into_sorted()) {

@@ -10,10 +10,12 @@ use super::{Surroundings, lint};
 use crate::tls::Trust;
 
 /// Gatepost as the provider's OAuth client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OAuthClient {
     /// The provider's name, as the file has it.
     pub provider: String,
+    /// Who tells what the file does not say. `oauth::issuer` asks it before the first request.
+    pub issuer: Option<Issuer>,
     /// Who may vouch for its endpoints, as for the provider's mail servers.
     pub trust: Trust,
     /// Which way tokens are got.
@@ -23,7 +25,7 @@ pub struct OAuthClient {
     /// Where a code for a person on another device is asked for (RFC 8628), at providers that have that; only for
     /// [`GrantType::AuthorizationCode`], whose grant it ends in.
     pub device_authorization_endpoint: Option<Url>,
-    /// Where codes and refresh tokens are redeemed. Always https.
+    /// Where codes and refresh tokens are redeemed. Always https. The issuer itself stands here until it has told.
     pub token_endpoint: Url,
     /// The registered application, or the service account's address.
     pub client_id: String,
@@ -37,6 +39,27 @@ pub struct OAuthClient {
     pub authorization_parameters: Vec<(String, String)>,
     /// The host of the loopback redirect, `localhost` or `127.0.0.1`, as registered at the provider.
     pub redirect_host: String,
+    /// Where the browser ends where that cannot be this machine, exactly as registered at the provider: an https address,
+    /// which a person copies from the browser (`gatepost connect --paste`).
+    pub redirect_uri: Option<String>,
+}
+
+impl OAuthClient {
+    /// Where the browser ends when nobody waits for it there, because a person copies the address.
+    pub fn pasted_redirect_uri(&self) -> String {
+        self.redirect_uri.clone().unwrap_or_else(|| format!("http://{}", self.redirect_host))
+    }
+}
+
+/// An OpenID Connect issuer, or any authorization server with a document about itself (RFC 8414).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Exactly as it names itself: issuers are compared letter by letter.
+    pub url: String,
+    /// Whether the file has the token endpoint.
+    pub token_endpoint_is_written: bool,
+    /// Whether the file says how Gatepost proves who it is.
+    pub authentication_is_written: bool,
 }
 
 /// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4, RFC 7523).
@@ -95,6 +118,25 @@ const OWN_PARAMETERS: [&str; 8] = [
     "state",
 ];
 
+/// Every key that says how a token is got.
+pub(super) const KEYS: [&str; 15] = [
+    "authorization_endpoint",
+    "authorization_parameters",
+    "client_authentication",
+    "client_certificate",
+    "client_id",
+    "client_secret",
+    "device_authorization_endpoint",
+    "grant",
+    "issuer",
+    "redirect_host",
+    "redirect_uri",
+    "scopes",
+    "service_account",
+    "tenant",
+    "token_endpoint",
+];
+
 /// Reads the keys that say how a token is got. They are all taken before anything is judged, so that the caller can
 /// complain about unknown ones.
 pub(super) fn read(
@@ -110,15 +152,20 @@ pub(super) fn read(
         Some(field) => field.choice(&GRANTS),
         None => Some(GrantType::AuthorizationCode),
     };
+    let issuer_field = section.take("issuer");
     let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
     let written = Written::take(section);
     let [client_id_field, token_field] = [
         ("client_id", "the id of the application that you registered at the provider"),
-        ("token_endpoint", "its URL, or `preset:` for a provider that is known"),
+        (
+            "token_endpoint",
+            "its URL, or `preset:` for a provider that is known, or `issuer:` for one that tells it",
+        ),
     ]
     .map(|(key, example)| match grant {
         Some(GrantType::ServiceAccount) => section.take(key),
+        _ if key == "token_endpoint" && issuer_field.is_some() => section.take(key),
         _ => section.require(key, example),
     });
     let authorization_field = section.take("authorization_endpoint");
@@ -126,21 +173,26 @@ pub(super) fn read(
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
     let redirect_field = section.take("redirect_host");
+    let redirect_uri_field = section.take("redirect_uri");
 
     let grant = grant?;
     let client_id = client_id_field.as_ref().and_then(Field::text);
     let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
+    let redirect_uri = redirect_uri_field.map(|field| read_redirect_uri(&field));
     let authentication = written.read(surroundings);
-    if let Some(missing) =
-        missing(grant, authorization_field.as_ref(), service_account_field.as_ref(), &written)
-    {
+    if let Some(missing) = missing(
+        grant,
+        authorization_field.as_ref().or(issuer_field.as_ref()),
+        service_account_field.as_ref(),
+        &written,
+    ) {
         provider.complain(missing);
     }
     let service_account = match grant {
         GrantType::ServiceAccount => {
-            for field in client_id_field.iter().chain(written.fields()) {
+            for field in client_id_field.iter().chain(&issuer_field).chain(written.fields()) {
                 field.complain(
                     "does not go with service_account: its key file says who it is; leave this out",
                 );
@@ -153,10 +205,14 @@ pub(super) fn read(
         field.complain("goes with `grant: service_account` alone; write that, or leave this out");
     }
 
-    let endpoint_fields = [&token_field, &authorization_field, &device_field];
+    let endpoint_fields = [&token_field, &authorization_field, &device_field, &issuer_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
     let tenant = readable(tenant)?;
-    let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
+    let issuer = readable(issuer_field.map(|field| read_issuer(&field, tenant)))?;
+    let token_endpoint = match (&token_field, &issuer) {
+        (Some(field), _) => endpoint_url(field, tenant, "/authorize"),
+        (None, issuer) => issuer.as_ref().map(|(_, url)| url.clone()),
+    };
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
     let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
@@ -182,6 +238,11 @@ pub(super) fn read(
     };
     Some(OAuthClient {
         provider: name.to_owned(),
+        issuer: issuer.map(|(url, _)| Issuer {
+            url,
+            token_endpoint_is_written: token_field.is_some(),
+            authentication_is_written: written.names_method(),
+        }),
         trust: trust?.clone(),
         grant,
         authorization_endpoint: authorization_endpoint.filter(|_| by_consent),
@@ -193,7 +254,28 @@ pub(super) fn read(
         scopes: scopes?,
         authorization_parameters,
         redirect_host: redirect_host.to_owned(),
+        redirect_uri: readable(redirect_uri)?,
     })
+}
+
+/// Complains about every key of these that the file itself writes beside `login: password`. What a preset has of them is left
+/// alone: an application password of a provider with OAuth is a provider like any other.
+pub(super) fn refuse(section: &mut Section<'_>, written: &Field<'_>) {
+    ignore(section);
+    for (key, field) in written.entries() {
+        if KEYS.contains(&key) {
+            field.complain(
+                "is about tokens, which `login: password` has none of; leave it out, or write `login: oauth`",
+            );
+        }
+    }
+}
+
+/// Takes them all, and says nothing about them.
+pub(super) fn ignore(section: &mut Section<'_>) {
+    for key in KEYS {
+        section.take(key);
+    }
 }
 
 /// What the grant needs and is not there.
@@ -221,7 +303,7 @@ fn missing(
 
 fn read_tenant<'a>(
     field: &Field<'a>,
-    endpoints: [&Option<Field<'_>>; 3],
+    endpoints: [&Option<Field<'_>>; 4],
     grant: GrantType,
     client_id: Option<&str>,
 ) -> Option<&'a str> {
@@ -235,6 +317,17 @@ fn read_tenant<'a>(
     Some(tenant)
 }
 
+/// The issuer's name, and the same as a URL.
+fn read_issuer(field: &Field<'_>, tenant: Option<&str>) -> Option<(String, Url)> {
+    let text = field.text()?;
+    let filled = tenant.map_or_else(|| text.to_owned(), |tenant| text.replace("{tenant}", tenant));
+    match lint::issuer(&filled) {
+        Ok(url) => return Some((filled, url)),
+        Err(problem) => field.complain(problem),
+    }
+    None
+}
+
 /// An https URL in which `{tenant}` is filled in.
 fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> Option<Url> {
     let text = field.text()?;
@@ -242,6 +335,20 @@ fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> 
     match lint::endpoint_url(&filled, wrong_ending) {
         Ok(url) => return Some(url),
         Err(problem) => field.complain(problem),
+    }
+    None
+}
+
+/// As it is written: providers compare it with what is registered, letter by letter (RFC 6749 section 3.1.2.2).
+fn read_redirect_uri(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.fragment().is_none() => return Some(text.to_owned()),
+        Ok(url) if url.scheme() == "http" => field.complain(
+            "is for a provider that takes https alone; leave it out, and write the host as `redirect_host` where it is not \
+             localhost",
+        ),
+        _ => field.complain(format!("`{text}` is not an https address without a fragment, like `https://127.0.0.1`")),
     }
     None
 }

@@ -1,20 +1,20 @@
-//! [`Provider`]: where a provider's servers are and how one gets a token from it; the presets are data, embedded from
-//! `config/providers.yaml`.
+//! [`Provider`]: where a provider's servers are and how one gets in.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
 
 pub use super::client_authentication::{ClientAuthentication, ClientCertificate};
 pub use super::endpoint::{Endpoint, UpstreamTls};
-pub use super::oauth_client::{GrantType, OAuthClient};
+pub use super::oauth_client::{GrantType, Issuer, OAuthClient};
 pub use super::service_account::ServiceAccount;
 
-use super::complaint::{Complaint, suggestion};
-use super::file::{self, Node};
+use super::complaint::suggestion;
+use super::file::Node;
+use super::presets::{self, Preset};
 use super::section::{Field, Section, readable};
 use super::{Surroundings, endpoint, oauth_client};
 use crate::tls::Trust;
@@ -24,6 +24,10 @@ use crate::tls::Trust;
 pub struct Provider {
     /// As the file names it.
     pub name: String,
+    /// What it starts from, where the file says so.
+    pub preset: Option<&'static Preset>,
+    /// Keys of the preset that are in use and unverified: the file says nothing else about them.
+    pub unverified: Vec<&'static str>,
     /// What Gatepost logs in there with.
     pub login: Login,
     /// Where mail is sent; `None` where the provider has no SMTP for us.
@@ -64,21 +68,38 @@ impl Provider {
     }
 }
 
-/// The providers that Gatepost knows, as they stand in `config/providers.yaml`.
-const PRESETS: &str = include_str!("../../config/providers.yaml");
+/// What the file writes after `login:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginKind {
+    /// A token.
+    OAuth,
+    /// A password.
+    Password,
+}
+
+impl LoginKind {
+    /// As the file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::Password => "password",
+        }
+    }
+}
+
+pub(super) const LOGINS: [(&str, LoginKind); 2] =
+    [("oauth", LoginKind::OAuth), ("password", LoginKind::Password)];
 
 /// Reads providers; what is shared among them is read once.
 pub(super) struct ProviderReader<'a> {
     surroundings: &'a Surroundings<'a>,
-    presets: Node,
     /// By `ca_file`: reading the system's roots takes a moment.
     trusts: RefCell<BTreeMap<Option<PathBuf>, Trust>>,
 }
 
 impl<'a> ProviderReader<'a> {
-    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Result<Self, Complaint> {
-        let presets = file::parse(Path::new("config/providers.yaml"), PRESETS)?;
-        Ok(Self { surroundings, presets, trusts: RefCell::default() })
+    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Self {
+        Self { surroundings, trusts: RefCell::default() }
     }
 
     /// One entry of `providers`.
@@ -87,12 +108,35 @@ impl<'a> ProviderReader<'a> {
         {
             written.complain("a provider's name is made of letters, digits, `.`, `_` and `-`");
         }
-        let node = self.with_preset(written)?;
+        let preset_field = written.section()?.take("preset");
+        let preset = readable(preset_field.as_ref().map(read_preset))?;
+        let node = match (preset, preset_field) {
+            (Some(preset), Some(field)) => {
+                preset.node.clone().moved_to(field.line).overlaid(written.node.clone())
+            }
+            _ => written.node.clone(),
+        };
         let field = written.with_node(&node);
         let mut section = field.section()?;
         section.take("preset");
         let trust = self.trust(&mut section);
-        let oauth = oauth_client::read(&mut section, self.surroundings, name, trust.as_ref());
+        let login_field = section.take("login");
+        let login_kind = login_field.map_or(Some(LoginKind::OAuth), |field| field.choice(&LOGINS));
+        let login = match login_kind {
+            Some(LoginKind::OAuth) => {
+                oauth_client::read(&mut section, self.surroundings, name, trust.as_ref())
+                    .map(|client| Login::OAuth(Arc::new(client)))
+            }
+            Some(LoginKind::Password) => {
+                oauth_client::refuse(&mut section, written);
+                Some(Login::Password)
+            }
+            // Which keys belong beside it hangs on the word that could not be read.
+            None => {
+                oauth_client::ignore(&mut section);
+                None
+            }
+        };
         // `none` takes away what the preset has, for an application that may not do all.
         let used = |field: &Field<'_>| field.node.scalar() != Some("none");
         let smtp_field = section.take("smtp").filter(used);
@@ -107,31 +151,19 @@ impl<'a> ProviderReader<'a> {
             );
         }
         // A server that cannot be read makes the provider unknown, not a provider without it.
-        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp));
-        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3));
-        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap));
+        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp, login_kind));
+        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3, login_kind));
+        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap, login_kind));
         Some(Provider {
             name: name.to_owned(),
-            login: Login::OAuth(Arc::new(oauth?)),
+            preset,
+            unverified: preset.map(|preset| unverified(preset, written.node, login_kind)).unwrap_or_default(),
+            login: login?,
             smtp: readable(smtp)?,
             pop3: readable(pop3)?,
             imap: readable(imap)?,
             trust: trust?,
         })
-    }
-
-    /// What the file says, laid on the preset that it names.
-    fn with_preset(&self, written: &Field<'_>) -> Option<Node> {
-        let Some(name) = written.section()?.take("preset") else {
-            return Some(written.node.clone());
-        };
-        let text = name.text()?;
-        if let Some(preset) = self.presets.find(text) {
-            return Some(preset.clone().moved_to(name.line).overlaid(written.node.clone()));
-        }
-        let names = self.presets.keys();
-        name.complain(format!("`{text}` is not a preset; {}", suggestion(text, names)));
-        None
     }
 
     fn trust(&self, section: &mut Section<'_>) -> Option<Trust> {
@@ -152,4 +184,26 @@ impl<'a> ProviderReader<'a> {
         }
         None
     }
+}
+
+/// What of a preset is unverified and was not written otherwise. Of a server only another name changes everything.
+fn unverified(preset: &'static Preset, written: &Node, login: Option<LoginKind>) -> Vec<&'static str> {
+    let written_otherwise = |key: &str| {
+        key.split('.')
+            .try_fold(written, |node, part| node.find(part))
+            .is_some_and(|node| node.entries().is_empty() || node.find("host").is_some())
+    };
+    let in_use = |key: &str| login == Some(LoginKind::OAuth) || !oauth_client::KEYS.contains(&key);
+    let keys = preset.unverified.iter().map(String::as_str);
+    keys.filter(|key| *key != "registration" && in_use(key) && !written_otherwise(key)).collect()
+}
+
+fn read_preset(field: &Field<'_>) -> Option<&'static Preset> {
+    let name = field.text()?;
+    let preset = presets::named(name);
+    if preset.is_none() {
+        let names = presets::all().iter().map(|preset| preset.name.as_str());
+        field.complain(format!("`{name}` is not a preset; {}", suggestion(name, names)));
+    }
+    preset
 }

@@ -6,7 +6,8 @@
 //! `connect`. [`device_code`] is another way to the grant that [`authorization_code`] gives; what both end with is in
 //! [`consent`].
 
-mod admin_consent;
+pub mod admin_consent;
+pub mod application;
 pub mod authorization_code;
 mod client_assertion;
 mod client_credentials;
@@ -15,6 +16,9 @@ pub mod device_code;
 pub mod diagnosis;
 mod error;
 mod http;
+pub mod issuer;
+mod landing_page;
+pub mod metadata;
 pub mod password;
 pub mod redirect;
 mod refresh;
@@ -207,6 +211,7 @@ pub(crate) mod tests {
     pub(crate) fn client() -> OAuthClient {
         OAuthClient {
             provider: "example".to_owned(),
+            issuer: None,
             trust: Trust::load(None).unwrap(),
             grant: GrantType::AuthorizationCode,
             authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
@@ -218,6 +223,7 @@ pub(crate) mod tests {
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],
             redirect_host: "localhost".to_owned(),
+            redirect_uri: None,
         }
     }
 }

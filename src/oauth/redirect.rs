@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatepost_protocol::secret::Secret;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use super::authorization_code::Authorization;
 use super::consent::{ConsentError, Destination};
+use super::landing_page::{self, nothing_here};
 use crate::config::provider::OAuthClient;
 use crate::store::grants::NewTokens;
 
@@ -117,15 +117,15 @@ async fn grant(
     while let Some(visit) = visits.recv().await {
         let result = match authorization.code(visit.query.expose()) {
             Err(stray @ (ConsentError::NotUnderstood | ConsentError::WrongState)) => {
-                let _ = visit.page.send(problem(StatusCode::BAD_REQUEST, &stray));
+                let _ = visit.page.send(landing_page::stray(&stray));
                 continue;
             }
             Err(denied) => Err(denied),
             Ok(code) => redeem_and_commit(authorization, code, destination).await,
         };
         let page = match &result {
-            Ok(tokens) => connected(destination, tokens),
-            Err(error) => problem(StatusCode::OK, error),
+            Ok(tokens) => landing_page::connected(destination.address, tokens.identity.as_ref()),
+            Err(error) => landing_page::problem(error),
         };
         // Whether the browser still listens changes nothing about the grant.
         let _ = visit.page.send(page);
@@ -175,106 +175,13 @@ async fn answer(
     request: Request<Incoming>,
     visits: mpsc::Sender<Visit>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let gone =
-        || page(StatusCode::NOT_FOUND, "Nothing here", "This page only waits for the provider's answer.");
     let query =
         request.uri().query().filter(|_| request.uri().path() == "/" && request.method() == Method::GET);
-    let Some(query) = query else { return Ok(gone()) };
+    let Some(query) = query else { return Ok(nothing_here()) };
     let (sender, receiver) = oneshot::channel();
     let visit = Visit { query: Secret::new(query.to_owned()), page: sender };
     if visits.send(visit).await.is_err() {
-        return Ok(gone());
+        return Ok(nothing_here());
     }
-    Ok(receiver.await.unwrap_or_else(|_| gone()))
-}
-
-fn connected(destination: &Destination<'_>, tokens: &NewTokens) -> Response<Full<Bytes>> {
-    let by = tokens.identity.as_ref().map(|identity| format!(" by {identity}")).unwrap_or_default();
-    let text = format!("{} is connected{by}. You can close this window.", destination.address);
-    page(StatusCode::OK, "Connected", &text)
-}
-
-fn problem(status: StatusCode, error: &ConsentError) -> Response<Full<Bytes>> {
-    if let ConsentError::AnotherIdentity { identity, expected, .. } = error {
-        let text = format!(
-            "{identity} consented, not {expected}. The window where you started Gatepost says how to go on: keep it so \
-             where that is right, or start again and choose {expected} here."
-        );
-        return page(status, "Not connected yet", &text);
-    }
-    let next =
-        "Nothing was changed. The window where you started Gatepost says the same; start it there again.";
-    linked_page(status, "Not connected", &format!("{error}. {next}"), error.admin_url())
-}
-
-fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
-    linked_page(status, title, text, None)
-}
-
-/// Self-contained, and tells the browser to keep nothing: the address that led here holds a code.
-/// Of all that the text holds, only the given address becomes a link: a provider's words are not to be clicked on.
-fn linked_page(status: StatusCode, title: &str, text: &str, link: Option<&Url>) -> Response<Full<Bytes>> {
-    let (title, mut text) = (escaped(title), escaped(text));
-    if let Some(link) = link.map(|url| escaped(url.as_str())) {
-        text = text.replace(&link, &format!("<a href=\"{link}\">{link}</a>"));
-    }
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Gatepost: {title}</title>\
-         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem;\
-         color:#223;background:#f7f7f4;overflow-wrap:anywhere}}\
-         h1{{font-size:1.7rem;border-left:.4rem solid #4a7;padding-left:.8rem}}\
-         @media(prefers-color-scheme:dark){{body{{color:#dde;background:#1c1f22}}a{{color:#9cf}}}}</style>\
-         <h1>{title}</h1><p>{text}</p></html>"
-    );
-    let mut response = Response::new(Full::new(Bytes::from(html)));
-    *response.status_mut() = status;
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ),
-    ] {
-        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
-    }
-    response
-}
-
-fn escaped(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '&' => "&amp;".to_owned(),
-            '<' => "&lt;".to_owned(),
-            '>' => "&gt;".to_owned(),
-            '"' => "&quot;".to_owned(),
-            '\'' => "&#39;".to_owned(),
-            other => other.to_string(),
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use http_body_util::BodyExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn only_the_address_for_an_administrator_becomes_a_link() {
-        let url = "https://login.invalid/contoso/v2.0/adminconsent?client_id=a&scope=b";
-        let said = "AADSTS90094: see https://elsewhere.invalid/<b>".to_owned();
-        let error = ConsentError::AdminNeeded { said, url: Some(url.parse().unwrap()) };
-        let body = problem(StatusCode::OK, &error).into_body().collect().await.unwrap().to_bytes();
-        let page = String::from_utf8(body.to_vec()).unwrap();
-        let shown = url.replace('&', "&amp;");
-        assert!(page.contains(&format!("<a href=\"{shown}\">{shown}</a>")), "{page}");
-        assert!(page.contains("https://elsewhere.invalid/&lt;b&gt;"), "{page}");
-        assert_eq!(page.matches("<a ").count(), 1, "{page}");
-    }
+    Ok(receiver.await.unwrap_or_else(|_| nothing_here()))
 }

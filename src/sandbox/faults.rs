@@ -1,62 +1,10 @@
-//! [`Personality`]: how the sandbox behaves, as data. The servers look here at a few named points, so a new fault is a new
-//! value and not a new path through them.
+//! What the sandbox does on a bad day, as data. The servers look here at a few named points, so a new fault is a new value
+//! and not a new path through them.
 
 use std::time::Duration;
 
 use gatepost_protocol::Protocol;
 use tokio_util::sync::CancellationToken;
-
-/// How the sandbox behaves from now on. The default is a provider on a good day.
-#[derive(Clone, Debug)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a property of a provider, and each goes with every other"
-)]
-pub struct Personality {
-    /// `expires_in` of new access tokens.
-    pub token_lifetime: Duration,
-    /// The length of new access tokens; Microsoft's have about two thousand characters.
-    pub token_length: usize,
-    /// Whether a consent brings a refresh token. Google gives none without `access_type=offline`.
-    pub refresh_tokens: bool,
-    /// Whether a refresh brings a new refresh token and ends the old one, as Microsoft does and Google does not.
-    pub rotation: bool,
-    /// The OAuth error with which every consent is refused, for example `access_denied`.
-    pub consent_refused: Option<String>,
-    /// Who consents, where it is another one than the `login_hint` or the device page names.
-    pub consents_as: Option<String>,
-    /// `expires_in` of device codes.
-    pub device_code_lifetime: Duration,
-    /// `interval` of RFC 8628.
-    pub device_interval: Duration,
-    /// Whether the IMAP greeting names the capabilities. Exchange's does not.
-    pub imap_greeting_capabilities: bool,
-    /// Whether IMAP announces SASL-IR, and takes the token in the line of AUTHENTICATE.
-    pub sasl_ir: bool,
-    /// What the token endpoint does instead of its work.
-    pub token_endpoint: Option<TokenFault>,
-    /// What the mail servers do instead of their work.
-    pub mail: Vec<MailFault>,
-}
-
-impl Default for Personality {
-    fn default() -> Self {
-        Self {
-            token_lifetime: Duration::from_hours(1),
-            token_length: 512,
-            refresh_tokens: true,
-            rotation: true,
-            consent_refused: None,
-            consents_as: None,
-            device_code_lifetime: Duration::from_mins(15),
-            device_interval: Duration::from_secs(1),
-            imap_greeting_capabilities: true,
-            sasl_ir: true,
-            token_endpoint: None,
-            mail: Vec::new(),
-        }
-    }
-}
 
 /// What a token endpoint does on a bad day.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
-use super::faults::Personality;
+use super::personality::Personality;
 
 /// What a consent gave, until its code is redeemed.
 #[derive(Clone, Debug)]
@@ -17,6 +17,15 @@ pub(super) struct Consent {
     pub(super) redirect_uri: String,
     pub(super) code_challenge: String,
     pub(super) scope: String,
+    /// Whether a refresh token comes of it too.
+    pub(super) refreshable: bool,
+}
+
+/// Whose an access token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Bearer {
+    Application,
+    Person(String),
 }
 
 /// What the token endpoint gives.
@@ -40,8 +49,6 @@ pub(super) struct Grants {
     codes: HashMap<String, Code>,
     refresh_tokens: HashMap<String, RefreshToken>,
     access_tokens: HashMap<String, AccessToken>,
-    /// Mailbox and who may open it, in lower case.
-    delegates: HashSet<(String, String)>,
     revoked_families: HashSet<u64>,
     last_family: u64,
 }
@@ -60,8 +67,7 @@ struct RefreshToken {
 }
 
 struct AccessToken {
-    /// `None`: the application's own, good for every mailbox.
-    mailbox: Option<String>,
+    bearer: Bearer,
     family: u64,
     expires_at: Instant,
 }
@@ -74,7 +80,6 @@ impl Grants {
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
             access_tokens: HashMap::new(),
-            delegates: HashSet::new(),
             revoked_families: HashSet::new(),
             last_family: 0,
         }
@@ -109,18 +114,24 @@ impl Grants {
         if code.consent.code_challenge != challenge(code_verifier) {
             return Err(InvalidGrant("code_verifier does not fit the code_challenge"));
         }
-        let (Consent { mailbox, scope, .. }, family) = (code.consent.clone(), code.family);
-        let refresh_token =
-            personality.refresh_tokens.then(|| self.new_refresh_token(&mailbox, &scope, family));
+        let (Consent { mailbox, scope, refreshable, .. }, family) = (code.consent.clone(), code.family);
+        let refresh_token = refreshable.then(|| self.new_refresh_token(&mailbox, &scope, family));
         Ok(self.issue(Some(mailbox), scope, family, refresh_token, personality))
     }
 
     /// What a person consented to on the device page.
     pub(super) fn device(&mut self, mailbox: String, scope: String, personality: &Personality) -> Issued {
         let family = self.new_family();
-        let refresh_token =
-            personality.refresh_tokens.then(|| self.new_refresh_token(&mailbox, &scope, family));
+        let refreshable =
+            personality.asks_for_refresh_token(|name| if name == "scope" { &scope } else { "" });
+        let refresh_token = refreshable.then(|| self.new_refresh_token(&mailbox, &scope, family));
         self.issue(Some(mailbox), scope, family, refresh_token, personality)
+    }
+
+    /// A token of a mailbox whose organisation has allowed it. Nobody consented, so nobody is named.
+    pub(super) fn delegated(&mut self, mailbox: String, scope: String, personality: &Personality) -> Issued {
+        let family = self.new_family();
+        Issued { mailbox: None, ..self.issue(Some(mailbox), scope, family, None, personality) }
     }
 
     /// Text that nobody can guess.
@@ -156,27 +167,11 @@ impl Grants {
         self.issue(None, scope, family, None, personality)
     }
 
-    /// Whether a mail server lets this token into this mailbox now.
-    pub(super) fn authorizes(&self, token: &str, mailbox: &str) -> bool {
-        self.access_tokens.get(token).is_some_and(|access| {
-            access.expires_at > Instant::now()
-                && !self.revoked_families.contains(&access.family)
-                && access.mailbox.as_deref().is_none_or(|owner| owner.eq_ignore_ascii_case(mailbox))
-        })
-    }
-
-    /// Lets somebody open another mailbox.
-    pub(super) fn delegate(&mut self, mailbox: &str, who: &str) {
-        self.delegates.insert((mailbox.to_ascii_lowercase(), who.to_ascii_lowercase()));
-    }
-
-    /// Whether the token is of somebody who may open this mailbox of somebody else now.
-    pub(super) fn is_delegate(&self, token: &str, mailbox: &str) -> bool {
-        let Some(owner) = self.access_tokens.get(token).and_then(|access| access.mailbox.clone()) else {
-            return false;
-        };
-        self.delegates.contains(&(mailbox.to_ascii_lowercase(), owner.to_ascii_lowercase()))
-            && self.authorizes(token, &owner)
+    /// Whose this access token is, while it is good.
+    pub(super) fn bearer(&self, token: &str) -> Option<Bearer> {
+        let access = self.access_tokens.get(token)?;
+        let ended = access.expires_at <= Instant::now() || self.revoked_families.contains(&access.family);
+        (!ended).then(|| access.bearer.clone())
     }
 
     /// Ends every access token before its time, and nothing else.
@@ -190,7 +185,8 @@ impl Grants {
         let families =
             self.refresh_tokens.values().filter(|token| owned(&token.mailbox)).map(|token| token.family);
         self.revoked_families.extend(families);
-        self.access_tokens.retain(|_, token| !token.mailbox.as_deref().is_some_and(owned));
+        self.access_tokens
+            .retain(|_, token| !matches!(&token.bearer, Bearer::Person(person) if owned(person)));
     }
 
     fn new_family(&mut self) -> u64 {
@@ -215,7 +211,8 @@ impl Grants {
     ) -> Issued {
         let access_token = self.random.text(personality.token_length);
         let expires_at = Instant::now() + personality.token_lifetime;
-        let access = AccessToken { mailbox: mailbox.clone(), family, expires_at };
+        let bearer = mailbox.clone().map_or(Bearer::Application, Bearer::Person);
+        let access = AccessToken { bearer, family, expires_at };
         self.access_tokens.insert(access_token.clone(), access);
         let expires_in = personality.token_lifetime.as_secs();
         Issued { access_token, refresh_token, expires_in, scope, mailbox }
@@ -250,7 +247,7 @@ impl RandomText {
 // A test says what went wrong by panicking.
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{Consent, Grants, InvalidGrant, challenge};
+    use super::{Bearer, Consent, Grants, InvalidGrant, challenge};
     use crate::sandbox::Personality;
 
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -262,7 +259,12 @@ mod tests {
             redirect_uri: REDIRECT.to_owned(),
             code_challenge: challenge(VERIFIER),
             scope: "mail".to_owned(),
+            refreshable: true,
         })
+    }
+
+    fn ada() -> Bearer {
+        Bearer::Person("ada@example.com".to_owned())
     }
 
     #[test]
@@ -275,10 +277,9 @@ mod tests {
         let (mut grants, personality) = (Grants::new([7; 32]), Personality::default());
         let code = consented(&mut grants);
         let issued = grants.redeem(&code, REDIRECT, VERIFIER, &personality).unwrap();
-        assert!(grants.authorizes(&issued.access_token, "Ada@example.com"));
-        assert!(!grants.authorizes(&issued.access_token, "eve@example.com"));
+        assert_eq!(grants.bearer(&issued.access_token), Some(ada()));
         assert!(grants.redeem(&code, REDIRECT, VERIFIER, &personality).is_err());
-        assert!(!grants.authorizes(&issued.access_token, "ada@example.com"));
+        assert_eq!(grants.bearer(&issued.access_token), None);
     }
 
     #[test]
@@ -296,12 +297,12 @@ mod tests {
         let code = consented(&mut grants);
         let first = grants.redeem(&code, REDIRECT, VERIFIER, &personality).unwrap().refresh_token.unwrap();
         let second = grants.refresh(&first, &personality).unwrap();
-        assert!(grants.authorizes(&second.access_token, "ada@example.com"));
+        assert_eq!(grants.bearer(&second.access_token), Some(ada()));
         assert_eq!(
             grants.refresh(&first, &personality).unwrap_err(),
             InvalidGrant("the refresh token was used before; its family is revoked")
         );
-        assert!(!grants.authorizes(&second.access_token, "ada@example.com"));
+        assert_eq!(grants.bearer(&second.access_token), None);
         assert!(grants.refresh(&second.refresh_token.unwrap(), &personality).is_err());
     }
 
@@ -320,8 +321,8 @@ mod tests {
     async fn an_access_token_ends_at_its_time() {
         let (mut grants, personality) = (Grants::new([7; 32]), Personality::default());
         let token = grants.client_credentials(String::new(), &personality).access_token;
-        assert!(grants.authorizes(&token, "anyone@example.com"));
+        assert_eq!(grants.bearer(&token), Some(Bearer::Application));
         tokio::time::advance(personality.token_lifetime).await;
-        assert!(!grants.authorizes(&token, "anyone@example.com"));
+        assert_eq!(grants.bearer(&token), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The sandbox's IMAP server: IMAP4rev1 as of RFC 3501 with IDLE, LITERAL+ and UIDPLUS, `AUTHENTICATE XOAUTH2` the only
+//! The sandbox's IMAP server: IMAP4rev1 as of RFC 3501 with IDLE, LITERAL+ and UIDPLUS, AUTHENTICATE with a token the only
 //! login, and INBOX the only mailbox. This file is the life of a connection up to the login.
 
 mod command;
@@ -14,27 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::command::Command;
 use self::session::Session;
+use super::dialect::{Imap, Rejection};
 use super::faults::Moment;
-use super::mail::{Connection, LoginWords, Next, Stage};
-
-/// What is offered after login.
-const CAPABILITIES: &str = "IMAP4rev1 IDLE LITERAL+ UIDPLUS";
-
-const LOGIN: LoginWords = LoginWords {
-    go_on: "+ ",
-    accepted: "OK AUTHENTICATE completed\r\n",
-    refused: "NO [AUTHENTICATIONFAILED] Token not accepted\r\n",
-    malformed: "BAD Not an XOAUTH2 message\r\n",
-    cancelled: "BAD AUTHENTICATE cancelled\r\n",
-};
+use super::mail::{Connection, Next, Stage};
 
 /// Talks until LOGOUT or STARTTLS.
 pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     stage: Stage,
 ) -> io::Result<Next> {
+    let dialect = &connection.dialect().imap;
     if stage != Stage::Upgraded {
-        let greeting = greeting(connection, stage);
+        let greeting = greeting(connection, dialect, stage);
         connection.reply(Moment::Greeting, &greeting).await?;
     }
     let mut session: Option<Session> = None;
@@ -46,11 +37,12 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
             Some(session) => {
                 let mut is_due = connection.reply(Moment::Command, "").await?;
                 if is_due && !matches!(command.name.as_str(), "CAPABILITY" | "ID" | "LOGOUT" | "NOOP") {
-                    is_due = connection.reply(Moment::Mailbox, "").await?;
+                    is_due = connection.reply(Moment::Mailbox, "").await?
+                        && session.has_mailbox(connection).await?;
                 }
                 if is_due { session.command(connection, command).await? } else { None }
             }
-            None => not_authenticated(connection, stage, command, &mut session).await?,
+            None => not_authenticated(connection, dialect, stage, command, &mut session).await?,
         };
         if let Some(next) = next {
             return Ok(next);
@@ -61,6 +53,7 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
 /// The commands of RFC 3501 sections 6.1 and 6.2.
 async fn not_authenticated<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
+    dialect: &'static Imap,
     stage: Stage,
     mut command: Command,
     session: &mut Option<Session>,
@@ -69,10 +62,10 @@ async fn not_authenticated<S: AsyncRead + AsyncWrite + Unpin>(
     let tag = connection.tag.clone();
     let reply = match command.name.as_str() {
         "CAPABILITY" => {
-            format!("* CAPABILITY {}\r\n{tag}OK Completed\r\n", capabilities(connection, stage))
+            format!("* CAPABILITY {}\r\n{tag}OK Completed\r\n", capabilities(connection, dialect, stage))
         }
         "NOOP" => format!("{tag}OK Completed\r\n"),
-        "ID" => format!("{ID}{tag}OK Completed\r\n"),
+        "ID" => format!("* ID {}\r\n{tag}OK Completed\r\n", dialect.id),
         "LOGOUT" => {
             connection.reply(due, &format!("{GOODBYE}{tag}OK Completed\r\n")).await?;
             return Ok(Some(Next::Close));
@@ -82,7 +75,7 @@ async fn not_authenticated<S: AsyncRead + AsyncWrite + Unpin>(
             return Ok(begin.then_some(Next::StartTls));
         }
         "AUTHENTICATE" if stage != Stage::Plain => {
-            *session = authenticate(connection, &mut command).await?;
+            *session = authenticate(connection, dialect, &mut command).await?;
             return Ok(None);
         }
         "AUTHENTICATE" | "LOGIN" if stage == Stage::Plain => {
@@ -97,42 +90,49 @@ async fn not_authenticated<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
+    dialect: &'static Imap,
     command: &mut Command,
 ) -> io::Result<Option<Session>> {
-    let mechanism = command.arguments.atom().unwrap_or_default();
+    /// To a token in the line of AUTHENTICATE, where SASL-IR was not announced.
+    const TWO_STEPS: Rejection = Rejection { words: "BAD No initial response is taken", hangs_up: false };
+    let name = command.arguments.atom().unwrap_or_default();
     let initial_response = command.arguments.space().and_then(|()| command.arguments.base64());
     let sasl_ir = connection.shared().world().personality.sasl_ir;
-    let refusal = if !mechanism.eq_ignore_ascii_case("XOAUTH2") || !command.arguments.is_empty() {
-        "NO Only XOAUTH2"
-    } else if initial_response.is_some() && !sasl_ir {
-        "BAD No initial response is taken"
-    } else {
-        let mailbox = connection.authenticate(&LOGIN, initial_response.as_deref()).await?;
-        return Ok(mailbox.map(Session::new));
+    let mechanism = dialect.login.mechanism(&name).filter(|_| command.arguments.is_empty());
+    let rejection = match mechanism {
+        Some(mechanism) if initial_response.is_none() || sasl_ir => {
+            let login =
+                connection.authenticate(&dialect.login, mechanism, initial_response.as_deref()).await?;
+            return Ok(login.map(|login| Session::new(dialect, login)));
+        }
+        Some(_) => &TWO_STEPS,
+        None => &dialect.login.other_mechanism,
     };
-    connection.reply(Moment::Auth, &format!("{}{refusal}\r\n", connection.tag)).await?;
-    Ok(None)
+    connection.reject(rejection, &name, initial_response.is_some()).await.map(|()| None)
 }
-
-/// What the sandbox says that it is (RFC 2971).
-const ID: &str = "* ID (\"name\" \"Gatepost sandbox\")\r\n";
 
 const GOODBYE: &str = "* BYE Goodbye\r\n";
 
-fn greeting<S: AsyncRead + AsyncWrite + Unpin>(connection: &Connection<S>, stage: Stage) -> String {
+fn greeting<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &Connection<S>,
+    dialect: &Imap,
+    stage: Stage,
+) -> String {
     if !connection.shared().world().personality.imap_greeting_capabilities {
-        return "* OK Gatepost sandbox ready\r\n".to_owned();
+        return format!("* OK {}\r\n", dialect.greeting);
     }
-    format!("* OK [CAPABILITY {}] Gatepost sandbox ready\r\n", capabilities(connection, stage))
+    format!("* OK [CAPABILITY {}] {}\r\n", capabilities(connection, dialect, stage), dialect.greeting)
 }
 
-/// What is offered before login. Exchange has LOGINDISABLED inside TLS too.
-fn capabilities<S: AsyncRead + AsyncWrite + Unpin>(connection: &Connection<S>, stage: Stage) -> &'static str {
+/// What is offered before login.
+fn capabilities<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &Connection<S>,
+    dialect: &Imap,
+    stage: Stage,
+) -> String {
     match stage {
-        Stage::Plain => "IMAP4rev1 STARTTLS LOGINDISABLED LITERAL+ ID",
-        _ if connection.shared().world().personality.sasl_ir => {
-            "IMAP4rev1 SASL-IR AUTH=XOAUTH2 LOGINDISABLED LITERAL+ ID"
-        }
-        Stage::Upgraded | Stage::Implicit => "IMAP4rev1 AUTH=XOAUTH2 LOGINDISABLED LITERAL+ ID",
+        Stage::Plain => dialect.in_clear.to_owned(),
+        _ if connection.shared().world().personality.sasl_ir => dialect.in_tls.to_owned(),
+        Stage::Upgraded | Stage::Implicit => dialect.in_tls.replace("SASL-IR ", ""),
     }
 }

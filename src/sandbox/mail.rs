@@ -1,23 +1,26 @@
-//! What the mail servers share: buffered lines over plain TCP or TLS, the upgrade, the login, and the one place where
-//! a fault takes the place of a reply.
+//! What the mail servers share: buffered lines over plain TCP or TLS, the upgrade, and the one place where a fault takes the
+//! place of a reply.
 
+mod login;
 mod message;
 
 use std::io;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use gatepost_protocol::Protocol;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter,
 };
 use tokio::net::TcpStream;
 
+use super::dialect::Dialect;
 use super::faults::{Action, Moment};
-use super::record::{Speaker, shortened};
+use super::record::Speaker;
+use super::sasl::Mechanism;
 use super::{Shared, imap, pop3, smtp};
 use crate::config::provider::UpstreamTls;
+
+pub(super) use self::login::LoggedIn;
 
 /// How far the connection is when a dialogue begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,20 +58,8 @@ struct Peer {
     record: u64,
 }
 
-/// What a protocol says during `AUTH XOAUTH2`; all but `go_on` stand behind the command's tag, where there are tags.
-pub(super) struct LoginWords {
-    pub(super) go_on: &'static str,
-    pub(super) accepted: &'static str,
-    pub(super) refused: &'static str,
-    pub(super) malformed: &'static str,
-    pub(super) cancelled: &'static str,
-}
-
 /// The longest line that is read; a token of 8 KiB fits in.
 const LINE: u64 = 12_288;
-
-/// Gmail's failure challenge, RFC 7628 section 3.2.2 in its first form.
-const CHALLENGE: &str = r#"{"status":"400","schemes":"Bearer","scope":"https://mail.example.com/"}"#;
 
 /// Serves one connection until its end, however it ends: a client that goes away is not the sandbox's trouble.
 pub(super) async fn serve(shared: Arc<Shared>, protocol: Protocol, tls: UpstreamTls, socket: TcpStream) {
@@ -141,10 +132,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &self.peer.shared
     }
 
-    /// The next line as text without its end.
+    pub(super) fn dialect(&self) -> &'static Dialect {
+        self.shared().world().personality.dialect
+    }
+
+    /// The next line as text without its end. A token that stands in it is noted by the login, shortened.
     pub(super) async fn line(&mut self) -> io::Result<String> {
         let line = self.unrecorded_line().await?;
-        self.note(Speaker::Client, &line);
+        let mut words = line.split(' ');
+        let is_auth = words.next().is_some_and(|verb| verb.eq_ignore_ascii_case("AUTH"));
+        match (words.next(), words.next()) {
+            (Some(mechanism), Some(_)) if is_auth && Mechanism::named(mechanism).is_some() => {}
+            (Some(mechanism), Some(_)) if is_auth => {
+                self.note(Speaker::Client, &format!("AUTH {mechanism} (...)"));
+            }
+            _ => self.note(Speaker::Client, &line),
+        }
         Ok(line)
     }
 
@@ -165,63 +168,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
         }
-    }
-
-    /// `AUTH XOAUTH2`, whose initial response only IMAP takes, from the server's go-ahead on; gives the mailbox, or `None`
-    /// when the login failed.
-    pub(super) async fn authenticate(
-        &mut self,
-        words: &LoginWords,
-        initial_response: Option<&str>,
-    ) -> io::Result<Option<String>> {
-        // With an initial response no go-ahead is due, but a fault may be.
-        let line = if let Some(response) = initial_response {
-            if !self.reply(Moment::Auth, "").await? {
-                return Ok(None);
-            }
-            response.to_owned()
-        } else {
-            self.reply(Moment::Auth, &format!("{}\r\n", words.go_on)).await?;
-            self.unrecorded_line().await?
-        };
-        if line == "*" {
-            self.note(Speaker::Client, "*");
-            return self.answer(words.cancelled).await.map(|()| None);
-        }
-        let command =
-            initial_response.map(|_| format!("{}AUTHENTICATE XOAUTH2 ", self.tag)).unwrap_or_default();
-        let Some((user, token)) = xoauth2(&line) else {
-            self.note(Speaker::Client, &format!("{command}(something that is not XOAUTH2)"));
-            return self.answer(words.malformed).await.map(|()| None);
-        };
-        self.note(Speaker::Client, &format!("{command}user={user} auth=Bearer {}", shortened(&token)));
-        let refusal = match self.fault(Moment::Verdict) {
-            Some(Action::Refuse { challenge, reply }) => Some((challenge, reply)),
-            Some(Action::Echo) => {
-                let code = words.refused.split(' ').next().unwrap_or_default();
-                Some((false, format!("{code} Not accepted: {line} which is \"{token}\"\r\n")))
-            }
-            _ if self.lets_in(&token, &user) => None,
-            _ => Some((true, words.refused.to_owned())),
-        };
-        self.count_login(refusal.is_none());
-        if let Some((challenge, reply)) = refusal {
-            if challenge {
-                self.say(&format!("{}{}\r\n", words.go_on, STANDARD.encode(CHALLENGE))).await?;
-                self.line().await?;
-            }
-            self.reply(Moment::Verdict, &format!("{}{reply}", self.tag)).await?;
-            return Ok(None);
-        }
-        let accepted = self.reply(Moment::Verdict, &format!("{}{}", self.tag, words.accepted)).await?;
-        Ok(accepted.then_some(user))
-    }
-
-    /// A delegate gets into a shared mailbox by POP3 and IMAP, as at Exchange; by SMTP everybody is themselves.
-    fn lets_in(&self, token: &str, user: &str) -> bool {
-        let grants = &self.peer.shared.world().grants;
-        grants.authorizes(token, user)
-            || (self.peer.protocol != Protocol::Smtp && grants.is_delegate(token, user))
     }
 
     /// Waits until the client says something or leaves; reads nothing, so it may be given up at any time.
@@ -284,28 +230,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .find(|fault| fault.protocol == self.peer.protocol && fault.at == moment)
             .map(|fault| fault.action.clone())
     }
-
-    fn count_login(&self, success: bool) {
-        let counters = &mut self.peer.shared.world().counters;
-        match (success, self.peer.protocol) {
-            (false, _) => counters.refused_logins += 1,
-            (true, Protocol::Smtp) => counters.smtp_logins += 1,
-            (true, Protocol::Pop3) => counters.pop3_logins += 1,
-            (true, Protocol::Imap) => counters.imap_logins += 1,
-        }
-    }
 }
 
 /// A line without CRLF or a bare LF.
 pub(super) fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-/// `base64("user=" user 0x01 "auth=Bearer " token 0x01 0x01)`.
-fn xoauth2(line: &str) -> Option<(String, String)> {
-    let decoded = String::from_utf8(STANDARD.decode(line).ok()?).ok()?;
-    let (user, rest) = decoded.strip_prefix("user=")?.split_once('\x01')?;
-    let token = rest.strip_prefix("auth=Bearer ")?.strip_suffix("\x01\x01")?;
-    (!token.contains('\x01')).then(|| (user.to_owned(), token.to_owned()))
 }

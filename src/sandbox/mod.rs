@@ -1,26 +1,32 @@
 //! A provider in this process, for the demo and the tests: an OAuth 2.0 server over https; SMTP submission, POP3 and IMAP,
-//! each with implicit TLS and with STARTTLS; all on free loopback ports, and XOAUTH2 the only way in.
+//! each with implicit TLS and with STARTTLS; all on free loopback ports, and a token the only way in.
 //!
-//! It is as strict as the strictest provider (two-step AUTH, PKCE, rotation with reuse detection), keeps messages byte for
-//! byte, and misbehaves only as its [`Personality`] says. Nothing of it outlives the [`Sandbox`] value.
+//! It is as strict as the strictest provider (two-step AUTH, PKCE, rotation with reuse detection) or talks as Exchange or
+//! Gmail does, keeps messages byte for byte, and misbehaves only as its [`Personality`] says. Nothing of it outlives the
+//! [`Sandbox`] value.
 
 mod certificate;
 mod device;
+mod dialect;
 mod faults;
 mod grants;
 mod imap;
 mod mail;
 mod mailbox;
 mod oauth;
+mod permissions;
+mod personality;
 mod pop3;
+mod provider_yaml;
 pub mod record;
+mod sasl;
+mod service_account;
 mod smtp;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +37,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-pub use faults::{Action, MailFault, Moment, Personality, TokenFault};
+pub use faults::{Action, MailFault, Moment, TokenFault};
+pub use personality::Personality;
 
 use crate::config::provider::UpstreamTls;
 
@@ -106,8 +113,8 @@ pub struct Counters {
 /// The sandbox cannot start.
 #[derive(Debug, Error)]
 pub enum SandboxError {
-    /// No certificate could be made.
-    #[error("the sandbox's certificate cannot be made: {0}")]
+    /// No certificate or key could be made.
+    #[error("the sandbox's certificate or key cannot be made: {0}")]
     Certificate(#[from] rcgen::Error),
     /// No port of 127.0.0.1 can be listened on.
     #[error("the sandbox cannot listen on 127.0.0.1: {0}")]
@@ -133,22 +140,31 @@ struct World {
     grants: grants::Grants,
     devices: device::DeviceCodes,
     mailboxes: mailbox::Mailboxes,
+    permissions: permissions::Permissions,
     records: record::Records,
+    service_account: service_account::ServiceAccount,
 }
 
 impl Sandbox {
-    /// Binds seven free ports on 127.0.0.1 and begins.
+    /// Binds seven free ports on 127.0.0.1 and begins, as a provider of no particular make.
     pub async fn start() -> Result<Self, SandboxError> {
+        Self::start_as(Personality::default()).await
+    }
+
+    /// The same, as this one.
+    pub async fn start_as(personality: Personality) -> Result<Self, SandboxError> {
         let identity = certificate::Identity::generate()?;
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| SandboxError::Random)?;
         let world = World {
-            personality: Personality::default(),
+            personality,
             counters: Counters::default(),
             grants: grants::Grants::new(seed),
             devices: device::DeviceCodes::default(),
             mailboxes: mailbox::Mailboxes::new(),
+            permissions: permissions::Permissions::default(),
             records: record::Records::default(),
+            service_account: service_account::ServiceAccount::default(),
         };
         let shared =
             Arc::new(Shared { acceptor: TlsAcceptor::from(identity.server), world: Mutex::new(world) });
@@ -177,36 +193,6 @@ impl Sandbox {
     /// The CA that vouches for all its ports.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
-    }
-
-    /// The entry under `providers:` that makes the sandbox a provider of this name; `ca_file` is where [`Self::ca_pem`]
-    /// was written to, `tls` which of the two ports of each protocol is used. The secret comes from the environment variable
-    /// [`CLIENT_SECRET_VARIABLE`], which whoever calls [`crate::config::Config::parse`] can answer with [`CLIENT_SECRET`].
-    pub fn provider_yaml(&self, name: &str, ca_file: &Path, tls: UpstreamTls) -> String {
-        let Ports { https, smtp, smtps, pop3, pop3s, imap, imaps } = self.ports;
-        let (smtp, pop3, imap, tls) = match tls {
-            UpstreamTls::Implicit => (smtps, pop3s, imaps, "implicit"),
-            UpstreamTls::StartTls => (smtp, pop3, imap, "starttls"),
-        };
-        let capabilities = smtp::CAPABILITIES.join(", ");
-        // JSON's strings are YAML's too, whatever a path holds.
-        let ca_file = serde_json::Value::from(ca_file.to_string_lossy());
-        format!(
-            "  {name}:
-    grant: authorization_code
-    authorization_endpoint: https://localhost:{https}/authorize
-    device_authorization_endpoint: https://localhost:{https}/device_authorization
-    token_endpoint: https://localhost:{https}/token
-    client_id: {CLIENT_ID}
-    client_secret: {{ env: {CLIENT_SECRET_VARIABLE} }}
-    scopes: [smtp, pop3, imap]
-    redirect_host: localhost
-    smtp: {{ host: localhost, port: {smtp}, tls: {tls}, capabilities: [{capabilities}] }}
-    pop3: {{ host: localhost, port: {pop3}, tls: {tls}, capabilities: [TOP, UIDL] }}
-    imap: {{ host: localhost, port: {imap}, tls: {tls}, capabilities: [IDLE, LITERAL+, UIDPLUS] }}
-    ca_file: {ca_file}
-"
-        )
     }
 
     /// Makes it behave otherwise from now on.
@@ -238,11 +224,6 @@ impl Sandbox {
     /// Ends everything that the mailbox's owner consented to: a refresh is answered with `invalid_grant`.
     pub fn revoke(&self, address: &str) {
         self.shared.world().grants.revoke(address);
-    }
-
-    /// Lets somebody open a shared mailbox, by POP3 and IMAP.
-    pub fn grant_full_access(&self, mailbox: &str, who: &str) {
-        self.shared.world().grants.delegate(mailbox, who);
     }
 
     /// What was said on the newest mail connections.

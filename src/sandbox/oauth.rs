@@ -1,5 +1,6 @@
 //! The authorization server over https: `/authorize`, which consents by itself for the mailbox that `login_hint` names,
-//! `/device_authorization` with its page `/device`, and `/token`. It has one client, confidential, and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
+//! `/device_authorization` with its page `/device`, and `/token`. It has one client, confidential, and one service account,
+//! and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,6 +25,9 @@ use super::{CLIENT_ID, CLIENT_SECRET, Shared};
 
 /// RFC 8628 section 3.4.
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// RFC 7523 section 2.1.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Serves one connection until its end, however it ends: a client that goes away is not the sandbox's trouble.
 pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream) {
@@ -98,6 +102,7 @@ fn authorize(shared: &Shared, query: &str) -> Response<Full<Bytes>> {
             redirect_uri: field("redirect_uri").to_owned(),
             code_challenge: field("code_challenge").to_owned(),
             scope: field("scope").to_owned(),
+            refreshable: world.personality.asks_for_refresh_token(field),
         };
         ("code", world.grants.consented(consent))
     };
@@ -122,10 +127,19 @@ fn device_authorization(shared: &Shared, headers: &HeaderMap, fields: &Fields) -
     if let Some(refusal) = wrong_client(headers, fields) {
         return refusal;
     }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let mut world = shared.world();
+    if let Some(refused) = world.personality.device_codes_refused {
+        return error(StatusCode::BAD_REQUEST, refused, "no device codes are given for this");
+    }
     let scope = fields.get("scope").map(String::as_str).unwrap_or_default();
-    let answer = shared.world().device_authorization(scope, &format!("https://{host}/device"));
+    let answer = world.device_authorization(scope, &own_url(headers, "/device"));
     json_response(StatusCode::OK, &answer)
+}
+
+/// Where this server is, as the client calls it.
+fn own_url(headers: &HeaderMap, path: &str) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    format!("https://{host}{path}")
 }
 
 /// The page for people, as its form is sent: who they are, and the code that they read elsewhere.
@@ -185,6 +199,14 @@ async fn token_endpoint(
 
 fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full<Bytes>> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    if field("grant_type") == JWT_BEARER {
+        // The signature says who asks.
+        let redeemed = shared.world().redeem_assertion(field("assertion"), &own_url(headers, "/token"));
+        return match redeemed {
+            Ok(issued) => success(&issued),
+            Err(refused) => error(refused.status, refused.error, refused.description),
+        };
+    }
     if let Some(refusal) = wrong_client(headers, fields) {
         return refusal;
     }
@@ -201,7 +223,7 @@ fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full
             Err(code) => return error(StatusCode::BAD_REQUEST, code, "the sandbox's device page decides"),
         },
         "refresh_token" => world.grants.refresh(field("refresh_token"), &personality),
-        _ => return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "four grants are known here"),
+        _ => return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "five grants are known here"),
     };
     match issued {
         Ok(issued) => success(&issued),

@@ -1,25 +1,20 @@
-//! The sandbox's POP3 server: RFC 1939 with XOAUTH2 in two steps as the only login. A message goes out exactly as it was
-//! delivered, without a header added.
+//! The sandbox's POP3 server: RFC 1939 with a token as the only login. A message goes out exactly as it was delivered,
+//! without a header added.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::dialect::Pop3;
 use super::faults::Moment;
-use super::mail::{Connection, LoginWords, Next, Stage};
+use super::mail::{Connection, LoggedIn, Next, Stage};
 use super::mailbox::Message;
-
-const LOGIN: LoginWords = LoginWords {
-    go_on: "+ ",
-    accepted: "+OK User successfully authenticated\r\n",
-    refused: "-ERR [AUTH] Token not accepted\r\n",
-    malformed: "-ERR Not an XOAUTH2 message\r\n",
-    cancelled: "-ERR Authentication cancelled\r\n",
-};
 
 /// The mailbox as it was at login (RFC 1939 section 4: numbers do not change during a session).
 struct Maildrop {
     mailbox: String,
+    /// What every command is answered with, where there is no mailbox behind the login.
+    missing: Option<&'static str>,
     messages: Vec<Message>,
     /// Unique ids, gone from the mailbox at QUIT and not before.
     deleted: Vec<u32>,
@@ -30,8 +25,9 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     stage: Stage,
 ) -> io::Result<Next> {
+    let dialect = &connection.dialect().pop3;
     if stage != Stage::Upgraded {
-        connection.reply(Moment::Greeting, "+OK Gatepost sandbox ready\r\n").await?;
+        connection.reply(Moment::Greeting, &format!("{}\r\n", dialect.greeting)).await?;
     }
     let mut open: Option<Maildrop> = None;
     loop {
@@ -44,7 +40,7 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
             (None, _) => Moment::HelloInTls,
         };
         match (verb.as_str(), &mut open) {
-            ("CAPA", _) => drop(connection.reply(due, capabilities(stage)).await?),
+            ("CAPA", _) => drop(connection.reply(due, &capabilities(dialect, stage)).await?),
             ("QUIT", open) => {
                 if let Some(open) = open {
                     connection.shared().world().mailboxes.delete(&open.mailbox, &open.deleted);
@@ -58,19 +54,8 @@ pub(super) async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             ("AUTH", None) if stage != Stage::Plain => {
-                if argument.eq_ignore_ascii_case("XOAUTH2") {
-                    let mailbox = connection.authenticate(&LOGIN, None).await?;
-                    open = mailbox.map(|mailbox| {
-                        let messages = connection.shared().world().mailboxes.messages(&mailbox);
-                        Maildrop { mailbox, messages, deleted: Vec::new() }
-                    });
-                } else {
-                    // Exchange's words and manners for `AUTH XOAUTH2` with an initial response.
-                    connection
-                        .reply(Moment::Auth, "-ERR Protocol error. Connection is closed. 10\r\n")
-                        .await?;
-                    return Ok(Next::Close);
-                }
+                let logged_in = connection.auth(&dialect.login, &dialect.one_line, argument).await?;
+                open = logged_in.map(|logged_in| Maildrop::open(connection, logged_in));
             }
             (verb, Some(open)) => transaction(connection, open, verb, argument).await?,
             (_, None) => drop(connection.reply(due, "-ERR Only AUTH XOAUTH2 inside TLS\r\n").await?),
@@ -84,6 +69,9 @@ async fn transaction<S: AsyncRead + AsyncWrite + Unpin>(
     verb: &str,
     argument: &str,
 ) -> io::Result<()> {
+    if let Some(words) = open.missing {
+        return connection.reply(Moment::Command, &format!("{words}\r\n")).await.map(drop);
+    }
     let mut arguments = argument.split_ascii_whitespace().map(str::parse::<usize>);
     let number = arguments.next();
     let message = match &number {
@@ -121,6 +109,12 @@ async fn transaction<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl Maildrop {
+    fn open<S: AsyncRead + AsyncWrite + Unpin>(connection: &Connection<S>, logged_in: LoggedIn) -> Self {
+        let LoggedIn { mailbox, without_mailbox: missing } = logged_in;
+        let messages = connection.shared().world().mailboxes.messages(&mailbox);
+        Self { mailbox, missing, messages, deleted: Vec::new() }
+    }
+
     /// What is there and not deleted, with its numbers.
     fn listed(&self) -> impl Iterator<Item = (usize, &Message)> {
         let numbered = (1..).zip(&self.messages);
@@ -140,9 +134,10 @@ impl Maildrop {
     }
 }
 
-fn capabilities(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Plain => "+OK\r\nTOP\r\nUIDL\r\nSTLS\r\n.\r\n",
-        Stage::Upgraded | Stage::Implicit => "+OK\r\nTOP\r\nUIDL\r\nSASL XOAUTH2\r\n.\r\n",
-    }
+fn capabilities(dialect: &Pop3, stage: Stage) -> String {
+    let capabilities = match stage {
+        Stage::Plain => dialect.in_clear,
+        Stage::Upgraded | Stage::Implicit => dialect.in_tls,
+    };
+    format!("+OK\r\n{}\r\n.\r\n", capabilities.join("\r\n"))
 }

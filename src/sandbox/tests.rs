@@ -18,10 +18,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+mod exchange;
+mod gmail;
 mod imap;
 
 use super::{
-    Action, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Sandbox, TokenFault, grants,
+    Action, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Personality, Sandbox,
+    TokenFault, grants,
 };
 use crate::config::Config;
 use crate::config::provider::UpstreamTls;
@@ -184,19 +187,19 @@ async fn a_consent_is_refused_when_the_request_is_wrong() {
         (("code_challenge_method", "plain"), 302, Some("invalid_request")),
         (("login_hint", ""), 302, Some("login_required")),
     ] {
-        let (answered, location) = authorize(&sandbox, Some(change)).await;
+        let (answered, location) = authorize(&sandbox, &[change]).await;
         assert_eq!(answered, status, "{change:?}");
         assert_eq!(location.get("error").map(String::as_str), error, "{change:?}");
         assert!(!location.contains_key("code"));
     }
-    let (status, location) = authorize(&sandbox, None).await;
+    let (status, location) = authorize(&sandbox, &[]).await;
     assert_eq!((status, location["state"].as_str()), (302, "st&te"));
 }
 
 #[tokio::test]
 async fn the_token_endpoint_keeps_the_rules_of_rfc_6749() {
     let sandbox = Sandbox::start().await.unwrap();
-    let code = authorize(&sandbox, None).await.1["code"].clone();
+    let code = authorize(&sandbox, &[]).await.1["code"].clone();
     let secret = ("client_secret", CLIENT_SECRET);
     for (form, status, error) in [
         (vec![("grant_type", "refresh_token"), ("client_secret", "wrong")], 401, "invalid_client"),
@@ -285,7 +288,12 @@ fn the_provider_s_entry_is_one_that_the_configuration_takes() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
-    for tls in [UpstreamTls::Implicit, UpstreamTls::StartTls] {
+    for (personality, tls) in [
+        (Personality::default(), UpstreamTls::Implicit),
+        (Personality::exchange(), UpstreamTls::StartTls),
+        (Personality::gmail(), UpstreamTls::Implicit),
+    ] {
+        sandbox.change(|current| *current = personality);
         let text = format!("providers:\n{}state: state\n", sandbox.provider_yaml("sandbox", &ca_file, tls));
         let environment = |name: &str| (name == CLIENT_SECRET_VARIABLE).then(|| CLIENT_SECRET.to_owned());
         let config = Config::parse(&folder.path().join("gatepost.yaml"), &text, &environment).unwrap();
@@ -341,6 +349,11 @@ impl Wire<Box<dyn Bytestream>> {
         Self::encrypted(sandbox, plain).await
     }
 
+    /// Inside TLS from the first byte; nothing has been read.
+    async fn inside_tls(sandbox: &Sandbox, port: u16) -> Self {
+        Self::encrypted(sandbox, Wire::open(port).await).await
+    }
+
     async fn encrypted(sandbox: &Sandbox, plain: Wire<TcpStream>) -> Self {
         let connector = TlsConnector::from(Arc::new(client_config(sandbox)));
         let name = "localhost".try_into().unwrap();
@@ -367,6 +380,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     async fn ask(&mut self, command: &str) -> String {
         self.write(format!("{command}\r\n").as_bytes()).await;
         self.line().await
+    }
+
+    /// Says the lines that begin with `C: `, and hears those with `S: `.
+    async fn play(&mut self, transcript: &str) {
+        for line in transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
+            match line.split_at(3) {
+                ("C: ", said) => self.write(format!("{said}\r\n").as_bytes()).await,
+                (_, heard) => assert_eq!(self.line().await, heard, "{transcript}"),
+            }
+        }
     }
 
     /// The reply to the token.
@@ -425,7 +448,7 @@ fn http(sandbox: &Sandbox) -> reqwest::Client {
 
 async fn authorize(
     sandbox: &Sandbox,
-    change: Option<(&str, &str)>,
+    changes: &[(&str, &str)],
 ) -> (u16, std::collections::HashMap<String, String>) {
     let challenge = grants::challenge(VERIFIER);
     let mut fields = vec![
@@ -438,7 +461,7 @@ async fn authorize(
         ("state", "st&te"),
     ];
     // The last of a repeated field counts.
-    fields.extend(change);
+    fields.extend(changes);
     let base = format!("https://localhost:{}/authorize", sandbox.ports().https);
     let url = Url::parse_with_params(&base, fields).unwrap();
     let response = http(sandbox).get(url).send().await.unwrap();
@@ -465,12 +488,16 @@ async fn post(sandbox: &Sandbox, form: &[(&str, &str)]) -> (u16, Value) {
 }
 
 async fn tokens(sandbox: &Sandbox) -> Value {
-    let (_, location) = authorize(sandbox, None).await;
+    let (_, location) = authorize(sandbox, &[]).await;
+    redeem(sandbox, &location["code"]).await
+}
+
+async fn redeem(sandbox: &Sandbox, code: &str) -> Value {
     let (status, json) = post(
         sandbox,
         &[
             ("grant_type", "authorization_code"),
-            ("code", &location["code"]),
+            ("code", code),
             ("redirect_uri", REDIRECT),
             ("code_verifier", VERIFIER),
             ("client_secret", CLIENT_SECRET),

@@ -1,11 +1,12 @@
-//! Phase two: a place at the provider, a token, a login. One retry, with a newer token, where the provider's refusal says that
-//! this may help.
+//! Phase two: a place at the provider, a token or a password, a login. One retry, with a newer token, where the provider's refusal
+//! says that this may help; none with a password.
 
 use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::Success;
 use gatepost_protocol::failure::{AuthFailure, Cause};
+use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
@@ -15,7 +16,8 @@ use super::upstream::{UpstreamError, credentials, log_in};
 use super::{Accepted, Closed, Gateway, Identified, Linked};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::config::provider::Endpoint;
+use crate::config::provider::{Endpoint, Login, OAuthClient};
+use crate::mailbox_password::MailboxPasswordError;
 use crate::oauth::{AccessToken, TokenError};
 
 /// A failed attempt: what the client hears, and what the log gets.
@@ -32,6 +34,12 @@ impl Failed {
 
 impl From<TokenError> for Failed {
     fn from(error: TokenError) -> Self {
+        Self::new(AuthFailure::from(&error), error.to_string())
+    }
+}
+
+impl From<MailboxPasswordError> for Failed {
+    fn from(error: MailboxPasswordError) -> Self {
         Self::new(AuthFailure::from(&error), error.to_string())
     }
 }
@@ -131,12 +139,42 @@ impl Attempt {
         provider: &Arc<Provider>,
         endpoint: &Endpoint,
     ) -> Result<(Connection, Success), Failed> {
-        let Some(client) = provider.oauth() else {
-            let told = Cause::new("account not connected; admin: gatepost connect");
-            return Err(Failed::new(AuthFailure::NeedsAdmin(told), "no password is stored for it"));
-        };
+        match &provider.login {
+            Login::OAuth(client) => self.log_in_with_token(client, provider, endpoint).await,
+            Login::Password => self.log_in_with_password(provider, endpoint).await,
+        }
+    }
+
+    async fn log_in_with_password(
+        &self,
+        provider: &Provider,
+        endpoint: &Endpoint,
+    ) -> Result<(Connection, Success), Failed> {
+        let (passwords, account) = (&self.gateway.mailbox_passwords, &self.account);
+        let password = passwords.usable(account, self.protocol).await?;
+        let error =
+            match self.log_in_with(provider, endpoint, UpstreamSecret::Password(password.secret)).await {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(error) => error,
+            };
+        let (failure, mut detail) = (error.with_password(), error.to_string());
+        if error.is_rejection() {
+            passwords.refused(account, self.protocol, password.version, failure.clone(), detail.clone());
+            detail.push_str("; run: gatepost connect ");
+            detail.push_str(&account.address);
+        }
+        Err(Failed { failure, detail })
+    }
+
+    async fn log_in_with_token(
+        &self,
+        client: &Arc<OAuthClient>,
+        provider: &Provider,
+        endpoint: &Endpoint,
+    ) -> Result<(Connection, Success), Failed> {
         let token = self.in_time(self.gateway.tokens.access_token(client, &self.account)).await?;
-        let refusal = match self.log_in_with(provider, endpoint, &token).await {
+        let with = |token: &AccessToken| UpstreamSecret::Token(token.secret.clone());
+        let refusal = match self.log_in_with(provider, endpoint, with(&token)).await {
             Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
         };
@@ -145,7 +183,7 @@ impl Attempt {
         }
         let newer = self.gateway.tokens.renewed(client, &self.account, self.protocol, token.version);
         match self.in_time(newer).await? {
-            Some(newer) => Ok(self.log_in_with(provider, endpoint, &newer).await?),
+            Some(newer) => Ok(self.log_in_with(provider, endpoint, with(&newer)).await?),
             None => Err(refusal.into()),
         }
     }
@@ -164,10 +202,10 @@ impl Attempt {
         &self,
         provider: &Provider,
         endpoint: &Endpoint,
-        token: &AccessToken,
+        secret: UpstreamSecret,
     ) -> Result<(Connection, Success), UpstreamError> {
         let user_name = self.account.upstream_user_name(self.protocol);
-        let credentials = credentials(endpoint, user_name, &token.secret)?;
+        let credentials = credentials(endpoint, user_name, secret)?;
         log_in(self.protocol, &self.tag, endpoint, &provider.trust, credentials, self.deadline).await
     }
 }

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::{Accounts, Verified};
 use crate::config::{Limits, Listener, Provider};
+use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
 use driver::Connection;
 use live::{Live, LiveSession};
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub accounts: Accounts,
     /// Their tokens.
     pub tokens: Tokens,
+    /// Their passwords, where the provider has no tokens.
+    pub mailbox_passwords: MailboxPasswords,
     /// By name.
     pub providers: BTreeMap<String, Arc<Provider>>,
     /// Caps and times.

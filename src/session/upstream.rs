@@ -6,8 +6,7 @@ use std::io;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::{Dialogue, Step, Success};
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal, RefusalKind};
-use gatepost_protocol::sasl::UpstreamCredentials;
-use gatepost_protocol::secret::Secret;
+use gatepost_protocol::sasl::{UpstreamCredentials, UpstreamSecret};
 use gatepost_protocol::{imap, pop3, smtp};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
@@ -37,8 +36,8 @@ pub enum UpstreamError {
         /// Where in the dialogue.
         state: &'static str,
     },
-    /// The user name or the token carries a control character.
-    #[error("the user name or the token cannot be sent: it is empty or has a control character")]
+    /// The user name or the secret carries a control character.
+    #[error("the user name or the token or password cannot be sent: it is empty or has a control character")]
     ForbiddenByte,
     /// The configured name cannot be in a certificate.
     #[error("{0:?} is not a host name")]
@@ -61,6 +60,21 @@ impl UpstreamError {
         match self {
             Self::Refused(refusal) => refusal.kind == RefusalKind::Rejected && !is_policy(&refusal.text),
             _ => false,
+        }
+    }
+
+    /// Whether the provider said that it does not take what we log in with.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::Rejected)
+    }
+
+    /// What it means to the client where a password was sent. For a token it is [`AuthFailure::from`].
+    pub fn with_password(&self) -> AuthFailure {
+        match self {
+            Self::Refused(refusal) if refusal.kind == RefusalKind::Rejected => AuthFailure::NeedsAdmin(
+                Cause::new(format!("provider refused stored password{}; ask admin", codes(&refusal.text))),
+            ),
+            other => AuthFailure::from(other),
         }
     }
 }
@@ -154,10 +168,10 @@ fn codes(text: &str) -> String {
 pub fn credentials(
     endpoint: &Endpoint,
     user_name: &str,
-    token: &Secret<String>,
+    secret: UpstreamSecret,
 ) -> Result<UpstreamCredentials, UpstreamError> {
     let server = (endpoint.host.clone(), endpoint.port);
-    UpstreamCredentials::new(user_name.to_owned(), token.clone(), server, endpoint.mechanism)
+    UpstreamCredentials::new(user_name.to_owned(), secret, server, endpoint.mechanism)
         .map_err(|_| UpstreamError::ForbiddenByte)
 }
 

@@ -350,8 +350,8 @@ fn access_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "access_token", key: owner }
 }
 
-/// A grant for an account that was removed while its owner consented.
-fn gone(error: sqlx::Error) -> StoreError {
+/// Something for an account that was removed while its owner consented or typed.
+pub(super) fn gone(error: sqlx::Error) -> StoreError {
     match error.as_database_error() {
         Some(database) if database.is_foreign_key_violation() => StoreError::AccountGone,
         _ => error.into(),

@@ -1,4 +1,4 @@
-//! [`Store`]: accounts, credentials and grants at rest, in one SQLite file; secrets are sealed before they get here.
+//! [`Store`]: accounts, credentials, grants and mailboxes' passwords at rest, in one SQLite file; secrets are sealed before they get here.
 //!
 //! Rules: no transaction is held while anything but the store is waited for; what a statement decides on is part of that
 //! statement, because other processes write too; a write is on disk (`synchronous=FULL`) before it is called done.
@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod apply;
 pub mod credentials;
 pub mod grants;
+pub mod mailbox_passwords;
 
 mod error;
 mod folder;

@@ -8,7 +8,7 @@ use gatepost_protocol::dialogue::{
 };
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal};
 use gatepost_protocol::line::LineBuffer;
-use gatepost_protocol::sasl::{Credentials, UpstreamCredentials};
+use gatepost_protocol::sasl::{Credentials, UpstreamCredentials, UpstreamMechanism, UpstreamSecret};
 use gatepost_protocol::secret::Secret;
 use gatepost_protocol::{Protocol, imap, pop3, smtp};
 
@@ -27,6 +27,8 @@ pub struct Rehearsal {
     protocol: Protocol,
     upstream_start_tls: bool,
     account: AccountState,
+    password: Option<String>,
+    mechanism: Option<UpstreamMechanism>,
     stage: Stage,
     done: Vec<Turn>,
 }
@@ -58,6 +60,8 @@ impl Rehearsal {
             protocol: transcript.protocol,
             upstream_start_tls: transcript.upstream_start_tls,
             account: transcript.account,
+            password: transcript.password.clone(),
+            mechanism: transcript.mechanism,
             stage: Stage::Login,
             done: Vec::new(),
         };
@@ -164,9 +168,14 @@ impl Rehearsal {
             AccountState::Disabled => self.tell(&Err(AuthFailure::Disabled)),
             AccountState::NotConnected => self.tell(&Err(AuthFailure::NeedsAdmin(Cause::new(NOT_CONNECTED)))),
             AccountState::Ready => {
-                let (token, server) = (Secret::new(TOKEN.to_owned()), (SERVER.0.to_owned(), SERVER.1));
-                let credentials = UpstreamCredentials::new(USER_NAME.to_owned(), token, server, None)
-                    .expect("the world's names are fit");
+                let secret = match &self.password {
+                    Some(password) => UpstreamSecret::Password(Secret::new(password.clone())),
+                    None => UpstreamSecret::Token(Secret::new(TOKEN.to_owned())),
+                };
+                let server = (SERVER.0.to_owned(), SERVER.1);
+                let credentials =
+                    UpstreamCredentials::new(USER_NAME.to_owned(), secret, server, self.mechanism)
+                        .expect("the world's names are fit");
                 self.upstream = Some(Side::new(match self.protocol {
                     Protocol::Smtp => Box::new(smtp::Client::new(
                         HOST_NAME.to_owned(),
@@ -210,7 +219,10 @@ impl Rehearsal {
             Step::Close => self.upstream_broke_off(Ended::Closed),
             Step::Yield(Err(refusal)) => {
                 self.close_upstream();
-                self.tell(&Err(AuthFailure::from(&UpstreamError::Refused(refusal))));
+                let error = UpstreamError::Refused(refusal);
+                let failure =
+                    if self.password.is_some() { error.with_password() } else { AuthFailure::from(&error) };
+                self.tell(&Err(failure));
                 self.read_client();
             }
             Step::Yield(Ok(success)) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use gatepost::account::AccountId;
 use gatepost::config::Config;
 use gatepost::daemon::Daemon;
 use gatepost::session::stream::{Stream, Upgrade};
@@ -14,6 +15,7 @@ use gatepost::store::grants::{GrantKey, NewTokens};
 use gatepost::tls::Trust;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::Encryption;
+use gatepost_protocol::sasl::UpstreamMechanism;
 use gatepost_protocol::secret::Secret;
 use rustls_pki_types::ServerName;
 use tempfile::TempDir;
@@ -28,7 +30,7 @@ use super::transcript::{
 use super::world::add_account;
 
 /// What a stage is set up for. Transcripts that agree in it share one.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     /// Toward the client.
     pub encryption: Encryption,
@@ -36,16 +38,20 @@ pub struct Setting {
     pub upstream_start_tls: bool,
     /// The one account.
     pub account: AccountState,
+    /// The mailbox's password, where the provider has no tokens.
+    pub password: Option<String>,
+    /// The mechanism that the configuration names.
+    pub mechanism: Option<UpstreamMechanism>,
 }
 
 impl Setting {
     /// The one that the transcript asks for.
     pub fn of(transcript: &Transcript) -> Self {
-        let Transcript { encryption, upstream_start_tls, account, .. } = *transcript;
-        Self { encryption, upstream_start_tls, account }
+        let Transcript { encryption, upstream_start_tls, account, mechanism, .. } = *transcript;
+        Self { encryption, upstream_start_tls, account, password: transcript.password.clone(), mechanism }
     }
 
-    fn tls_yaml(self) -> &'static str {
+    fn tls_yaml(&self) -> &'static str {
         match self.encryption {
             Encryption::Active => "tls: implicit",
             Encryption::Optional => "tls: starttls",
@@ -58,6 +64,8 @@ impl Setting {
 /// A stage. It is struck when it is dropped.
 pub struct Stage {
     setting: Setting,
+    store: Store,
+    account: AccountId,
     daemon: Daemon,
     provider: TcpListener,
     endpoint: TokenEndpoint,
@@ -72,7 +80,7 @@ impl Stage {
         endpoint.replies(Reply::Raw(200, Vec::new(), token));
         let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let yaml = yaml(setting, &endpoint, provider.local_addr().unwrap().port());
+        let yaml = yaml(&setting, &endpoint, provider.local_addr().unwrap().port());
         let mut config = Config::parse(&folder.path().join("gatepost.yaml"), &yaml, &|_| None).unwrap();
         config.limits.wrong_password_delay = Duration::ZERO;
         let store = Store::open(&config.state_dir).await.unwrap();
@@ -83,12 +91,17 @@ impl Stage {
         if setting.account != AccountState::NotConnected {
             store.replace_grant(&GrantKey::Account(account), &tokens()).await.unwrap();
         }
-        let daemon = Daemon::start(config, store).await.unwrap();
-        Self { setting, daemon, provider, endpoint, folder }
+        let daemon = Daemon::start(config, store.clone()).await.unwrap();
+        Self { setting, store, account, daemon, provider, endpoint, folder }
     }
 
     /// Plays it; panics with the turn that went otherwise.
     pub async fn play(&self, transcript: &Transcript) {
+        if let Some(password) = &self.setting.password {
+            // A new one each time, because one that was refused before is not sent again so soon.
+            let password = Secret::new(password.clone());
+            self.store.replace_mailbox_password(self.account, &password).await.unwrap();
+        }
         let mut play =
             Play { stage: self, transcript, client: self.enter(transcript.protocol).await, upstream: None };
         let mut first_upstream_turn = 0;
@@ -226,29 +239,40 @@ impl Play<'_> {
     }
 }
 
-fn yaml(setting: Setting, endpoint: &TokenEndpoint, port: u16) -> String {
+fn yaml(setting: &Setting, endpoint: &TokenEndpoint, port: u16) -> String {
     let tls = if setting.upstream_start_tls { "starttls" } else { "implicit" };
+    let mechanism = setting
+        .mechanism
+        .map(|mechanism| format!(", mechanism: {}", mechanism.name().to_lowercase()))
+        .unwrap_or_default();
+    let login = if setting.password.is_some() {
+        "login: password".to_owned()
+    } else {
+        format!(
+            "grant: authorization_code
+    authorization_endpoint: https://localhost/authorize
+    token_endpoint: {}
+    client_id: gatepost
+    scopes: [mail]",
+            endpoint.url()
+        )
+    };
     let [smtp, pop3, imap] = CAPABILITIES.map(|capabilities| capabilities.join(", "));
     let listener_tls = setting.tls_yaml();
     format!(
         "providers:
   stage:
-    grant: authorization_code
-    authorization_endpoint: https://localhost/authorize
-    token_endpoint: {url}
-    client_id: gatepost
-    scopes: [mail]
+    {login}
     ca_file: {ca}
-    smtp: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{smtp}] }}
-    pop3: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{pop3}] }}
-    imap: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{imap}] }}
+    smtp: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{smtp}]{mechanism} }}
+    pop3: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{pop3}]{mechanism} }}
+    imap: {{ host: localhost, port: {port}, tls: {tls}, capabilities: [{imap}]{mechanism} }}
 listeners:
   - {{ protocol: smtp, address: \"127.0.0.1:0\", {listener_tls} }}
   - {{ protocol: pop3, address: \"127.0.0.1:0\", {listener_tls} }}
   - {{ protocol: imap, address: \"127.0.0.1:0\", {listener_tls} }}
 state: state
 ",
-        url = endpoint.url(),
         ca = endpoint.ca_file().display(),
     )
 }

@@ -7,6 +7,8 @@
 //! @ encryption: active | optional | required | unavailable     toward the client; optional unless said
 //! @ upstream: implicit | starttls                              TLS toward the provider; implicit unless said
 //! @ account: ready | disabled | not connected                  ready unless said
+//! @ password: TEXT                                             what we log in with at the provider, in place of the token
+//! @ mechanism: plain | login                                   the one that the configuration names; none unless said
 //! C: the mail client says this line to us                      ends with CRLF
 //! S: we say this line to the mail client
 //! P: we say this line to the provider
@@ -25,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::Encryption;
+use gatepost_protocol::sasl::UpstreamMechanism;
 
 /// Our name toward clients and toward the provider.
 pub const HOST_NAME: &str = "gatepost.test";
@@ -54,6 +57,10 @@ pub struct Transcript {
     pub upstream_start_tls: bool,
     /// The state of the one account.
     pub account: AccountState,
+    /// The mailbox's password, where the provider has no tokens.
+    pub password: Option<String>,
+    /// The mechanism to use whatever is announced.
+    pub mechanism: Option<UpstreamMechanism>,
     /// What is said and done, in order. No speaker has two turns of bytes in a row.
     pub turns: Vec<Turn>,
 }
@@ -158,6 +165,8 @@ impl Transcript {
             encryption: Encryption::Optional,
             upstream_start_tls: false,
             account: AccountState::Ready,
+            password: None,
+            mechanism: None,
             turns: Vec::new(),
         };
         for (index, line) in text.lines().enumerate() {
@@ -209,6 +218,9 @@ impl Transcript {
             ("account", "ready") => self.account = AccountState::Ready,
             ("account", "disabled") => self.account = AccountState::Disabled,
             ("account", "not connected") => self.account = AccountState::NotConnected,
+            ("password", text) => self.password = Some(text.to_owned()),
+            ("mechanism", "plain") => self.mechanism = Some(UpstreamMechanism::Plain),
+            ("mechanism", "login") => self.mechanism = Some(UpstreamMechanism::Login),
             _ => return None,
         }
         Some(())

@@ -47,7 +47,7 @@ pub struct World {
     pub store: Store,
     /// Its one provider.
     pub provider: Arc<Provider>,
-    /// Its one account, connected.
+    /// Its one account.
     pub account: AccountId,
     /// Gatepost's tasks while nobody is connected.
     pub idle_tasks: usize,
@@ -71,7 +71,20 @@ impl World {
     pub async fn capped(sessions: usize) -> Self {
         let capped =
             |yaml: String| yaml.replace(", capabilities:", &format!(", sessions: {sessions}, capabilities:"));
-        Self::build(UpstreamTls::Implicit, LISTENERS, capped, |_| {}).await
+        let sandbox = Sandbox::start().await.unwrap();
+        let world = Self::build(sandbox, UpstreamTls::Implicit, LISTENERS, capped, |_| {}, |_| {}).await;
+        world.connect().await;
+        world
+    }
+
+    /// At this provider, which may be entered another way, with the account another one; it is not connected.
+    pub async fn at(
+        sandbox: Sandbox,
+        upstream: UpstreamTls,
+        provider: impl FnOnce(String) -> String,
+        account: impl FnOnce(&mut NewAccount),
+    ) -> Self {
+        Self::build(sandbox, upstream, LISTENERS, provider, account, |_| {}).await
     }
 
     /// With other listeners too (the YAML list under `listeners:`).
@@ -80,16 +93,20 @@ impl World {
         listeners: &str,
         change: impl FnOnce(&mut Limits),
     ) -> Self {
-        Self::build(upstream, listeners, |yaml| yaml, change).await
+        let sandbox = Sandbox::start().await.unwrap();
+        let world = Self::build(sandbox, upstream, listeners, |yaml| yaml, |_| {}, change).await;
+        world.connect().await;
+        world
     }
 
     async fn build(
+        sandbox: Sandbox,
         upstream: UpstreamTls,
         listeners: &str,
         provider: impl FnOnce(String) -> String,
+        account: impl FnOnce(&mut NewAccount),
         change: impl FnOnce(&mut Limits),
     ) -> Self {
-        let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let ca_file = folder.path().join("sandbox-ca.pem");
         std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
@@ -99,12 +116,10 @@ impl World {
         change(&mut config.limits);
         let store = Store::open(&config.state_dir).await.unwrap();
         let provider = Arc::clone(&config.providers["sandbox"]);
-        let account = add_account(&store, "sandbox", ADDRESS, PASSWORD).await;
+        let account = add_changed_account(&store, "sandbox", ADDRESS, PASSWORD, account).await;
         let daemon = Daemon::start(config, store.clone()).await.unwrap();
         let idle_tasks = daemon.tasks();
-        let world = Self { sandbox, daemon, store, provider, account, idle_tasks, yaml, folder };
-        world.connect().await;
-        world
+        Self { sandbox, daemon, store, provider, account, idle_tasks, yaml, folder }
     }
 
     /// Consents in place of the mailbox's owner, as often as one likes; gives the code that was redeemed.
@@ -193,11 +208,22 @@ fn parse(folder: &TempDir, yaml: &str) -> Config {
 
 /// Adds an account with one credential of the same name.
 pub async fn add_account(store: &Store, provider: &str, address: &str, password: &str) -> AccountId {
+    add_changed_account(store, provider, address, password, |_| {}).await
+}
+
+async fn add_changed_account(
+    store: &Store,
+    provider: &str,
+    address: &str,
+    password: &str,
+    change: impl FnOnce(&mut NewAccount),
+) -> AccountId {
     let password = Secret::new(password.to_owned());
     let password_hash =
         Accounts::new(store.clone()).hash_new_password(provider, address, &password).await.unwrap();
-    let account =
+    let mut account =
         NewAccount { address: address.to_owned(), provider: provider.to_owned(), ..NewAccount::default() };
+    change(&mut account);
     let credential =
         NewCredential { user_name: address.to_owned(), mailbox: None, password_hash, label: None };
     store.add_account(&account, Some(&credential)).await.unwrap().0

@@ -1,11 +1,10 @@
-//! IMAP toward the provider, from its greeting to its verdict on our token, and two questions more: Exchange lets a token in, still
-//! tells its capabilities, and says only to the first command about a mailbox that none is behind it. So success is believed
-//! when LIST has been answered too; both questions leave together and cost one round trip.
+//! IMAP toward the provider, from its greeting to its verdict on our token or password, and two questions more: Exchange lets a
+//! token in, still tells its capabilities, and says only to the first command about a mailbox that none is behind it. So success
+//! is believed when LIST has been answered too; both questions leave together and cost one round trip.
 //!
 //! ```text
-//! AwaitGreeting ┬─▶ AwaitStartTls ─▶ AwaitTls ─┬─▶ AwaitCapability ─┬─▶ AwaitContinuation ─▶ AwaitVerdict
-//!               └──────────────────────────────┴────────────────────┴───────────────────────▶ │
-//! AwaitVerdict ─ OK ─▶ AwaitNewCapability ─▶ AwaitMailbox      AwaitVerdict ─ + ─▶ AwaitFinalResponse
+//! AwaitGreeting ┬─▶ AwaitStartTls ─▶ AwaitTls ─┬─▶ AwaitCapability ─┬─▶ LoggingIn ─ + ─▶ LoggingIn …
+//!               └──────────────────────────────┴────────────────────┘      └─ OK ─▶ AwaitNewCapability ─▶ AwaitMailbox
 //! ```
 
 use std::mem;
@@ -16,7 +15,7 @@ use super::command::Literal;
 use super::response::{self, Response, Status, capabilities, code};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, UpstreamCredentials, UpstreamMechanism};
+use crate::sasl::{self, PasswordMechanism, Sent, UpstreamCredentials, UpstreamMechanism, quoted};
 
 /// We, toward the provider.
 #[derive(Debug)]
@@ -24,12 +23,10 @@ pub struct Client {
     tag: String,
     start_tls: bool,
     credentials: UpstreamCredentials,
-    /// How we log in, once that is known.
-    mechanism: UpstreamMechanism,
     /// What the provider said last that it can do, since TLS or the login began.
     capabilities: Option<String>,
-    /// Why it is about to refuse us, where it says so ahead of the tagged response: Gmail does. As it came.
-    remark: Zeroizing<Vec<u8>>,
+    /// Why it is about to refuse us, where it says so ahead of the tagged response: Gmail does. Without our secret.
+    remark: String,
     /// Lines behind the success that are not for us.
     behind: Vec<u8>,
     /// Untagged responses so far.
@@ -58,14 +55,12 @@ impl Client {
     /// be inside TLS already.
     pub fn new(tag: String, start_tls: bool, credentials: UpstreamCredentials) -> Self {
         let state = ClientState::AwaitGreeting;
-        let mechanism = credentials.mechanism(&[]);
         Self {
             tag,
             start_tls,
             credentials,
-            mechanism,
             capabilities: None,
-            remark: Zeroizing::default(),
+            remark: String::new(),
             behind: Vec::new(),
             untagged: 0,
             state,
@@ -122,19 +117,18 @@ impl Client {
         text: &[u8],
         output: &mut Output,
     ) -> (ClientState, Step<Result<Success, Refusal>>) {
-        let next = match state {
-            ClientState::AwaitContinuation => {
-                self.credentials.write_line(self.mechanism, output);
-                ClientState::AwaitVerdict
-            }
-            ClientState::AwaitVerdict => {
-                // The tagged response comes only after this line.
-                output.line(self.mechanism.acknowledgement());
-                ClientState::AwaitFinalResponse { challenge: self.credentials.challenge_meaning(text) }
-            }
-            state => return self.give_up(&state, RefusalKind::NotUnderstood, text),
+        let ClientState::LoggingIn(sent) = state else {
+            return self.give_up(&state, RefusalKind::NotUnderstood, text);
         };
-        (next, Step::NeedLine)
+        let next = if self.credentials.one_by_one().is_some() {
+            self.go_on_with_login(&sent, output)
+        } else {
+            self.credentials.answer(&sent, text, output)
+        };
+        match next {
+            Some(next) => (ClientState::LoggingIn(next), Step::NeedLine),
+            None => self.give_up(&ClientState::LoggingIn(sent), RefusalKind::NotUnderstood, text),
+        }
     }
 
     /// The tagged response to what we said last.
@@ -148,7 +142,7 @@ impl Client {
         match (state, status) {
             (ClientState::AwaitStartTls, Status::Ok) => (ClientState::AwaitTls, Step::StartTls),
             (ClientState::AwaitCapability, Status::Ok) => self.log_in(output),
-            (ClientState::AwaitVerdict | ClientState::AwaitFinalResponse { .. }, Status::Ok) => {
+            (ClientState::LoggingIn(sent), Status::Ok) if sent.is_all() => {
                 self.capabilities = None;
                 self.learn(text);
                 output.line(&format!("{NEW_CAPABILITY_TAG} CAPABILITY"));
@@ -161,7 +155,7 @@ impl Client {
             (ClientState::AwaitMailbox, _) if !is_without_mailbox(text) && !is_crowded(text) => {
                 self.succeed()
             }
-            (state @ ClientState::AwaitContinuation, Status::Ok) => {
+            (state @ ClientState::LoggingIn(_), Status::Ok) => {
                 self.give_up(&state, RefusalKind::NotUnderstood, text)
             }
             (state, _) => {
@@ -193,8 +187,8 @@ impl Client {
         match response {
             Response::Capability(words) => self.capabilities = Some(capabilities(words)),
             Response::Status { status: Status::No | Status::Bad, text, .. } if self.remark.is_empty() => {
-                let text = text.get(..MAX_REMARK_LEN).unwrap_or(text);
-                self.remark = Zeroizing::new(text.to_vec());
+                self.remark = self.credentials.censor(text);
+                self.remark.truncate(MAX_REMARK_LEN);
             }
             _ => {}
         }
@@ -230,15 +224,68 @@ impl Client {
         let known = self.capabilities.as_deref().unwrap_or_default();
         let names = known.split(' ').filter_map(|word| word.as_bytes().split_at_checked(b"AUTH=".len()));
         let names = names.filter(|(key, _)| key.eq_ignore_ascii_case(b"AUTH=")).map(|(_, name)| name);
-        self.mechanism = self.credentials.mechanism(&UpstreamMechanism::offered(names));
-        let command = format!("{} AUTHENTICATE {}", self.tag, self.mechanism.name());
-        if has(known, "SASL-IR") {
-            output.write(format!("{command} ").as_bytes());
-            self.credentials.write_line(self.mechanism, output);
-            return (ClientState::AwaitVerdict, Step::NeedLine);
+        let mut offered = UpstreamMechanism::offered(names);
+        // LOGIN is a command here. AUTH=LOGIN is something else, and LOGINDISABLED speaks of the command.
+        offered.retain(|mechanism| *mechanism != UpstreamMechanism::Login);
+        let usual =
+            if has(known, "LOGINDISABLED") { PasswordMechanism::Plain } else { PasswordMechanism::Login };
+        let takes_initial_response = has(known, "SASL-IR");
+        self.credentials.choose(&offered, usual);
+        let sent = if self.credentials.one_by_one().is_some() {
+            output.write(format!("{} LOGIN ", self.tag).as_bytes());
+            self.write_login(output)
+        } else {
+            output.write(
+                format!("{} AUTHENTICATE {}", self.tag, self.credentials.mechanism().name()).as_bytes(),
+            );
+            if takes_initial_response {
+                output.write(b" ");
+                self.credentials.write_message(output)
+            } else {
+                output.line("");
+                Sent::Command
+            }
+        };
+        (ClientState::LoggingIn(sent), Step::NeedLine)
+    }
+
+    /// The arguments of LOGIN up to the first that cannot stand in quotes: that one is a literal, for which we wait.
+    fn write_login(&self, output: &mut Output) -> Sent {
+        let Some((user_name, _)) = self.credentials.one_by_one() else { return Sent::Command };
+        if write_argument(user_name, output) {
+            output.write(b" ");
+            self.write_login_password(output)
+        } else {
+            Sent::Command
         }
-        output.line(&command);
-        (ClientState::AwaitContinuation, Step::NeedLine)
+    }
+
+    fn write_login_password(&self, output: &mut Output) -> Sent {
+        let Some((_, password)) = self.credentials.one_by_one() else { return Sent::UserName };
+        if write_argument(password.expose(), output) {
+            output.line("");
+            Sent::Password
+        } else {
+            Sent::UserName
+        }
+    }
+
+    /// Sends the literal that the provider waits for, and what stands behind it.
+    fn go_on_with_login(&self, sent: &Sent, output: &mut Output) -> Option<Sent> {
+        let (user_name, password) = self.credentials.one_by_one()?;
+        match sent {
+            Sent::Command => {
+                output.write(user_name.as_bytes());
+                output.write(b" ");
+                Some(self.write_login_password(output))
+            }
+            Sent::UserName => {
+                output.write(password.expose().as_bytes());
+                output.line("");
+                Some(Sent::Password)
+            }
+            _ => None,
+        }
     }
 
     fn awaited_tag(&self, state: &ClientState) -> &str {
@@ -271,13 +318,13 @@ impl Client {
         text: &[u8],
     ) -> (ClientState, Step<Result<Success, Refusal>>) {
         let challenge = match state {
-            ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
+            ClientState::LoggingIn(sent) => sent.challenge(),
             _ => None,
         };
         let mut text = Zeroizing::new(text.to_vec());
         if !self.remark.is_empty() {
             text.extend_from_slice(b" (before that: ");
-            text.extend_from_slice(&mem::take(&mut self.remark));
+            text.extend_from_slice(mem::take(&mut self.remark).as_bytes());
             text.push(b')');
         }
         let refusal = self.credentials.refusal(kind, state.name(), &text, challenge);
@@ -289,9 +336,13 @@ impl Client {
         match state {
             _ if is_crowded(text) => RefusalKind::Busy,
             ClientState::AwaitNewCapability | ClientState::AwaitMailbox
-                if is_without_mailbox(&self.remark) =>
+                if is_without_mailbox(self.remark.as_bytes()) =>
             {
                 RefusalKind::NoMailbox
+            }
+            // Some hang up on a wrong password instead of answering.
+            ClientState::LoggingIn(sent) if sent.is_all() && has_code(text, b"AUTHENTICATIONFAILED") => {
+                RefusalKind::Rejected
             }
             _ => RefusalKind::Temporary,
         }
@@ -305,7 +356,7 @@ impl Dialogue for Client {
 
     fn line_limit(&self) -> usize {
         match self.state {
-            ClientState::AwaitContinuation | ClientState::AwaitVerdict => sasl::LINE_LIMIT,
+            ClientState::LoggingIn(_) => sasl::LINE_LIMIT,
             _ => response::LINE_LIMIT,
         }
     }
@@ -340,7 +391,7 @@ impl Dialogue for Client {
             return Step::Close;
         }
         // RFC 9051, section 6.2.1: what was said in clear is forgotten.
-        (self.capabilities, self.remark) = (None, Zeroizing::default());
+        (self.capabilities, self.remark) = (None, String::new());
         let (next, step) = self.log_in_or_ask(output);
         self.state = next;
         step
@@ -353,9 +404,7 @@ enum ClientState {
     AwaitStartTls,
     AwaitTls,
     AwaitCapability,
-    AwaitContinuation,
-    AwaitVerdict,
-    AwaitFinalResponse { challenge: Option<String> },
+    LoggingIn(Sent),
     AwaitNewCapability,
     AwaitMailbox,
     Over,
@@ -368,14 +417,27 @@ impl ClientState {
             Self::AwaitStartTls => "awaiting the response to STARTTLS",
             Self::AwaitTls => "awaiting the TLS handshake",
             Self::AwaitCapability => "awaiting the response to CAPABILITY",
-            Self::AwaitContinuation => "awaiting the response to AUTHENTICATE",
-            Self::AwaitVerdict => "awaiting the response to the token",
-            Self::AwaitFinalResponse { .. } => "awaiting the response after the challenge",
+            Self::LoggingIn(Sent::Command) => "awaiting the response to AUTHENTICATE",
+            Self::LoggingIn(Sent::UserName) => "awaiting the response to the user name",
+            Self::LoggingIn(Sent::Password) => "awaiting the response to the password",
+            Self::LoggingIn(Sent::Token) => "awaiting the response to the token",
+            Self::LoggingIn(Sent::Acknowledgement(_)) => "awaiting the response after the challenge",
             Self::AwaitNewCapability => "awaiting the response to CAPABILITY after the login",
             Self::AwaitMailbox => "awaiting the response to LIST after the login",
             Self::Over => "over",
         }
     }
+}
+
+/// Writes an argument in quotes where it can stand there (RFC 3501, section 4.3: seven bits), else announces it as a literal
+/// and gives false.
+fn write_argument(argument: &str, output: &mut Output) -> bool {
+    if argument.is_ascii() {
+        output.write(&quoted(argument));
+    } else {
+        output.line(&format!("{{{}}}", argument.len()));
+    }
+    argument.is_ascii()
 }
 
 fn has(capabilities: &str, name: &str) -> bool {
@@ -426,9 +488,13 @@ fn is_without_mailbox(text: &[u8]) -> bool {
 
 /// Whether the mailbox has too many sessions or asks too often: `[LIMIT]` (RFC 9051), Gmail's alert, Exchange's throttling.
 fn is_crowded(text: &[u8]) -> bool {
-    code(text).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"LIMIT"))
+    has_code(text, b"LIMIT")
         || says(text, b"too many simultaneous connections")
         || says(text, b"request is throttled")
+}
+
+fn has_code(text: &[u8], expected: &[u8]) -> bool {
+    code(text).is_some_and(|(name, _)| name.eq_ignore_ascii_case(expected))
 }
 
 fn says(text: &[u8], words: &[u8]) -> bool {
@@ -439,18 +505,24 @@ fn says(text: &[u8], words: &[u8]) -> bool {
 // A test that meets the unexpected should stop there.
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
-    use super::{Client, MAX_BEHIND_LEN};
+    use super::{Client, MAX_BEHIND_LEN, MAX_REMARK_LEN};
     use crate::dialogue::{Dialogue, Output, Step, Success};
     use crate::failure::{Refusal, RefusalKind};
-    use crate::sasl::UpstreamCredentials;
+    use crate::sasl::{UpstreamCredentials, UpstreamSecret};
     use crate::secret::Secret;
 
-    fn client(token: &str) -> Client {
-        let token = Secret::new(token.to_owned());
+    fn client_with(user_name: &str, secret: UpstreamSecret) -> Client {
         let server = ("mail.example.com".to_owned(), 1);
-        let credentials =
-            UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap();
+        let credentials = UpstreamCredentials::new(user_name.to_owned(), secret, server, None).unwrap();
         Client::new("a1".to_owned(), false, credentials)
+    }
+
+    fn client(token: &str) -> Client {
+        client_with("tim@example.com", UpstreamSecret::Token(Secret::new(token.to_owned())))
+    }
+
+    fn with_password(user_name: &str, password: &str) -> Client {
+        client_with(user_name, UpstreamSecret::Password(Secret::new(password.to_owned())))
     }
 
     /// Feeds the lines; gives what was said and what came of it.
@@ -510,6 +582,66 @@ mod tests {
             let lines: Vec<&[u8]> = in_two_steps.into_iter().take(before).chain([line]).collect();
             assert_eq!(refusal(&lines).kind, kind, "{:?}", line.escape_ascii().to_string());
         }
+    }
+
+    #[test]
+    fn a_password_goes_by_what_is_offered_or_by_login() {
+        let plain = "AHRpbQB0YW5zdGFhZg==\r\n";
+        let with = |capabilities: &str| format!("* OK [CAPABILITY IMAP4rev1 {capabilities}] ready");
+        let table: [(&str, &str, String, &[&[u8]], &str); 8] = [
+            ("tim", "tanstaaf", with("SASL-IR AUTH=PLAIN"), &[], &format!("a1 AUTHENTICATE PLAIN {plain}")),
+            ("tim", "tanstaaf", with("AUTH=plain"), &[b"+ "], &format!("a1 AUTHENTICATE PLAIN\r\n{plain}")),
+            ("tim", "tanstaaf", with("LOGINDISABLED"), &[b"+"], &format!("a1 AUTHENTICATE PLAIN\r\n{plain}")),
+            ("tim", "tanstaaf", with("SASL-IR AUTH=LOGIN"), &[], "a1 LOGIN \"tim\" \"tanstaaf\"\r\n"),
+            ("t m", "a\"b\\c d", with(""), &[], "a1 LOGIN \"t m\" \"a\\\"b\\\\c d\"\r\n"),
+            ("tim", "schlüssel", with(""), &[b"+ go on"], "a1 LOGIN \"tim\" {10}\r\nschlüssel\r\n"),
+            ("jörg", "tanstaaf", with(""), &[b"+ go on"], "a1 LOGIN {5}\r\njörg \"tanstaaf\"\r\n"),
+            ("jörg", "schlüssel", with(""), &[b"+", b"+"], "a1 LOGIN {5}\r\njörg {10}\r\nschlüssel\r\n"),
+        ];
+        for (user_name, password, greeting, answers, expected) in table {
+            let lines: Vec<&[u8]> =
+                [greeting.as_bytes()].into_iter().chain(answers.iter().copied()).collect();
+            let mut client = with_password(user_name, password);
+            let (said, step) = converse(&mut client, &lines);
+            assert_eq!(said, expected.as_bytes().escape_ascii().to_string(), "{greeting}");
+            assert!(matches!(step, Step::NeedLine));
+            let (said, _) = converse(&mut client, &[b"a1 OK done"]);
+            assert!(said.starts_with("gatepost2 CAPABILITY"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_response_to_a_password_is_taken_for_what_it_is() {
+        let greeting: &[u8] = b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready";
+        let login: &[u8] = b"* OK [CAPABILITY IMAP4rev1] ready";
+        let table: [(&[&[u8]], &[u8], RefusalKind); 8] = [
+            (&[greeting], b"a1 NO [AUTHENTICATIONFAILED] no", RefusalKind::Rejected),
+            (&[greeting], b"* BYE [AUTHENTICATIONFAILED] no", RefusalKind::Rejected),
+            (&[greeting], b"* BYE gone", RefusalKind::Temporary),
+            (&[greeting], b"a1 NO [UNAVAILABLE] later", RefusalKind::Temporary),
+            (&[greeting], b"+ e30=", RefusalKind::NotUnderstood),
+            (&[login], b"a1 OK what", RefusalKind::NotUnderstood),
+            (&[login], b"a1 BAD what", RefusalKind::Rejected),
+            (&[login, b"+ "], b"+ what", RefusalKind::NotUnderstood),
+        ];
+        for (before, line, kind) in table {
+            let lines: Vec<&[u8]> = before.iter().copied().chain([line]).collect();
+            let Step::Yield(Err(refusal)) = converse(&mut with_password("tim", "schlüssel"), &lines).1
+            else {
+                panic!("{:?}", line.escape_ascii().to_string())
+            };
+            assert_eq!(refusal.kind, kind, "{:?}", line.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn an_echo_that_a_cut_would_go_through_is_left_out_whole() {
+        let greeting: &[u8] = b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready";
+        let remark = format!("* NO {} correct horse battery", "x".repeat(MAX_REMARK_LEN - 10));
+        let lines: [&[u8]; 3] = [greeting, remark.as_bytes(), b"a1 NO no"];
+        let mut client = with_password("tim", "correct horse battery");
+        let Step::Yield(Err(refusal)) = converse(&mut client, &lines).1 else { panic!() };
+        assert!(!refusal.text.contains("corr"), "{}", refusal.text);
     }
 
     #[test]

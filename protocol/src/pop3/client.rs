@@ -1,12 +1,13 @@
-//! POP3 toward the provider, from its greeting to its verdict on our token. The token is sent in two steps, because Exchange
-//! drops the connection over the one-step form. What the provider offers is asked only where it does not take the usual
-//! mechanism, which saves everybody else a round trip.
+//! POP3 toward the provider, from its greeting to its verdict on our token or password. A token is sent in two steps, because
+//! Exchange drops the connection over the one-step form. What the provider offers is asked before a password, which any server
+//! takes by USER and PASS; before a token only where the provider does not take the usual mechanism, which saves everybody else
+//! a round trip.
 //!
 //! ```text
-//! AwaitGreeting ┬─▶ AwaitStls ─▶ AwaitTls ─┐
-//!               └──────────────────────────┴─▶ AwaitContinuation ─▶ AwaitVerdict ─ + ─▶ AwaitFinalResponse
-//!                                               │            ▲
-//!                                             -ERR ─▶ AwaitCapabilities
+//! AwaitGreeting ┬─▶ AwaitStls ─▶ AwaitTls ─┬───────────────────────▶ LoggingIn ─ + or +OK ─▶ LoggingIn …
+//!               └──────────────────────────┴─▶ AwaitCapabilities ─▶    │  ▲
+//!                                                    ▲                -ERR │
+//!                                                    └─────────────────┘  └─ (another mechanism)
 //! ```
 
 use std::mem;
@@ -14,15 +15,13 @@ use std::mem;
 use super::response::{self, Response, Status};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, UpstreamCredentials, UpstreamMechanism};
+use crate::sasl::{self, PasswordMechanism, Sent, UpstreamCredentials, UpstreamMechanism};
 
 /// We, toward the provider.
 #[derive(Debug)]
 pub struct Client {
     start_tls: bool,
     credentials: UpstreamCredentials,
-    /// How we log in, once that is known.
-    mechanism: UpstreamMechanism,
     state: ClientState,
 }
 
@@ -32,8 +31,7 @@ const MAX_CAPABILITIES: usize = 100;
 impl Client {
     /// With `start_tls` nothing but STLS is said in clear; without, the stream must be inside TLS already.
     pub fn new(start_tls: bool, credentials: UpstreamCredentials) -> Self {
-        let mechanism = credentials.mechanism(&[]);
-        Self { start_tls, credentials, mechanism, state: ClientState::AwaitGreeting }
+        Self { start_tls, credentials, state: ClientState::AwaitGreeting }
     }
 
     fn on_response(
@@ -47,29 +45,36 @@ impl Client {
                 output.line("STLS");
                 ClientState::AwaitStls
             }
-            (ClientState::AwaitGreeting, Status::Ok) => self.log_in(output),
+            (ClientState::AwaitGreeting, Status::Ok) => self.log_in_or_ask(output),
             (ClientState::AwaitStls, Status::Ok) => return (ClientState::AwaitTls, Step::StartTls),
-            (ClientState::AwaitContinuation, Status::Continuation) => {
-                self.credentials.write_line(self.mechanism, output);
-                ClientState::AwaitVerdict
+            (ClientState::LoggingIn(Sent::UserName), Status::Ok) => {
+                self.write_password(output);
+                ClientState::LoggingIn(Sent::Password)
             }
-            (ClientState::AwaitVerdict, Status::Continuation) => {
-                // The final response comes only after this line.
-                output.line(self.mechanism.acknowledgement());
-                ClientState::AwaitFinalResponse {
-                    challenge: self.credentials.challenge_meaning(response.text),
-                }
-            }
-            (ClientState::AwaitVerdict | ClientState::AwaitFinalResponse { .. }, Status::Ok) => {
+            (ClientState::LoggingIn(sent), Status::Ok) if sent.is_all() => {
                 return (ClientState::Over, Step::Yield(Ok(Success::default())));
             }
+            (ClientState::LoggingIn(sent), Status::Continuation)
+                if self.credentials.one_by_one().is_none() =>
+            {
+                let Some(next) = self.credentials.answer(&sent, response.text, output) else {
+                    let state = ClientState::LoggingIn(sent);
+                    return self.refuse(&state, RefusalKind::NotUnderstood, response.text, output);
+                };
+                ClientState::LoggingIn(next)
+            }
             (ClientState::AwaitCapabilities(asked), Status::Ok) => ClientState::ReadCapabilities(asked),
-            (ClientState::AwaitCapabilities(asked), _) => return self.refuse_as(&asked, output),
-            (state @ ClientState::AwaitContinuation, Status::Err)
+            (ClientState::AwaitCapabilities(asked), Status::Err) => {
+                return self.log_in_knowing(&asked, output);
+            }
+            (state @ ClientState::LoggingIn(Sent::Command), Status::Err)
                 if kind(&state, response) == RefusalKind::Rejected && self.may_be_another() =>
             {
                 output.line("CAPA");
-                ClientState::AwaitCapabilities(Asked::because(response.text))
+                ClientState::AwaitCapabilities(Asked {
+                    because: Some(response.text.to_vec()),
+                    ..Asked::default()
+                })
             }
             (state, Status::Err) => {
                 return self.refuse(&state, kind(&state, response), response.text, output);
@@ -79,14 +84,35 @@ impl Client {
         (next, Step::NeedLine)
     }
 
+    /// A server that knows no SASL takes a password all the same, so it is asked how first.
+    fn log_in_or_ask(&self, output: &mut Output) -> ClientState {
+        if self.credentials.is_named() || !self.credentials.mechanism().takes_password() {
+            return self.log_in(output);
+        }
+        output.line("CAPA");
+        ClientState::AwaitCapabilities(Asked::default())
+    }
+
     fn log_in(&self, output: &mut Output) -> ClientState {
-        output.line(&format!("AUTH {}", self.mechanism.name()));
-        ClientState::AwaitContinuation
+        if let Some((user_name, _)) = self.credentials.one_by_one() {
+            output.line(&format!("USER {user_name}"));
+            return ClientState::LoggingIn(Sent::UserName);
+        }
+        output.line(&format!("AUTH {}", self.credentials.mechanism().name()));
+        ClientState::LoggingIn(Sent::Command)
+    }
+
+    fn write_password(&self, output: &mut Output) {
+        if let Some((_, password)) = self.credentials.one_by_one() {
+            output.write(b"PASS ");
+            output.write(password.expose().as_bytes());
+            output.write(b"\r\n");
+        }
     }
 
     /// Whether a mechanism that was not tried may be the one that the provider takes.
     fn may_be_another(&self) -> bool {
-        self.credentials.named().is_none() && self.mechanism == self.credentials.mechanism(&[])
+        !self.credentials.is_named() && self.credentials.mechanism() == UpstreamMechanism::Xoauth2
     }
 
     /// One line of the answer to CAPA, up to the lone dot (RFC 2449, section 5).
@@ -109,17 +135,24 @@ impl Client {
             asked.offered.extend(mechanisms(line));
             return (ClientState::ReadCapabilities(asked), Step::NeedLine);
         }
-        let offered = self.credentials.mechanism(&asked.offered);
-        if offered == self.mechanism {
-            return self.refuse_as(&asked, output);
-        }
-        self.mechanism = offered;
-        (self.log_in(output), Step::NeedLine)
+        self.log_in_knowing(&asked, output)
     }
 
-    /// There is no other way in, so what the provider said to the usual one stands.
-    fn refuse_as(&self, asked: &Asked, output: &mut Output) -> (ClientState, Step<Result<Success, Refusal>>) {
-        self.refuse(&ClientState::AwaitContinuation, RefusalKind::Rejected, &asked.because, output)
+    /// Logs in by what is offered. Where that is no other way than the one that was tried, what the provider said to it stands.
+    fn log_in_knowing(
+        &mut self,
+        asked: &Asked,
+        output: &mut Output,
+    ) -> (ClientState, Step<Result<Success, Refusal>>) {
+        let tried = self.credentials.mechanism();
+        self.credentials.choose(&asked.offered, PasswordMechanism::Login);
+        match &asked.because {
+            Some(because) if self.credentials.mechanism() == tried => {
+                let state = ClientState::LoggingIn(Sent::Command);
+                self.refuse(&state, RefusalKind::Rejected, because, output)
+            }
+            _ => (self.log_in(output), Step::NeedLine),
+        }
     }
 
     /// Ends the dialogue, with a QUIT where the provider still listens for one.
@@ -134,7 +167,7 @@ impl Client {
             output.line("QUIT");
         }
         let challenge = match state {
-            ClientState::AwaitFinalResponse { challenge } => challenge.clone(),
+            ClientState::LoggingIn(sent) => sent.challenge(),
             _ => None,
         };
         let refusal = self.credentials.refusal(kind, state.name(), text, challenge);
@@ -149,7 +182,7 @@ impl Dialogue for Client {
 
     fn line_limit(&self) -> usize {
         match self.state {
-            ClientState::AwaitContinuation | ClientState::AwaitVerdict => sasl::LINE_LIMIT,
+            ClientState::LoggingIn(_) => sasl::LINE_LIMIT,
             _ => response::LINE_LIMIT,
         }
     }
@@ -187,7 +220,7 @@ impl Dialogue for Client {
         if !matches!(self.state, ClientState::AwaitTls) {
             return Step::Close;
         }
-        self.state = self.log_in(output);
+        self.state = self.log_in_or_ask(output);
         Step::NeedLine
     }
 }
@@ -197,30 +230,20 @@ enum ClientState {
     AwaitGreeting,
     AwaitStls,
     AwaitTls,
-    AwaitContinuation,
     AwaitCapabilities(Asked),
     /// Up to the lone dot.
     ReadCapabilities(Asked),
-    AwaitVerdict,
-    AwaitFinalResponse {
-        challenge: Option<String>,
-    },
+    LoggingIn(Sent),
     Over,
 }
 
 /// The question for the provider's capabilities.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Asked {
-    /// What it said to the mechanism that it did not take.
-    because: Vec<u8>,
+    /// What it said to the mechanism that it did not take, if one was tried.
+    because: Option<Vec<u8>>,
     offered: Vec<UpstreamMechanism>,
     lines: usize,
-}
-
-impl Asked {
-    fn because(text: &[u8]) -> Self {
-        Self { because: text.to_vec(), offered: Vec::new(), lines: 0 }
-    }
 }
 
 impl ClientState {
@@ -229,10 +252,12 @@ impl ClientState {
             Self::AwaitGreeting => "awaiting the greeting",
             Self::AwaitStls => "awaiting the response to STLS",
             Self::AwaitTls => "awaiting the TLS handshake",
-            Self::AwaitContinuation => "awaiting the response to AUTH",
             Self::AwaitCapabilities(_) | Self::ReadCapabilities(_) => "awaiting the response to CAPA",
-            Self::AwaitVerdict => "awaiting the response to the token",
-            Self::AwaitFinalResponse { .. } => "awaiting the response after the challenge",
+            Self::LoggingIn(Sent::Command) => "awaiting the response to AUTH",
+            Self::LoggingIn(Sent::UserName) => "awaiting the response to the user name",
+            Self::LoggingIn(Sent::Password) => "awaiting the response to the password",
+            Self::LoggingIn(Sent::Token) => "awaiting the response to the token",
+            Self::LoggingIn(Sent::Acknowledgement(_)) => "awaiting the response after the challenge",
             Self::Over => "over",
         }
     }
@@ -262,20 +287,30 @@ mod tests {
     use super::Client;
     use crate::dialogue::{Dialogue, Output, Step};
     use crate::failure::{Refusal, RefusalKind};
-    use crate::sasl::UpstreamCredentials;
+    use crate::sasl::{UpstreamCredentials, UpstreamMechanism, UpstreamSecret};
     use crate::secret::Secret;
 
-    fn client(token: &str) -> Client {
-        let token = Secret::new(token.to_owned());
+    fn client_with(secret: UpstreamSecret, named: Option<UpstreamMechanism>) -> Client {
         let server = ("mail.example.com".to_owned(), 1);
         let credentials =
-            UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap();
+            UpstreamCredentials::new("tim@example.com".to_owned(), secret, server, named).unwrap();
         Client::new(false, credentials)
+    }
+
+    fn client(token: &str) -> Client {
+        client_with(UpstreamSecret::Token(Secret::new(token.to_owned())), None)
+    }
+
+    fn with_password(named: Option<UpstreamMechanism>) -> Client {
+        client_with(UpstreamSecret::Password(Secret::new("tanst aaf".to_owned())), named)
     }
 
     /// Feeds the lines; the last one must end the dialogue with a refusal.
     fn refusal(lines: &[&[u8]]) -> Refusal {
-        let mut client = client("ya29.test");
+        refusal_of(client("ya29.test"), lines)
+    }
+
+    fn refusal_of(mut client: Client, lines: &[&[u8]]) -> Refusal {
         let mut output = Output::default();
         let mut step = Step::NeedLine;
         for line in lines {
@@ -364,6 +399,59 @@ mod tests {
         client.line(b"+", &mut output);
         assert!(output.as_bytes().len() > 8192 * 4 / 3 && output.as_bytes().ends_with(b"\r\n"));
         assert!(matches!(client.line(b"+OK", &mut output), Step::Yield(Ok(_))));
+    }
+
+    #[test]
+    fn a_password_goes_by_what_is_offered_or_by_user_and_pass() {
+        let plain = "AUTH PLAIN\r\nAHRpbUBleGFtcGxlLmNvbQB0YW5zdCBhYWY=\r\n";
+        let user = "USER tim@example.com\r\nPASS tanst aaf\r\n";
+        let table: [(Option<UpstreamMechanism>, &[&[u8]], &str, &str); 6] = [
+            (None, &[b"+OK", b"SASL LOGIN plain", b".", b"+ "], "CAPA\r\n", plain),
+            (None, &[b"+OK", b"SASL LOGIN CRAM-MD5", b".", b"+OK"], "CAPA\r\n", user),
+            (None, &[b"+OK", b"TOP", b".", b"+OK send PASS"], "CAPA\r\n", user),
+            (None, &[b"-ERR what", b"+OK"], "CAPA\r\n", user),
+            (Some(UpstreamMechanism::Plain), &[b"+ "], "", plain),
+            (Some(UpstreamMechanism::Login), &[b"+OK"], "", user),
+        ];
+        for (named, lines, first, then) in table {
+            let (mut client, mut output) = (with_password(named), Output::default());
+            for line in [&b"+OK ready"[..]].iter().chain(lines) {
+                assert!(matches!(client.line(line, &mut output), Step::NeedLine));
+            }
+            assert_eq!(
+                output.as_bytes().escape_ascii().to_string(),
+                format!("{first}{then}").escape_debug().to_string()
+            );
+            assert!(matches!(client.line(b"+OK", &mut output), Step::Yield(Ok(_))));
+        }
+    }
+
+    #[test]
+    fn a_response_to_a_password_is_taken_for_what_it_is() {
+        let asked: [&[u8]; 4] = [b"+OK", b"+OK", b"SASL PLAIN", b"."];
+        let plain: [&[u8]; 5] = [b"+OK", b"+OK", b"SASL PLAIN", b".", b"+ "];
+        let user: [&[u8]; 2] = [b"+OK", b"-ERR what"];
+        let pass: [&[u8]; 3] = [b"+OK", b"-ERR what", b"+OK"];
+        let table: [(&[&[u8]], &[u8], RefusalKind); 12] = [
+            (&asked[..1], b"+ what", RefusalKind::NotUnderstood),
+            (&asked, b"-ERR unknown mechanism", RefusalKind::Rejected),
+            (&asked, b"+OK", RefusalKind::NotUnderstood),
+            (&plain, b"-ERR [AUTH] no", RefusalKind::Rejected),
+            (&plain, b"-ERR [SYS/TEMP] later", RefusalKind::Temporary),
+            (&plain, b"+ again", RefusalKind::NotUnderstood),
+            (&user, b"-ERR nobody", RefusalKind::Rejected),
+            (&user, b"+ what", RefusalKind::NotUnderstood),
+            (&pass, b"-ERR no \"tanst aaf\"", RefusalKind::Rejected),
+            (&pass, b"-ERR [IN-USE] locked", RefusalKind::Busy),
+            (&pass, b"+ what", RefusalKind::NotUnderstood),
+            (&pass, b"what", RefusalKind::NotUnderstood),
+        ];
+        for (before, line, kind) in table {
+            let lines: Vec<&[u8]> = before.iter().copied().chain([line]).collect();
+            let refusal = refusal_of(with_password(None), &lines);
+            assert_eq!(refusal.kind, kind, "{:?}", line.escape_ascii().to_string());
+            assert!(!refusal.text.contains("tanst"), "{}", refusal.text);
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ mod upstream;
 
 use std::str;
 
-pub use self::upstream::{ForbiddenByte, UpstreamCredentials, UpstreamMechanism};
+pub use self::upstream::{ForbiddenByte, UpstreamCredentials, UpstreamMechanism, UpstreamSecret};
+pub(crate) use self::upstream::{PasswordMechanism, Sent, quoted};
 
 use self::login::Login;
 use crate::failure::AuthFailure;

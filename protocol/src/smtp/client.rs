@@ -1,10 +1,10 @@
-//! SMTP toward the provider, from its greeting to its verdict on our token. The token is sent in two steps, because Gmail and
-//! others take no line as long as the one-step form; whatever was learnt before TLS is forgotten inside it.
+//! SMTP toward the provider, from its greeting to its verdict on our token or password. Neither goes in the line of AUTH, because
+//! Gmail and others take no line as long as that with a token, and every server knows the form in steps; whatever was learnt
+//! before TLS is forgotten inside it.
 //!
 //! ```text
 //! AwaitGreeting ─▶ AwaitEhlo ┬─▶ AwaitStartTls ─▶ AwaitTls ─▶ AwaitEhloInsideTls ─┐
-//!                            └────────────────────────────────────────────────────┴▶ AwaitContinuation ─▶
-//! AwaitVerdict ─ 334 ─▶ AwaitFinalReply
+//!                            └────────────────────────────────────────────────────┴▶ LoggingIn ─ 334 ─▶ LoggingIn …
 //! ```
 
 use std::mem;
@@ -12,7 +12,7 @@ use std::mem;
 use super::reply::{self, Reply, ReplyLine};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, UpstreamCredentials, UpstreamMechanism};
+use crate::sasl::{self, PasswordMechanism, Sent, UpstreamCredentials};
 
 /// We, toward the provider.
 #[derive(Debug)]
@@ -20,8 +20,6 @@ pub struct Client {
     host_name: String,
     start_tls: bool,
     credentials: UpstreamCredentials,
-    /// How we log in, once that is known.
-    mechanism: UpstreamMechanism,
     /// The lines so far of a reply that goes on.
     reply: Option<Reply>,
     state: ClientState,
@@ -31,8 +29,7 @@ impl Client {
     /// `host_name` is ours, for EHLO: Gmail refuses what old devices call themselves. With `start_tls` nothing but EHLO and
     /// STARTTLS is said in clear; without, the stream must be inside TLS already.
     pub fn new(host_name: String, start_tls: bool, credentials: UpstreamCredentials) -> Self {
-        let mechanism = credentials.mechanism(&[]);
-        Self { host_name, start_tls, credentials, mechanism, reply: None, state: ClientState::AwaitGreeting }
+        Self { host_name, start_tls, credentials, reply: None, state: ClientState::AwaitGreeting }
     }
 
     fn on_reply(
@@ -57,20 +54,18 @@ impl Client {
             }
             (ClientState::AwaitStartTls, 220) => return (ClientState::AwaitTls, Step::StartTls),
             (ClientState::AwaitEhlo | ClientState::AwaitEhloInsideTls, 250) => {
-                self.mechanism = self.credentials.mechanism(&reply.mechanisms);
-                output.line(&format!("AUTH {}", self.mechanism.name()));
-                ClientState::AwaitContinuation
+                self.credentials.choose(&reply.mechanisms, PasswordMechanism::Plain);
+                output.line(&format!("AUTH {}", self.credentials.mechanism().name()));
+                ClientState::LoggingIn(Sent::Command)
             }
-            (ClientState::AwaitContinuation, 334) => {
-                self.credentials.write_line(self.mechanism, output);
-                ClientState::AwaitVerdict
-            }
-            (ClientState::AwaitVerdict, 334) => {
-                // The final reply comes only after this line.
-                output.line(self.mechanism.acknowledgement());
-                ClientState::AwaitFinalReply { challenge: self.credentials.challenge_meaning(last_text) }
-            }
-            (ClientState::AwaitVerdict | ClientState::AwaitFinalReply { .. }, 235) => {
+            (ClientState::LoggingIn(sent), 334) => match self.credentials.answer(&sent, last_text, output) {
+                Some(sent) => ClientState::LoggingIn(sent),
+                None => {
+                    let state = ClientState::LoggingIn(sent);
+                    return refuse(&state, RefusalKind::NotUnderstood, reply.text.clone(), output);
+                }
+            },
+            (ClientState::LoggingIn(sent), 235) if sent.is_all() => {
                 return (ClientState::Over, Step::Yield(Ok(Success::default())));
             }
             (state, _) => return refuse(&state, kind(&state, reply), reply.text.clone(), output),
@@ -86,7 +81,7 @@ impl Dialogue for Client {
 
     fn line_limit(&self) -> usize {
         match self.state {
-            ClientState::AwaitContinuation | ClientState::AwaitVerdict => sasl::LINE_LIMIT,
+            ClientState::LoggingIn(_) => sasl::LINE_LIMIT,
             _ => reply::LINE_LIMIT,
         }
     }
@@ -142,9 +137,7 @@ enum ClientState {
     AwaitStartTls,
     AwaitTls,
     AwaitEhloInsideTls,
-    AwaitContinuation,
-    AwaitVerdict,
-    AwaitFinalReply { challenge: Option<String> },
+    LoggingIn(Sent),
     Over,
 }
 
@@ -156,9 +149,11 @@ impl ClientState {
             Self::AwaitStartTls => "awaiting the reply to STARTTLS",
             Self::AwaitTls => "awaiting the TLS handshake",
             Self::AwaitEhloInsideTls => "awaiting the reply to EHLO inside TLS",
-            Self::AwaitContinuation => "awaiting the reply to AUTH",
-            Self::AwaitVerdict => "awaiting the reply to the token",
-            Self::AwaitFinalReply { .. } => "awaiting the reply after the challenge",
+            Self::LoggingIn(Sent::Command) => "awaiting the reply to AUTH",
+            Self::LoggingIn(Sent::UserName) => "awaiting the reply to the user name",
+            Self::LoggingIn(Sent::Password) => "awaiting the reply to the password",
+            Self::LoggingIn(Sent::Token) => "awaiting the reply to the token",
+            Self::LoggingIn(Sent::Acknowledgement(_)) => "awaiting the reply after the challenge",
             Self::Over => "over",
         }
     }
@@ -166,17 +161,13 @@ impl ClientState {
 
 /// What a reply means that is not the one hoped for.
 fn kind(state: &ClientState, reply: &Reply) -> RefusalKind {
-    let about_the_token = matches!(
-        state,
-        ClientState::AwaitContinuation | ClientState::AwaitVerdict | ClientState::AwaitFinalReply { .. }
-    );
     match reply.code {
         // Exchange's own: more than three submissions at once for a mailbox.
         432 => RefusalKind::Busy,
         400..=499 if reply.has_enhanced_code("4.3.2") => RefusalKind::Busy,
         421 => RefusalKind::Temporary,
         400..=599 if matches!(state, ClientState::AwaitStartTls) => RefusalKind::NoStartTls,
-        500..=599 if about_the_token => RefusalKind::Rejected,
+        500..=599 if matches!(state, ClientState::LoggingIn(_)) => RefusalKind::Rejected,
         400..=599 => RefusalKind::Temporary,
         _ => RefusalKind::NotUnderstood,
     }
@@ -193,7 +184,7 @@ fn refuse(
         output.line("QUIT");
     }
     let challenge = match state {
-        ClientState::AwaitFinalReply { challenge } => challenge.clone(),
+        ClientState::LoggingIn(sent) => sent.challenge(),
         _ => None,
     };
     let refusal = Refusal { kind, state: state.name(), text, challenge };
@@ -207,20 +198,30 @@ mod tests {
     use super::Client;
     use crate::dialogue::{Dialogue, Output, Step};
     use crate::failure::{Refusal, RefusalKind};
-    use crate::sasl::UpstreamCredentials;
+    use crate::sasl::{UpstreamCredentials, UpstreamSecret};
     use crate::secret::Secret;
 
-    fn client(token: &str) -> Client {
-        let token = Secret::new(token.to_owned());
+    fn client_with(secret: UpstreamSecret) -> Client {
         let server = ("mail.example.com".to_owned(), 1);
         let credentials =
-            UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap();
+            UpstreamCredentials::new("tim@example.com".to_owned(), secret, server, None).unwrap();
         Client::new("gatepost.test".to_owned(), false, credentials)
+    }
+
+    fn client(token: &str) -> Client {
+        client_with(UpstreamSecret::Token(Secret::new(token.to_owned())))
+    }
+
+    fn with_password() -> Client {
+        client_with(UpstreamSecret::Password(Secret::new("tanstaaf".to_owned())))
     }
 
     /// Feeds the lines; the last one must end the dialogue with a refusal.
     fn refusal(lines: &[&[u8]]) -> Refusal {
-        let mut client = client("ya29.test");
+        refusal_of(client("ya29.test"), lines)
+    }
+
+    fn refusal_of(mut client: Client, lines: &[&[u8]]) -> Refusal {
         let mut output = Output::default();
         let mut step = Step::NeedLine;
         for line in lines {
@@ -298,6 +299,32 @@ mod tests {
         client.line(b"334", &mut output);
         assert!(output.as_bytes().len() > 8192 * 4 / 3 && output.as_bytes().ends_with(b"\r\n"));
         assert!(matches!(client.line(b"235 2.7.0 Accepted", &mut output), Step::Yield(Ok(_))));
+    }
+
+    #[test]
+    fn a_reply_to_a_password_is_taken_for_what_it_is() {
+        let plain: [&[u8]; 3] = [b"220 ready", b"250 ready", b"334 "];
+        let login: [&[u8]; 5] =
+            [b"220 ready", b"250-mx", b"250 AUTH LOGIN CRAM-MD5", b"334 VXNlcm5hbWU6", b"334 UGFzc3dvcmQ6"];
+        let table: [(&[&[u8]], &[u8], RefusalKind); 11] = [
+            (&plain[..2], b"504 5.5.4 what is PLAIN", RefusalKind::Rejected),
+            (&plain, b"535 5.7.8 no", RefusalKind::Rejected),
+            (&plain, b"534 5.7.9 Application-specific password required", RefusalKind::Rejected),
+            (&plain, b"454 4.7.0 Temporary authentication failure", RefusalKind::Temporary),
+            (&plain, b"421 4.7.0 Too many errors", RefusalKind::Temporary),
+            (&plain, b"334 ", RefusalKind::NotUnderstood),
+            (&plain[..2], b"235 2.7.0 Accepted", RefusalKind::NotUnderstood),
+            (&login[..4], b"235 2.7.0 Accepted", RefusalKind::NotUnderstood),
+            (&login[..4], b"535 5.7.8 nobody", RefusalKind::Rejected),
+            (&login, b"334 UGFzc3dvcmQ6", RefusalKind::NotUnderstood),
+            (&login, b"535 5.7.8 no", RefusalKind::Rejected),
+        ];
+        for (before, line, kind) in table {
+            let lines: Vec<&[u8]> = before.iter().copied().chain([line]).collect();
+            let refusal = refusal_of(with_password(), &lines);
+            assert_eq!(refusal.kind, kind, "{:?}", line.escape_ascii().to_string());
+            assert_eq!(refusal.challenge, None);
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ const ENCRYPTION_REQUIRED: &str = "Encryption required: use STARTTLS first";
 pub struct Reply {
     /// The three digits.
     pub code: u16,
-    /// Every line's text as one line: printable, bounded, and without our token.
+    /// Every line's text as one line: printable, bounded, and without our secret.
     pub text: String,
     /// Whether a line behind the first is the keyword STARTTLS.
     pub offers_start_tls: bool,
@@ -149,11 +149,12 @@ mod tests {
     use super::{MAX_LINES, Reply, ReplyLine, write_failure, write_login_required};
     use crate::dialogue::Output;
     use crate::failure::{AuthFailure, Cause, Refusal};
-    use crate::sasl::{UpstreamCredentials, UpstreamMechanism};
+    use crate::sasl::{UpstreamCredentials, UpstreamMechanism, UpstreamSecret};
     use crate::secret::Secret;
 
     fn credentials() -> UpstreamCredentials {
-        let (token, server) = (Secret::new("ya29.test".to_owned()), ("mail.example.com".to_owned(), 1));
+        let token = UpstreamSecret::Token(Secret::new("ya29.test".to_owned()));
+        let server = ("mail.example.com".to_owned(), 1);
         UpstreamCredentials::new("tim@example.com".to_owned(), token, server, None).unwrap()
     }
 
@@ -204,10 +205,13 @@ mod tests {
 
     #[test]
     fn mechanisms_stand_behind_auth_in_either_form() {
-        use UpstreamMechanism::{OauthBearer, Xoauth2};
+        use UpstreamMechanism::{Login, OauthBearer, Plain, Xoauth2};
         let table: [(&[&[u8]], &[UpstreamMechanism]); 4] = [
-            (&[b"250-mx", b"250-auth LOGIN oauthbearer", b"250 SIZE 1"], &[OauthBearer]),
-            (&[b"250-mx", b"250-AUTH XOAUTH2 PLAIN", b"250 AUTH=OAUTHBEARER"], &[Xoauth2, OauthBearer]),
+            (&[b"250-mx", b"250-auth LOGIN oauthbearer", b"250 SIZE 1"], &[Login, OauthBearer]),
+            (
+                &[b"250-mx", b"250-AUTH XOAUTH2 PLAIN", b"250 AUTH=OAUTHBEARER"],
+                &[Xoauth2, Plain, OauthBearer],
+            ),
             (&[b"250-AUTH XOAUTH2", b"250 XAUTH XOAUTH2"], &[]),
             (&[b"250-mx", b"250 AUTHXOAUTH2"], &[]),
         ];

@@ -44,14 +44,14 @@ pub(super) async fn pasted(
 ) -> Result<Result<NewTokens, ConsentError>, Failure> {
     let address = destination.address;
     // Nobody listens there: the browser shows an error, and its address line holds what we need.
-    let redirect_uri = format!("http://{}", client.redirect_host);
+    let redirect_uri = client.pasted_redirect_uri();
+    let end = redirect_uri.trim_end_matches('/').to_owned();
     let authorization = Authorization::begin(client, destination.expected(), redirect_uri)
         .map_err(|error| told(address, &error))?;
     print(&format!(
-        "{}\nIn the end the browser shows a page that cannot be opened, at http://{}/?code=…\n\
+        "{}\nIn the end the browser shows a page that cannot be opened, at {end}/?code=…\n\
          Paste that whole address here:\n",
         address_in_words(destination.expected(), &authorization),
-        client.redirect_host
     ))?;
     let code = loop {
         let Some(line) = read_line().await else {
@@ -71,7 +71,7 @@ pub(super) async fn pasted(
 }
 
 /// A line of standard input; `None` at its end.
-pub(super) async fn read_line() -> Option<String> {
+pub(in crate::cli) async fn read_line() -> Option<String> {
     let read = || {
         let mut line = String::new();
         let length = std::io::stdin().lock().take(MAX_PASTE).read_line(&mut line).ok()?;

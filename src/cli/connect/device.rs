@@ -1,6 +1,6 @@
 //! Consent by device code: what the person is shown, as text and as a QR code, and the wait for them.
 
-use std::io::{IsTerminal, stdout};
+use std::io::stdout;
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
@@ -22,7 +22,9 @@ pub(super) async fn elsewhere(
         Ok(authorization) => authorization,
         Err(error) => return Ok(Err(error)),
     };
-    print(&in_words(destination.expected(), &authorization, columns()))?;
+    // Nobody can point a camera at a file.
+    let columns = style::columns(stdout());
+    print(&in_words(destination.expected(), &authorization, columns))?;
     let consented =
         progress::counted_down("waiting for the consent", authorization.expires_at(), authorization.tokens());
     Ok(match consented.await {
@@ -40,18 +42,6 @@ fn in_words(who: &str, authorization: &DeviceAuthorization<'_>, columns: Option<
         authorization.user_code(),
         drawn.map(|code| format!("Or scan this:\n\n{code}")).unwrap_or_default()
     )
-}
-
-/// How wide the terminal is; `None` where nobody can point a camera at standard output.
-fn columns() -> Option<usize> {
-    if !stdout().is_terminal() {
-        return None;
-    }
-    #[cfg(unix)]
-    let columns = rustix::termios::tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col));
-    #[cfg(not(unix))]
-    let columns = None;
-    columns
 }
 
 /// The QR code in half blocks, two rows of it in each line; `None` where it is wider than the terminal. Cameras want it dark

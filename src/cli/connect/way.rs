@@ -32,11 +32,27 @@ pub(super) struct Named {
     no_browser: bool,
 }
 
+impl Named {
+    /// Whether one was named.
+    pub(super) fn is_any(self) -> bool {
+        self.device || self.paste || self.no_browser
+    }
+}
+
 /// The way, and why it was chosen where nobody named it.
 pub(super) fn choose(named: Named, has_display: bool, client: &OAuthClient) -> (Way, Option<String>) {
     match named {
         Named { device: true, .. } => (Way::DeviceCode, None),
         Named { paste: true, .. } => (Way::Paste, None),
+        // A browser on this machine would not come back to us either.
+        _ if client.redirect_uri.is_some() => {
+            let why = format!(
+                "Connecting by a pasted address, because provider {} sends the browser to an https address, which Gatepost \
+                 cannot answer on this machine.",
+                client.provider
+            );
+            (Way::Paste, Some(why))
+        }
         Named { no_browser: true, .. } => (Way::Browser { open: false }, None),
         _ if has_display => (
             Way::Browser { open: true },
@@ -77,6 +93,8 @@ mod tests {
         let with_codes = client();
         let mut without = client();
         without.device_authorization_endpoint = None;
+        let mut https = client();
+        https.redirect_uri = Some("https://127.0.0.1".to_owned());
         let nothing = Named::default();
         let device = Named { device: true, ..nothing };
         let paste = Named { paste: true, ..nothing };
@@ -88,6 +106,10 @@ mod tests {
             (device, true, &without, Way::DeviceCode, ""),
             (paste, true, &with_codes, Way::Paste, ""),
             (no_browser, false, &with_codes, Way::Browser { open: false }, ""),
+            (nothing, true, &https, Way::Paste, "sends the browser to an https address"),
+            (no_browser, true, &https, Way::Paste, "sends the browser to an https address"),
+            (nothing, false, &https, Way::Paste, "sends the browser to an https address"),
+            (device, true, &https, Way::DeviceCode, ""),
         ] {
             let (chosen, told) = choose(named, has_display, client);
             assert_eq!(chosen, way, "{named:?}, display {has_display}");

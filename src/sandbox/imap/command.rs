@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::sandbox::mail::{Connection, without_end};
 use crate::sandbox::mailbox::Flags;
 use crate::sandbox::record::Speaker;
+use crate::sandbox::sasl::Mechanism;
 
 /// A whole command.
 pub(super) struct Command {
@@ -249,7 +250,7 @@ fn note<S: AsyncRead + AsyncWrite + Unpin>(connection: &Connection<S>, line: &[u
     let (tag, name, mechanism) = (words.next(), words.next().unwrap_or_default(), words.next());
     let response = first && name.eq_ignore_ascii_case("AUTHENTICATE") && words.next().is_some();
     match (tag, mechanism) {
-        (Some(_), Some(mechanism)) if response && mechanism.eq_ignore_ascii_case("XOAUTH2") => {}
+        (Some(_), Some(mechanism)) if response && Mechanism::named(mechanism).is_some() => {}
         (Some(tag), Some(_)) if response => connection.note(Speaker::Client, &format!("{tag} {name} (...)")),
         _ => connection.note(Speaker::Client, &text),
     }

@@ -37,7 +37,7 @@ pub(super) fn reply(
         "UID STORE" => store(mailboxes, selected, arguments, By::Uid)?,
         "SEARCH" => search(selected, arguments, By::Number)?,
         "UID SEARCH" => search(selected, arguments, By::Uid)?,
-        "COPY" | "UID COPY" => "NO [TRYCREATE] There is only INBOX".into(),
+        "COPY" | "MOVE" | "UID COPY" | "UID MOVE" => "NO [TRYCREATE] There is only INBOX".into(),
         _ => Reply::bad("Not known here"),
     })
 }

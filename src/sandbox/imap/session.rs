@@ -7,17 +7,21 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::GOODBYE;
 use super::command::{Arguments, Command};
 use super::fetch::DATE_TIME;
 use super::messages;
 use super::selected::{By, Selected};
-use super::{CAPABILITIES, GOODBYE, ID};
-use crate::sandbox::mail::{Connection, Next};
+use crate::sandbox::dialect::Imap;
+use crate::sandbox::mail::{Connection, LoggedIn, Next};
 use crate::sandbox::mailbox::{Flags, Mailboxes};
 
 /// A mailbox's owner who is logged in.
 pub(super) struct Session {
+    dialect: &'static Imap,
     address: String,
+    /// What is said in place of the mailbox, where none is behind the login.
+    without_mailbox: Option<&'static str>,
     selected: Option<Selected>,
 }
 
@@ -30,8 +34,20 @@ pub(super) struct Reply {
 }
 
 impl Session {
-    pub(super) fn new(address: String) -> Self {
-        Self { address, selected: None }
+    pub(super) fn new(dialect: &'static Imap, login: LoggedIn) -> Self {
+        let LoggedIn { mailbox: address, without_mailbox } = login;
+        Self { dialect, address, without_mailbox, selected: None }
+    }
+
+    /// Whether a command about the mailbox can be carried out; if not, it has been answered.
+    pub(super) async fn has_mailbox<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+    ) -> io::Result<bool> {
+        match self.without_mailbox {
+            Some(words) => connection.answer(&format!("{words}\r\n")).await.map(|()| false),
+            None => Ok(true),
+        }
     }
 
     /// Carries one out. The connection ends with LOGOUT.
@@ -67,9 +83,9 @@ impl Session {
     /// `None` when the arguments cannot be read; then nothing was done.
     fn reply(&mut self, mailboxes: &mut Mailboxes, name: &str, arguments: &mut Arguments) -> Option<Reply> {
         let mut reply = match name {
-            "CAPABILITY" => Reply::untagged(format!("* CAPABILITY {CAPABILITIES}\r\n")),
+            "CAPABILITY" => Reply::untagged(format!("* CAPABILITY {}\r\n", self.dialect.logged_in)),
             "NOOP" => Reply::ok(),
-            "ID" => Reply::untagged(ID.to_owned()),
+            "ID" => Reply::untagged(format!("* ID {}\r\n", self.dialect.id)),
             "NAMESPACE" => Reply::untagged("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n".to_owned()),
             "SELECT" => return self.select(mailboxes, arguments, false),
             "EXAMINE" => return self.select(mailboxes, arguments, true),

@@ -446,7 +446,7 @@ async fn a_refused_token_is_said_back_by_imap_too() {
     assert_eq!(reply, format!("a NO Not accepted: {response} which is \"a-token\""));
 }
 
-fn xoauth2(user: &str, token: &str) -> String {
+pub(super) fn xoauth2(user: &str, token: &str) -> String {
     STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
 }
 

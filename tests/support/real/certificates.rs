@@ -4,7 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -14,6 +19,8 @@ pub(crate) struct Certificates {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) ca_pem: String,
+    /// SHA-256 of the servers' public key (RFC 7469 section 2.4), which is how a browser is told whom to trust.
+    pub(crate) key_digest: String,
     /// Trusts this authority and no other.
     pub(crate) client: Arc<ClientConfig>,
 }
@@ -42,6 +49,7 @@ impl Certificates {
             certificate: write("server.pem", &leaf.pem()),
             key: write("server.key", &key.serialize_pem()),
             ca_pem: ca_certificate.pem(),
+            key_digest: STANDARD.encode(digest(&SHA256, &key.subject_public_key_info())),
             client: trusting(ca_certificate.der().clone()),
         }
     }

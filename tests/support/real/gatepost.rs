@@ -138,7 +138,8 @@ state: {}
         self.configuration.with_file_name("state")
     }
 
-    fn program(&self, arguments: &[&str]) -> Command {
+    /// One of Gatepost's commands, not started.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.arg("--config").arg(&self.configuration).args(arguments);
         command

@@ -5,6 +5,7 @@
 //! Where one of them is not installed there is no provider and the test is skipped, out loud; with `CI=true` that is
 //! a failure. `scripts/install-test-dependencies` installs them all.
 
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod dovecot;
 pub(crate) mod gatepost;

@@ -1,0 +1,78 @@
+//! Connecting where there is no OAuth: the mailbox's password is asked for, tried at every server of the provider, and kept only
+//! if one of them takes it.
+
+use std::io::{IsTerminal, stdin};
+use std::time::Duration;
+
+use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamSecret;
+use gatepost_protocol::secret::Secret;
+use tokio::time::Instant;
+
+use super::super::table::print;
+use super::super::{Exit, Failure, device_password, mailbox_password, progress, style, test};
+use crate::account::Account;
+use crate::config::Provider;
+use crate::store::Store;
+
+/// Asks for the password of the account's mailbox, and stores it once a server has let us in with it.
+pub(super) async fn connect(
+    provider: &Provider,
+    account: &Account,
+    store: &Store,
+    time: Duration,
+) -> Result<(), Failure> {
+    let password =
+        if stdin().is_terminal() { asked(provider, account).await? } else { device_password::read(stdin())? };
+    let mut taken = false;
+    for protocol in Protocol::ALL {
+        taken |= tried(provider, account, protocol, &password, Instant::now() + time).await?;
+    }
+    let (address, name) = (&account.address, &provider.name);
+    if !taken {
+        let message = format!(
+            "{address} is not connected: no server of {name} let Gatepost in, and nothing was stored. Many providers take \
+             only a password that they make for one program: look for app passwords where they keep your account"
+        );
+        return Err(Failure::new(Exit::Upstream, message));
+    }
+    store
+        .replace_mailbox_password(account.id, &password)
+        .await
+        .map_err(|error| Failure::new(Exit::State, error))?;
+    print(&format!(
+        "{} {address} is connected to {name} by its password, which is kept sealed.\n",
+        style::tick()
+    ))
+}
+
+async fn asked(provider: &Provider, account: &Account) -> Result<Secret<String>, Failure> {
+    let servers = Protocol::ALL.into_iter().filter_map(|protocol| provider.endpoint(protocol));
+    let mut hosts: Vec<&str> = servers.map(|server| server.host.as_str()).collect();
+    hosts.dedup();
+    mailbox_password::typed(&format!(
+        "Type the app password that the provider made for Gatepost, or the mailbox's own where it has\n\
+         none such. It goes to {} over TLS,\nand is kept sealed on this machine.\nPassword of {}: ",
+        hosts.join(", "),
+        account.address
+    ))
+    .await
+}
+
+/// Logs in by one protocol, and says how that went. `false` where it is not there either.
+async fn tried(
+    provider: &Provider,
+    account: &Account,
+    protocol: Protocol,
+    password: &Secret<String>,
+    deadline: Instant,
+) -> Result<bool, Failure> {
+    let secret = UpstreamSecret::Password(password.clone());
+    let attempt = test::log_in(provider, account, protocol, secret, deadline);
+    let name = format!("{protocol} login");
+    let Some(result) = progress::shown(&name, attempt).await else { return Ok(false) };
+    let taken = result.is_ok();
+    let user_name = Some(account.upstream_user_name(protocol).to_owned());
+    print(&test::Step { name, user_name, result }.line())?;
+    Ok(taken)
+}

@@ -1,0 +1,203 @@
+//! Passwords for mailboxes whose provider has no OAuth: what `oauth` is for tokens. Nothing can renew a password, so one that a
+//! service refused is not sent to it again for a while: a device that retries every ten seconds would have the provider lock
+//! the mailbox. A new password, or another user name, is tried at once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gatepost_protocol::Protocol;
+use gatepost_protocol::failure::{AuthFailure, Cause};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::account::{Account, AccountId};
+use crate::store::mailbox_passwords::MailboxPassword;
+use crate::store::{Store, StoreError};
+
+/// For how long a service that refused a password is not asked again.
+const REFUSAL_REMEMBERED: Duration = Duration::from_mins(10);
+
+/// The passwords, and who refused one lately.
+#[derive(Debug)]
+pub struct MailboxPasswords {
+    store: Store,
+    /// At most one entry per mailbox and service.
+    refusals: Mutex<HashMap<(AccountId, Protocol), Refusal>>,
+}
+
+/// A service's no to a user name and a password.
+#[derive(Clone, Debug)]
+struct Refusal {
+    user_name: String,
+    version: i64,
+    failure: AuthFailure,
+    said: String,
+    at: Instant,
+}
+
+/// Why there is no password to log in with. The text is for the log and for whoever runs a command.
+#[derive(Debug, Error)]
+pub enum MailboxPasswordError {
+    /// Nobody has typed one yet.
+    #[error("{address}: not connected yet; run: gatepost connect {address}")]
+    NotConnected {
+        /// The account.
+        address: String,
+    },
+    /// The service refused this very password minutes ago, and was not asked again.
+    #[error(
+        "not tried again so soon, or the provider may lock the mailbox: {} s ago it said: {said}; if the password is \
+         another one now, run: gatepost connect {address}", since.as_secs()
+    )]
+    Refused {
+        /// The account.
+        address: String,
+        /// What the client was told, and is told again.
+        failure: AuthFailure,
+        /// What the provider said.
+        said: String,
+        /// How long ago.
+        since: Duration,
+    },
+    /// The store does not answer.
+    #[error("{address}: {error}")]
+    Store {
+        /// The account.
+        address: String,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+impl From<&MailboxPasswordError> for AuthFailure {
+    fn from(error: &MailboxPasswordError) -> Self {
+        match error {
+            MailboxPasswordError::NotConnected { .. } => {
+                Self::NeedsAdmin(Cause::new("account not connected; admin: gatepost connect"))
+            }
+            MailboxPasswordError::Refused { failure, .. } => failure.clone(),
+            MailboxPasswordError::Store { .. } => {
+                Self::Temporary(Cause::new("Gatepost's store fails; admin: see Gatepost's log"))
+            }
+        }
+    }
+}
+
+impl MailboxPasswords {
+    /// Over the given store.
+    pub fn new(store: Store) -> Self {
+        Self { store, refusals: Mutex::default() }
+    }
+
+    /// The account's password, whoever refused it.
+    pub async fn stored(&self, account: &Account) -> Result<MailboxPassword, MailboxPasswordError> {
+        let address = || account.address.clone();
+        let stored = self.store.mailbox_password(account.id).await;
+        let stored = stored.map_err(|error| MailboxPasswordError::Store { address: address(), error })?;
+        stored.ok_or_else(|| MailboxPasswordError::NotConnected { address: address() })
+    }
+
+    /// The account's password, unless this service refused it minutes ago.
+    pub async fn usable(
+        &self,
+        account: &Account,
+        service: Protocol,
+    ) -> Result<MailboxPassword, MailboxPasswordError> {
+        let password = self.stored(account).await?;
+        let refusal = self.refusals().get(&(account.id, service)).cloned();
+        match refusal {
+            Some(Refusal { user_name, version, failure, said, at })
+                if version == password.version
+                    && user_name == account.upstream_user_name(service)
+                    && at.elapsed() < REFUSAL_REMEMBERED =>
+            {
+                let (address, since) = (account.address.clone(), at.elapsed());
+                Err(MailboxPasswordError::Refused { address, failure, said, since })
+            }
+            _ => Ok(password),
+        }
+    }
+
+    /// Remembers that this service refused that version, what the client was told, and what the provider said.
+    pub fn refused(
+        &self,
+        account: &Account,
+        service: Protocol,
+        version: i64,
+        failure: AuthFailure,
+        said: String,
+    ) {
+        let user_name = account.upstream_user_name(service).to_owned();
+        let refusal = Refusal { user_name, version, failure, said, at: Instant::now() };
+        let mut refusals = self.refusals();
+        refusals.retain(|_, refusal| refusal.at.elapsed() < REFUSAL_REMEMBERED);
+        refusals.insert((account.id, service), refusal);
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, HashMap<(AccountId, Protocol), Refusal>> {
+        // Nothing under this lock can leave the map half changed.
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use gatepost_protocol::secret::Secret;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::store::accounts::NewAccount;
+
+    async fn account(store: &Store) -> Account {
+        let account = NewAccount {
+            address: "ann@example.com".to_owned(),
+            provider: "post".to_owned(),
+            ..NewAccount::default()
+        };
+        store.add_account(&account, None).await.unwrap();
+        store.accounts().await.unwrap().remove(0)
+    }
+
+    fn failure() -> AuthFailure {
+        AuthFailure::NeedsAdmin(Cause::new("provider refused stored password (535 5.7.8); ask admin"))
+    }
+
+    #[tokio::test]
+    async fn a_refused_password_is_not_tried_again_for_ten_minutes_unless_it_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let mut account = account(&store).await;
+        let passwords = MailboxPasswords::new(store.clone());
+        let missing = passwords.usable(&account, Protocol::Smtp).await.unwrap_err();
+        assert!(missing.to_string().ends_with("run: gatepost connect ann@example.com"), "{missing}");
+        store.replace_mailbox_password(account.id, &Secret::new("old".to_owned())).await.unwrap();
+        let version = passwords.usable(&account, Protocol::Smtp).await.unwrap().version;
+
+        // The store works in threads of its own, so time stands still only where it is asked for the rest.
+        tokio::time::pause();
+        passwords.refused(&account, Protocol::Smtp, version, failure(), "535 5.7.8 no".to_owned());
+        let minutes = |minutes: u64| advance(Duration::from_mins(minutes));
+        minutes(9).await;
+        tokio::time::resume();
+        let refused = passwords.usable(&account, Protocol::Smtp).await.unwrap_err();
+        assert_eq!(AuthFailure::from(&refused), failure());
+        assert!(refused.to_string().contains("535 5.7.8 no"), "{refused}");
+        assert!(passwords.usable(&account, Protocol::Imap).await.is_ok(), "another service may take it");
+        account.smtp_user_name = Some("ann".to_owned());
+        assert!(passwords.usable(&account, Protocol::Smtp).await.is_ok(), "another user name");
+        account.smtp_user_name = None;
+        tokio::time::pause();
+        minutes(1).await;
+        tokio::time::resume();
+        assert!(passwords.usable(&account, Protocol::Smtp).await.is_ok());
+
+        passwords.refused(&account, Protocol::Smtp, version, failure(), String::new());
+        assert!(passwords.usable(&account, Protocol::Smtp).await.is_err());
+        store.replace_mailbox_password(account.id, &Secret::new("new".to_owned())).await.unwrap();
+        let password = passwords.usable(&account, Protocol::Smtp).await.unwrap();
+        assert_eq!(password.secret.expose(), "new");
+    }
+}

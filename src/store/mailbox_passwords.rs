@@ -1,0 +1,116 @@
+//! Passwords of mailboxes at rest, for providers without OAuth: sealed like tokens, and in a table of their own, so that
+//! neither can ever be taken for the other.
+
+use std::collections::BTreeSet;
+
+use gatepost_protocol::secret::Secret;
+
+use super::accounts::AccountId;
+use super::grants::gone;
+use super::seal::Record;
+use super::{Store, StoreError};
+
+/// What opens a mailbox at its provider.
+#[derive(Clone, Debug)]
+pub struct MailboxPassword {
+    /// The password.
+    pub secret: Secret<String>,
+    /// Raised by every change.
+    pub version: i64,
+}
+
+impl Store {
+    /// The mailbox's password, opened.
+    pub async fn mailbox_password(&self, account: AccountId) -> Result<Option<MailboxPassword>, StoreError> {
+        let row: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT version, password_sealed FROM mailbox_passwords WHERE account_id = $1")
+                .bind(account.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some((version, sealed)) = row else { return Ok(None) };
+        let secret = self.unseal(record(&account.0.to_string()), &sealed)?;
+        Ok(Some(MailboxPassword { secret, version }))
+    }
+
+    /// A password in place of whatever was there; gives its version.
+    pub async fn replace_mailbox_password(
+        &self,
+        account: AccountId,
+        password: &Secret<String>,
+    ) -> Result<i64, StoreError> {
+        let sealed = self.seal(record(&account.0.to_string()), password)?;
+        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let versions: Vec<i64> = sqlx::query_scalar(
+            "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, 1, $2)
+             ON CONFLICT (account_id) DO UPDATE SET
+                 version = mailbox_passwords.version + 1, password_sealed = excluded.password_sealed
+             RETURNING version",
+        )
+        .bind(account.0)
+        .bind(sealed)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(gone)?;
+        versions.first().copied().ok_or(StoreError::AccountGone)
+    }
+
+    /// Which accounts have one. Opens none of them.
+    pub async fn accounts_with_password(&self) -> Result<BTreeSet<AccountId>, StoreError> {
+        let ids: Vec<i64> =
+            sqlx::query_scalar("SELECT account_id FROM mailbox_passwords").fetch_all(&self.pool).await?;
+        Ok(ids.into_iter().map(AccountId).collect())
+    }
+}
+
+fn record(account: &str) -> Record<'_> {
+    Record { table: "mailbox_passwords", column: "password", key: account }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::accounts::NewAccount;
+    use super::super::tests::open;
+    use super::*;
+
+    async fn account(store: &Store, address: &str) -> AccountId {
+        let account =
+            NewAccount { address: address.to_owned(), provider: "post".to_owned(), ..NewAccount::default() };
+        store.add_account(&account, None).await.unwrap().0
+    }
+
+    fn password(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_password_comes_back_and_every_change_raises_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (ann, bob) = (account(&store, "ann@example.com").await, account(&store, "bob@example.com").await);
+        assert!(store.mailbox_password(ann).await.unwrap().is_none());
+        for (version, text) in [(1, "first"), (2, "schlüssel"), (3, "schlüssel")] {
+            assert_eq!(store.replace_mailbox_password(ann, &password(text)).await.unwrap(), version);
+            let stored = store.mailbox_password(ann).await.unwrap().unwrap();
+            assert_eq!((stored.secret.expose().as_str(), stored.version), (text, version));
+        }
+        assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([ann]));
+        assert!(store.mailbox_password(bob).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_password_goes_with_its_account_and_opens_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (ann, bob) = (account(&store, "ann@example.com").await, account(&store, "bob@example.com").await);
+        store.replace_mailbox_password(ann, &password("ann's")).await.unwrap();
+        let copy = "INSERT INTO mailbox_passwords SELECT $1, version, password_sealed FROM mailbox_passwords";
+        sqlx::query(copy).bind(bob.0).execute(&store.pool).await.unwrap();
+        assert!(matches!(store.mailbox_password(bob).await, Err(StoreError::Forged { .. })));
+        sqlx::query("DELETE FROM accounts WHERE id = $1").bind(ann.0).execute(&store.pool).await.unwrap();
+        assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([bob]));
+        let gone = store.replace_mailbox_password(ann, &password("late")).await;
+        assert!(matches!(gone, Err(StoreError::AccountGone)), "{gone:?}");
+    }
+}
