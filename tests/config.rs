@@ -541,6 +541,12 @@ fn a_mechanism_that_is_named_is_used_and_another_word_is_refused() {
     assert_eq!(named("").unwrap(), None);
     assert_eq!(named(", mechanism: oauthbearer").unwrap(), Some(UpstreamMechanism::OauthBearer));
     assert_eq!(named(", mechanism: xoauth2").unwrap(), Some(UpstreamMechanism::Xoauth2));
+    for (word, expected) in [("plain", UpstreamMechanism::Plain), ("login", UpstreamMechanism::Login)] {
+        let config = accepted(&format!(
+            "providers:\n  own: {{ login: password, imap: {{ host: mail.example.org, tls: implicit, mechanism: {word} }} }}\n"
+        ));
+        assert_eq!(config.providers["own"].imap.as_ref().unwrap().mechanism, Some(expected));
+    }
     let refused = named(", mechanism: oauthbaerer").unwrap_err().to_string();
     assert!(refused.contains("oauthbearer"), "{refused}");
 }

@@ -7,7 +7,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use gatepost::config::ListenerTls;
-use gatepost::sandbox::Personality;
+use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::{Personality, Sandbox};
 use gatepost_protocol::Protocol;
 
 use support::process::said;
@@ -17,11 +18,11 @@ use support::world::{ADDRESS, World};
 const OFFICE: &str = "office@example.com";
 
 async fn world() -> (World, PathBuf) {
-    let world = World::start().await;
+    let sandbox = Sandbox::start_as(Personality::exchange()).await.unwrap();
+    let world = World::at(sandbox, UpstreamTls::Implicit, |yaml| yaml, |_| {}).await;
+    world.connect().await;
     let config = world.folder().join("gatepost.yaml");
     std::fs::write(&config, &world.yaml).unwrap();
-    // Where a delegate sends as herself alone.
-    world.sandbox.change(|personality| *personality = Personality::exchange());
     world.sandbox.grant_full_access(OFFICE, ADDRESS);
     (world, config)
 }
