@@ -41,7 +41,7 @@ pub(super) async fn connect(
         .await
         .map_err(|error| Failure::new(Exit::State, error))?;
     print(&format!(
-        "{} {address} is connected to {name} by its password, which is kept sealed.\nNext: gatepost test {address}\n",
+        "{} {address} is connected to {name} by its password, which is kept sealed.\n",
         style::tick()
     ))
 }
