@@ -441,11 +441,16 @@ fn a_user_name_is_ambiguous_only_where_one_listener_serves_both_providers() {
     let name = |name: &str, provider: &str| (name.to_owned(), provider.to_owned());
     let both = [name("scanner", "a"), name("Scanner", "b")];
     let one = [name("scanner", "a"), name("scanner", "a"), name("printer", "b")];
+    let domains = [name("*@contoso.com", "a"), name("*@Contoso.com", "b")];
+    // Those of the name itself come first.
+    let in_domain = [name("*@contoso.com", "a"), name("ann@contoso.com", "b")];
     for (listeners, names, expected) in [
         ("listeners: [{ protocol: smtp }]", &both[..], 1),
         ("listeners: [{ protocol: smtp }, { protocol: pop3 }]", &both, 2),
         (bound, &both, 0),
         ("listeners: [{ protocol: smtp }]", &one, 0),
+        ("listeners: [{ protocol: smtp }]", &domains, 1),
+        ("listeners: [{ protocol: smtp }]", &in_domain, 0),
     ] {
         let complaints = lint::ambiguous_user_names(&accepted(&format!("{providers}{listeners}")), names);
         assert_eq!(complaints.len(), expected, "{listeners}: {complaints:?}");
@@ -466,6 +471,12 @@ fn what_is_hardly_meant_is_a_warning() {
             &["still the example's"],
         ),
         ("preset: google, client_id: abc".to_owned(), &[]),
+        (
+            "preset: microsoft365-china, client_id: abc, pop3: none, scopes: [https://partner.outlook.cn/SMTP.Send, \
+             offline_access]"
+                .to_owned(),
+            &["https://partner.outlook.cn/IMAP.AccessAsUser.All; add it"],
+        ),
     ] {
         let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
         assert_eq!(warnings.len(), expected.len(), "{provider}: {warnings:?}");
@@ -493,6 +504,23 @@ fn a_provider_with_passwords_needs_only_its_servers() {
         let provider = &config.providers[name];
         assert_eq!(matches!(provider.login, Login::Password), password, "{name}");
         assert_eq!(Protocol::ALL.map(|it| provider.endpoint(it).is_some()), servers, "{name}");
+    }
+}
+
+#[test]
+fn what_is_unverified_is_known_until_the_file_says_otherwise() {
+    for (written, expected) in [
+        ("preset: yahoo, client_id: abc", &["smtp", "pop3", "imap"][..]),
+        ("preset: yahoo, client_id: abc, imap: none, smtp: { host: smtp.example.org }", &["pop3"]),
+        ("preset: yahoo, client_id: abc, smtp: { sessions: 2 }", &["smtp", "pop3", "imap"]),
+        (
+            "preset: fastmail, login: password, smtp: { port: 465 }",
+            &["smtp.tls", "pop3.port", "pop3.tls", "imap.port", "imap.tls"],
+        ),
+        ("preset: google, client_id: abc", &[]),
+    ] {
+        let config = accepted(&format!("providers: {{ it: {{ {written} }} }}"));
+        assert_eq!(config.providers["it"].unverified, expected, "{written}");
     }
 }
 

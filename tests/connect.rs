@@ -138,6 +138,40 @@ async fn a_pasted_address_connects_and_a_wrong_one_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_provider_that_takes_an_https_redirect_alone_is_connected_by_pasting() {
+    let world = World::new("authorization_code").await;
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let text = text.replace("scopes:", "redirect_uri: https://127.0.0.1\n    scopes:");
+    std::fs::write(world.config(), text).unwrap();
+    // With a display, where a browser would be opened otherwise.
+    let mut command = world.command(&["connect", "ann@example.com"]);
+    let mut child = command.env("DISPLAY", ":0").stdin(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = String::new();
+    let state = loop {
+        let line = lines.next_line().await.unwrap().expect("an address is printed");
+        told = told + &line + "\n";
+        let Some(query) = line.strip_prefix("https://localhost/authorize?") else { continue };
+        let fields: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        assert!(fields.contains(&("redirect_uri".to_owned(), "https://127.0.0.1".to_owned())), "{query}");
+        break fields.into_iter().find(|(name, _)| name == "state").unwrap().1;
+    };
+    assert!(told.contains("provider example sends the browser to an https address"), "{told}");
+    let pasted = format!("https://127.0.0.1/?code=planted-code&state={state}\n");
+    child.stdin.take().unwrap().write_all(pasted.as_bytes()).await.unwrap();
+    let mut rest = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        rest = rest + &line + "\n";
+    }
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{rest}{}", world.printed(&output));
+    assert!(rest.contains("at https://127.0.0.1/?code=…\n"), "{rest}");
+    let form = world.endpoint.forms().remove(0);
+    assert_eq!(form["redirect_uri"], "https://127.0.0.1");
+    assert_eq!(world.login().await.unwrap(), "planted-access-1");
+}
+
+#[tokio::test]
 async fn nothing_pasted_connects_nothing() {
     let world = World::new("authorization_code").await;
     let output = world

@@ -66,6 +66,7 @@ impl World {
         let account = add_account(&folder, "ann@example.com").await;
         let client = Arc::new(OAuthClient {
             provider: "example".to_owned(),
+            issuer: None,
             trust: Trust::load(Some(&endpoint.ca_file())).unwrap(),
             grant,
             authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),

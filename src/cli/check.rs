@@ -68,6 +68,19 @@ fn summary(config: &Config, state: &str) -> String {
         None => "made by Gatepost itself".to_owned(),
     };
     let _ = writeln!(text, "\nCertificate: {certificate}\nState: {} ({state})", config.state_dir.display());
+    for provider in config.providers.values() {
+        if let Some(preset) = provider.preset.filter(|_| !provider.unverified.is_empty()) {
+            let _ = writeln!(
+                text,
+                "Note: the preset `{}` of the provider `{}` has values that nobody has verified ({}); `gatepost providers {}` \
+                 shows them",
+                preset.name,
+                provider.name,
+                provider.unverified.join(", "),
+                preset.name
+            );
+        }
+    }
     for warning in lint::warnings(config) {
         let _ = writeln!(text, "Warning: {warning}");
     }

@@ -9,6 +9,7 @@ mod way;
 
 use std::sync::Arc;
 
+pub(super) use self::browser::read_line;
 use self::way::{Named, Way};
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
@@ -16,6 +17,7 @@ use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
+use crate::oauth::issuer::Issuers;
 use crate::oauth::{Tokens, grant_key};
 use crate::store::grants::NewTokens;
 use crate::store::{Store, StoreError};
@@ -68,6 +70,7 @@ impl Arguments {
         let account = self.whose_grant(&found, &store).await?;
         let owner = self.owner.as_deref().map(str::trim).filter(|owner| !owner.is_empty());
         let owner = owner.or(account.owner.as_deref());
+        let client = &completed(client).await?;
         let key = grant_key(client, &account);
         let destination = Destination { address: &account.address, owner, key, store: &store };
         let tokens = match client.grant {
@@ -98,6 +101,12 @@ impl Arguments {
         ))?;
         Ok(other)
     }
+}
+
+/// The client with what its issuer tells, where it has one.
+async fn completed(client: &Arc<OAuthClient>) -> Result<Arc<OAuthClient>, Failure> {
+    let completed = Issuers::default().completed(client).await;
+    completed.map_err(|error| Failure::new(Exit::Upstream, format!("provider {}: {error}", client.provider)))
 }
 
 async fn consent(

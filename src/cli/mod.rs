@@ -15,7 +15,9 @@ mod device_password;
 pub mod find;
 mod mailbox_password;
 mod progress;
+pub mod providers;
 pub mod run;
+pub mod setup;
 pub mod style;
 mod table;
 pub mod test;
@@ -74,8 +76,13 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// List the providers that Gatepost knows, or show one in full
+    Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
+    /// Prepare an organisation, so that Gatepost may open its mailboxes without anybody's consent
+    #[command(subcommand)]
+    Setup(setup::Command),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -99,7 +106,9 @@ impl Cli {
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
+            Command::Setup(command) => command.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }

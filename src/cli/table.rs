@@ -28,6 +28,20 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
+/// Pieces of at most `width` characters, cut at spaces where there are any; what could move a terminal's cursor becomes `?`.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut rest: Vec<char> = printable(text).chars().collect();
+    let mut pieces = Vec::new();
+    while rest.len() > width {
+        let space = rest.iter().take(width + 1).rposition(|character| *character == ' ');
+        let behind = rest.split_off(space.filter(|at| *at > 0).unwrap_or(width));
+        pieces.push(rest.into_iter().collect());
+        rest = behind.into_iter().skip_while(|character| *character == ' ').collect();
+    }
+    pieces.push(rest.into_iter().collect());
+    pieces
+}
+
 /// A stable form for scripts.
 pub(super) fn json(value: &serde_json::Value) -> String {
     format!("{value:#}\n")

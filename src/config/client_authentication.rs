@@ -16,7 +16,7 @@ use super::{Surroundings, secret};
 use crate::jwt::{Algorithm, SigningKey};
 
 /// How Gatepost proves who it is. The names are those of RFC 7591 section 2.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ClientAuthentication {
     /// Not at all: a public client.
     None,
@@ -29,7 +29,7 @@ pub enum ClientAuthentication {
 }
 
 /// A certificate that is registered at the provider, with its key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientCertificate {
     /// Signs.
     pub key: SigningKey,
@@ -77,6 +77,11 @@ impl<'a> Written<'a> {
     /// Whether there is anything that an application alone could prove itself with.
     pub(super) fn proves_something(&self) -> bool {
         self.secret.is_some() || self.certificate.is_some()
+    }
+
+    /// Whether the way is chosen by name.
+    pub(super) fn names_method(&self) -> bool {
+        self.method.is_some()
     }
 
     /// Every key that is there.

@@ -113,21 +113,16 @@ pub(super) fn upstream_host(protocol: Protocol, host: &str, port: u16) -> Option
 
 /// L08 to L11: scopes that Microsoft refuses, or that bring a token for the wrong service.
 pub(super) fn scopes(token_endpoint: &Url, grant: GrantType, scopes: &[String]) -> Option<String> {
-    if !is_microsoft(token_endpoint) {
-        return None;
-    }
-    let default = "https://outlook.office365.com/.default";
+    let MicrosoftCloud { for_people, for_applications, .. } = microsoft(token_endpoint)?;
     if grant == GrantType::ClientCredentials {
         let wrong = scopes.iter().find(|scope| !scope.ends_with("/.default"))?;
         return Some(format!(
-            "`{wrong}` does not go with client_credentials; write `[{default}]` alone (L11)"
+            "`{wrong}` does not go with client_credentials; write `[{for_applications}/.default]` alone (L11)"
         ));
     }
     let bare = ["IMAP.AccessAsUser.All", "POP.AccessAsUser.All", "SMTP.Send"];
     if let Some(scope) = scopes.iter().find(|scope| bare.contains(&scope.as_str())) {
-        return Some(format!(
-            "`{scope}` alone means Microsoft Graph; write `https://outlook.office.com/{scope}` (L10)"
-        ));
+        return Some(format!("`{scope}` alone means Microsoft Graph; write `{for_people}/{scope}` (L10)"));
     }
     if let Some(scope) = scopes.iter().find(|scope| scope.starts_with("https://graph.microsoft.com/")) {
         return Some(format!("`{scope}` brings a token that no mail server takes; leave it out (L09)"));
@@ -174,12 +169,59 @@ pub(super) fn endpoint_url(text: &str, wrong_ending: &str) -> Result<Url, String
     Ok(url)
 }
 
+/// An issuer that cannot be right (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2).
+pub(super) fn issuer(text: &str) -> Result<Url, String> {
+    if text.contains("{tenant}") {
+        return Err("`{tenant}` is not filled in; write `tenant:` beside it (L13)".to_owned());
+    }
+    if let Some((issuer, _)) = text.split_once("/.well-known/") {
+        return Err(format!("is the address of its document; write the issuer alone, `{issuer}`"));
+    }
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.query().is_none() && url.fragment().is_none() => Ok(url),
+        _ => Err(format!(
+            "`{text}` is not an issuer: an https address without query and fragment, exactly as the provider writes it"
+        )),
+    }
+}
+
+/// A cloud of Microsoft, known by its sign-in.
+struct MicrosoftCloud {
+    sign_in: &'static str,
+    /// What the scopes of a person's consent begin with.
+    for_people: &'static str,
+    /// And those of an application alone.
+    for_applications: &'static str,
+}
+
+const MICROSOFT: [MicrosoftCloud; 3] = [
+    MicrosoftCloud {
+        sign_in: "login.microsoftonline.com",
+        for_people: "https://outlook.office.com",
+        for_applications: "https://outlook.office365.com",
+    },
+    MicrosoftCloud {
+        sign_in: "login.microsoftonline.us",
+        for_people: "https://outlook.office365.us",
+        for_applications: "https://outlook.office365.us",
+    },
+    MicrosoftCloud {
+        sign_in: "login.partner.microsoftonline.cn",
+        for_people: "https://partner.outlook.cn",
+        for_applications: "https://partner.outlook.cn",
+    },
+];
+
+fn microsoft(url: &Url) -> Option<&'static MicrosoftCloud> {
+    MICROSOFT.iter().find(|cloud| url.host_str() == Some(cloud.sign_in))
+}
+
 fn is_microsoft(url: &Url) -> bool {
-    url.host_str() == Some("login.microsoftonline.com")
+    microsoft(url).is_some()
 }
 
 /// L12, L14: a tenant that cannot be right.
-pub(super) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
+pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
     if !used {
         return Some("no endpoint of this provider has `{tenant}` in it; leave the key out".to_owned());
     }
@@ -221,7 +263,8 @@ pub(super) fn client_secret(token_endpoint: &Url, secret: &Secret<String>) -> Op
     })
 }
 
-fn is_guid(text: &str) -> bool {
+/// Whether it has the form of the ids that Microsoft Entra gives to everything.
+pub(crate) fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -282,7 +325,8 @@ pub(super) fn proxy_loop(listener: SocketAddr, provider: &Provider) -> Option<St
 }
 
 /// User names that a listener could not tell apart: the same one for accounts of several providers that it serves.
-/// `user_names` are those of the store, each with the provider of its account; case makes no difference.
+/// `user_names` are those of the store, each with the provider of its account; case makes no difference. `*@contoso.com` is one
+/// of them, and makes no name of that domain ambiguous: what is stored for the name itself comes first.
 pub fn ambiguous_user_names(config: &Config, user_names: &[(String, String)]) -> Vec<Complaint> {
     let mut providers_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (user_name, provider) in user_names {
@@ -356,9 +400,9 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
             ));
         }
     }
-    if !oauth.grant.needs_person() || !is_microsoft(&oauth.token_endpoint) {
+    let Some(cloud) = microsoft(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
         return warnings;
-    }
+    };
     for (protocol, scope) in [
         (Protocol::Smtp, "SMTP.Send"),
         (Protocol::Pop3, "POP.AccessAsUser.All"),
@@ -368,8 +412,8 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
         let covers = |written: &String| written.ends_with(scope) || written.ends_with("/.default");
         if provider.endpoint(protocol).is_some() && !oauth.scopes.iter().any(covers) {
             warnings.push(format!(
-                "the provider `{name}` has `{key}` but not the scope https://outlook.office.com/{scope}; add it, or \
-                 write `{key}: none` (L17)",
+                "the provider `{name}` has `{key}` but not the scope {}/{scope}; add it, or write `{key}: none` (L17)",
+                cloud.for_people,
                 key = protocol.name()
             ));
         }

@@ -10,10 +10,12 @@ use super::{Surroundings, lint};
 use crate::tls::Trust;
 
 /// Gatepost as the provider's OAuth client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OAuthClient {
     /// The provider's name, as the file has it.
     pub provider: String,
+    /// Who tells what the file does not say. `oauth::issuer` asks it before the first request.
+    pub issuer: Option<Issuer>,
     /// Who may vouch for its endpoints, as for the provider's mail servers.
     pub trust: Trust,
     /// Which way tokens are got.
@@ -23,7 +25,7 @@ pub struct OAuthClient {
     /// Where a code for a person on another device is asked for (RFC 8628), at providers that have that; only for
     /// [`GrantType::AuthorizationCode`], whose grant it ends in.
     pub device_authorization_endpoint: Option<Url>,
-    /// Where codes and refresh tokens are redeemed. Always https.
+    /// Where codes and refresh tokens are redeemed. Always https. The issuer itself stands here until it has told.
     pub token_endpoint: Url,
     /// The registered application, or the service account's address.
     pub client_id: String,
@@ -47,6 +49,17 @@ impl OAuthClient {
     pub fn pasted_redirect_uri(&self) -> String {
         self.redirect_uri.clone().unwrap_or_else(|| format!("http://{}", self.redirect_host))
     }
+}
+
+/// An OpenID Connect issuer, or any authorization server with a document about itself (RFC 8414).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Exactly as it names itself: issuers are compared letter by letter.
+    pub url: String,
+    /// Whether the file has the token endpoint.
+    pub token_endpoint_is_written: bool,
+    /// Whether the file says how Gatepost proves who it is.
+    pub authentication_is_written: bool,
 }
 
 /// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4, RFC 7523).
@@ -106,7 +119,7 @@ const OWN_PARAMETERS: [&str; 8] = [
 ];
 
 /// Every key that says how a token is got.
-const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "authorization_endpoint",
     "authorization_parameters",
     "client_authentication",
@@ -115,6 +128,7 @@ const KEYS: [&str; 14] = [
     "client_secret",
     "device_authorization_endpoint",
     "grant",
+    "issuer",
     "redirect_host",
     "redirect_uri",
     "scopes",
@@ -138,15 +152,20 @@ pub(super) fn read(
         Some(field) => field.choice(&GRANTS),
         None => Some(GrantType::AuthorizationCode),
     };
+    let issuer_field = section.take("issuer");
     let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
     let written = Written::take(section);
     let [client_id_field, token_field] = [
         ("client_id", "the id of the application that you registered at the provider"),
-        ("token_endpoint", "its URL, or `preset:` for a provider that is known"),
+        (
+            "token_endpoint",
+            "its URL, or `preset:` for a provider that is known, or `issuer:` for one that tells it",
+        ),
     ]
     .map(|(key, example)| match grant {
         Some(GrantType::ServiceAccount) => section.take(key),
+        _ if key == "token_endpoint" && issuer_field.is_some() => section.take(key),
         _ => section.require(key, example),
     });
     let authorization_field = section.take("authorization_endpoint");
@@ -163,14 +182,17 @@ pub(super) fn read(
     let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
     let redirect_uri = redirect_uri_field.map(|field| read_redirect_uri(&field));
     let authentication = written.read(surroundings);
-    if let Some(missing) =
-        missing(grant, authorization_field.as_ref(), service_account_field.as_ref(), &written)
-    {
+    if let Some(missing) = missing(
+        grant,
+        authorization_field.as_ref().or(issuer_field.as_ref()),
+        service_account_field.as_ref(),
+        &written,
+    ) {
         provider.complain(missing);
     }
     let service_account = match grant {
         GrantType::ServiceAccount => {
-            for field in client_id_field.iter().chain(written.fields()) {
+            for field in client_id_field.iter().chain(&issuer_field).chain(written.fields()) {
                 field.complain(
                     "does not go with service_account: its key file says who it is; leave this out",
                 );
@@ -183,10 +205,14 @@ pub(super) fn read(
         field.complain("goes with `grant: service_account` alone; write that, or leave this out");
     }
 
-    let endpoint_fields = [&token_field, &authorization_field, &device_field];
+    let endpoint_fields = [&token_field, &authorization_field, &device_field, &issuer_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
     let tenant = readable(tenant)?;
-    let token_endpoint = token_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/authorize"));
+    let issuer = readable(issuer_field.map(|field| read_issuer(&field, tenant)))?;
+    let token_endpoint = match (&token_field, &issuer) {
+        (Some(field), _) => endpoint_url(field, tenant, "/authorize"),
+        (None, issuer) => issuer.as_ref().map(|(_, url)| url.clone()),
+    };
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
     let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
@@ -212,6 +238,11 @@ pub(super) fn read(
     };
     Some(OAuthClient {
         provider: name.to_owned(),
+        issuer: issuer.map(|(url, _)| Issuer {
+            url,
+            token_endpoint_is_written: token_field.is_some(),
+            authentication_is_written: written.names_method(),
+        }),
         trust: trust?.clone(),
         grant,
         authorization_endpoint: authorization_endpoint.filter(|_| by_consent),
@@ -272,7 +303,7 @@ fn missing(
 
 fn read_tenant<'a>(
     field: &Field<'a>,
-    endpoints: [&Option<Field<'_>>; 3],
+    endpoints: [&Option<Field<'_>>; 4],
     grant: GrantType,
     client_id: Option<&str>,
 ) -> Option<&'a str> {
@@ -284,6 +315,17 @@ fn read_tenant<'a>(
         return None;
     }
     Some(tenant)
+}
+
+/// The issuer's name, and the same as a URL.
+fn read_issuer(field: &Field<'_>, tenant: Option<&str>) -> Option<(String, Url)> {
+    let text = field.text()?;
+    let filled = tenant.map_or_else(|| text.to_owned(), |tenant| text.replace("{tenant}", tenant));
+    match lint::issuer(&filled) {
+        Ok(url) => return Some((filled, url)),
+        Err(problem) => field.complain(problem),
+    }
+    None
 }
 
 /// An https URL in which `{tenant}` is filled in.

@@ -9,10 +9,11 @@ use gatepost_protocol::Protocol;
 
 pub use super::client_authentication::{ClientAuthentication, ClientCertificate};
 pub use super::endpoint::{Endpoint, UpstreamTls};
-pub use super::oauth_client::{GrantType, OAuthClient};
+pub use super::oauth_client::{GrantType, Issuer, OAuthClient};
 pub use super::service_account::ServiceAccount;
 
 use super::complaint::suggestion;
+use super::file::Node;
 use super::presets::{self, Preset};
 use super::section::{Field, Section, readable};
 use super::{Surroundings, endpoint, oauth_client};
@@ -25,6 +26,8 @@ pub struct Provider {
     pub name: String,
     /// What it starts from, where the file says so.
     pub preset: Option<&'static Preset>,
+    /// Keys of the preset that are in use and unverified: the file says nothing else about them.
+    pub unverified: Vec<&'static str>,
     /// What Gatepost logs in there with.
     pub login: Login,
     /// Where mail is sent; `None` where the provider has no SMTP for us.
@@ -154,6 +157,7 @@ impl<'a> ProviderReader<'a> {
         Some(Provider {
             name: name.to_owned(),
             preset,
+            unverified: preset.map(|preset| unverified(preset, written.node, login_kind)).unwrap_or_default(),
             login: login?,
             smtp: readable(smtp)?,
             pop3: readable(pop3)?,
@@ -180,6 +184,18 @@ impl<'a> ProviderReader<'a> {
         }
         None
     }
+}
+
+/// What of a preset is unverified and was not written otherwise. Of a server only another name changes everything.
+fn unverified(preset: &'static Preset, written: &Node, login: Option<LoginKind>) -> Vec<&'static str> {
+    let written_otherwise = |key: &str| {
+        key.split('.')
+            .try_fold(written, |node, part| node.find(part))
+            .is_some_and(|node| node.entries().is_empty() || node.find("host").is_some())
+    };
+    let in_use = |key: &str| login == Some(LoginKind::OAuth) || !oauth_client::KEYS.contains(&key);
+    let keys = preset.unverified.iter().map(String::as_str);
+    keys.filter(|key| *key != "registration" && in_use(key) && !written_otherwise(key)).collect()
 }
 
 fn read_preset(field: &Field<'_>) -> Option<&'static Preset> {

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use zeroize::Zeroizing;
 
+use super::metadata::IssuerError;
 use crate::tls::is_untrusted;
 
 /// The longest error code and description that is kept.
@@ -29,6 +30,9 @@ pub enum EndpointError {
     /// the configuration.
     #[error("the stored grant has no refresh token")]
     NothingToRedeem,
+    /// It was not asked: its issuer does not tell where it is.
+    #[error("{0}")]
+    Issuer(#[from] IssuerError),
     /// It was not asked: what says who asks could not be signed.
     #[error("the request could not be signed with the key in the configuration")]
     NotSigned,

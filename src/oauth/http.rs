@@ -17,8 +17,9 @@ use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::client_assertion;
-use super::diagnosis::{self, EndpointError};
+use super::diagnosis::{self, EndpointError, transport};
 use crate::config::provider::{ClientAuthentication, OAuthClient};
+use crate::tls::Trust;
 
 /// From the first packet to the last byte of the answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,22 +54,8 @@ impl Endpoints {
 }
 
 impl<'a> Endpoint<'a> {
-    /// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`); TLS goes through them to the endpoint itself.
     pub(super) fn new(client: &'a OAuthClient) -> Result<Self, EndpointError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(client.trust.client_config()))
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .timeout(TIMEOUT)
-            // A refresh is rare, and a kept connection that the server closes at the wrong moment leaves open whether
-            // the refresh token was used up.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| diagnosis::transport(&error))?;
-        Ok(Self { http, client })
+        Ok(Self { http: self::client(&client.trust)?, client })
     }
 
     /// Posts a form, for requests that `oauth2` does not know, with what says and proves who asks. Gives the body of the answer.
@@ -102,22 +89,17 @@ impl<'a> Endpoint<'a> {
             client_assertion::add_to(request.body_mut(), self.client, certificate, SystemTime::now())?;
         }
         let sent = secrets_in(&request);
-        let transport = |error: reqwest::Error| diagnosis::transport(&error);
+        let transport = |error: reqwest::Error| transport(&error);
         let request = reqwest::Request::try_from(request).map_err(transport)?;
-        let mut response = self.http.execute(request).await.map_err(transport)?;
+        let response = self.http.execute(request).await.map_err(transport)?;
         let retry_after = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| diagnosis::retry_after(value, SystemTime::now()));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(EndpointError::NotUnderstood("longer than 1 MiB"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        diagnosis::judge(response.status(), retry_after, &body, &sent)?;
+        let status = response.status();
+        let body = body(response).await?;
+        diagnosis::judge(status, retry_after, &body, &sent)?;
         // Without its headers: `oauth2` would refuse JSON that calls itself text/plain.
         Ok(HttpResponse::new(body))
     }
@@ -130,6 +112,35 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
     }
+}
+
+/// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`); TLS goes through them to the endpoint itself.
+pub(super) fn client(trust: &Trust) -> Result<reqwest::Client, EndpointError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(ClientConfig::clone(trust.client_config()))
+        .https_only(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .timeout(TIMEOUT)
+        // A refresh is rare, and a kept connection that the server closes at the wrong moment leaves open whether
+        // the refresh token was used up.
+        .pool_max_idle_per_host(0)
+        .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| transport(&error))
+}
+
+/// An answer's body, up to a length.
+pub(super) async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, EndpointError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(EndpointError::NotUnderstood("longer than 1 MiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// The client's name and secret for the header, each form-encoded first (RFC 6749 section 2.3.1).

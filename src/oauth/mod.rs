@@ -6,7 +6,8 @@
 //! `connect`. [`device_code`] is another way to the grant that [`authorization_code`] gives; what both end with is in
 //! [`consent`].
 
-mod admin_consent;
+pub mod admin_consent;
+pub mod application;
 pub mod authorization_code;
 mod client_assertion;
 mod client_credentials;
@@ -15,7 +16,9 @@ pub mod device_code;
 pub mod diagnosis;
 mod error;
 mod http;
+pub mod issuer;
 mod landing_page;
+pub mod metadata;
 pub mod password;
 pub mod redirect;
 mod refresh;
@@ -208,6 +211,7 @@ pub(crate) mod tests {
     pub(crate) fn client() -> OAuthClient {
         OAuthClient {
             provider: "example".to_owned(),
+            issuer: None,
             trust: Trust::load(None).unwrap(),
             grant: GrantType::AuthorizationCode,
             authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::diagnosis::{EndpointError, Remedy};
 use super::error::{TokenError, Whose};
 use super::http::Endpoints;
+use super::issuer::Issuers;
 use super::token::TokenState;
 use super::{AccessToken, client_credentials, refresh_token, service_account};
 use crate::config::provider::GrantType;
@@ -42,6 +43,7 @@ const COMMIT_ATTEMPTS: u32 = 15;
 pub(super) struct Refreshes {
     store: Store,
     endpoints: Endpoints,
+    issuers: Issuers,
     /// This process, toward the others.
     holder: String,
     /// The last refresh of each grant in use.
@@ -93,6 +95,7 @@ impl Refreshes {
         Self {
             store,
             endpoints: Endpoints::default(),
+            issuers: Issuers::default(),
             holder,
             last: DashMap::new(),
             running: TaskTracker::new(),
@@ -246,15 +249,16 @@ impl Refreshes {
         wanted: &Wanted,
         refresh_token: Option<&Secret<String>>,
     ) -> Result<NewTokens, EndpointError> {
-        let endpoint = self.endpoints.of(&wanted.client)?;
-        match (wanted.client.grant, refresh_token) {
+        let client = &self.issuers.completed(&wanted.client).await?;
+        let endpoint = self.endpoints.of(client)?;
+        match (client.grant, refresh_token) {
             (GrantType::AuthorizationCode | GrantType::Password, Some(refresh_token)) => {
-                refresh_token::request(&endpoint, &wanted.client, refresh_token).await
+                refresh_token::request(&endpoint, client, refresh_token).await
             }
             (GrantType::AuthorizationCode | GrantType::Password, None) => Err(EndpointError::NothingToRedeem),
-            (GrantType::ClientCredentials, _) => client_credentials::request(&endpoint, &wanted.client).await,
+            (GrantType::ClientCredentials, _) => client_credentials::request(&endpoint, client).await,
             (GrantType::ServiceAccount, _) => {
-                service_account::request(&endpoint, &wanted.client, &wanted.whose.address).await
+                service_account::request(&endpoint, client, &wanted.whose.address).await
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The transcript: left what the old program said and heard, right what Gatepost said upstream and heard, in the order in
 //! which it happened. `C:` and `S:` are the two ends on the left, `P:` (we, the proxy) and `U:` (upstream) on the right.
 
+use super::super::table::wrapped;
 use crate::sandbox::record::{Dialogue, Line, Speaker};
 
 /// Lays the two sides next to each other, `width` characters wide.
@@ -43,21 +44,6 @@ const SEPARATOR: &str = " | ";
 enum Side {
     Client,
     Upstream,
-}
-
-/// Pieces of at most `width` characters, cut at spaces where there are any; what could move a terminal's cursor becomes `?`.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let printable = |character: char| if character.is_control() { '?' } else { character };
-    let mut rest: Vec<char> = text.chars().map(printable).collect();
-    let mut pieces = Vec::new();
-    while rest.len() > width {
-        let space = rest.iter().take(width + 1).rposition(|character| *character == ' ');
-        let behind = rest.split_off(space.filter(|at| *at > 0).unwrap_or(width));
-        pieces.push(rest.into_iter().collect());
-        rest = behind.into_iter().skip_while(|character| *character == ' ').collect();
-    }
-    pieces.push(rest.into_iter().collect());
-    pieces
 }
 
 #[cfg(test)]
