@@ -73,23 +73,18 @@ impl Consent {
         found: &Account,
     ) -> Result<(), Failure> {
         let provider = find::provider(config, found)?;
+        if let Some(reason) = who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some()) {
+            return Err(Failure::new(Exit::Failed, reason));
+        }
         let client = match &provider.login {
             Login::OAuth(client) => client,
-            Login::Password => {
-                if self.way.is_any() || self.shared || self.owner.is_some() {
-                    let message =
-                        format!("nobody consents at provider {}: it takes a password", provider.name);
-                    return Err(Failure::new(Exit::Failed, message));
-                }
-                return password::connect(provider, found, store, config.limits.login).await;
+            Login::Password if self.way.is_any() => {
+                let message = format!("nobody consents at {}: its mailboxes have passwords", provider.name);
+                return Err(Failure::new(Exit::Failed, message));
             }
+            Login::Password => return password::connect(provider, found, store, config.limits.login).await,
         };
         if !client.grant.needs_person() {
-            if let Some(reason) =
-                who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some())
-            {
-                return Err(Failure::new(Exit::Failed, reason));
-            }
             return application(client, found, store.clone()).await;
         }
         if let (Some(_), Some(reason)) = (domain(&found.address), catch_all::wrong_provider(provider)) {

@@ -325,7 +325,8 @@ pub(super) fn proxy_loop(listener: SocketAddr, provider: &Provider) -> Option<St
 }
 
 /// User names that a listener could not tell apart: the same one for accounts of several providers that it serves.
-/// `user_names` are those of the store, each with the provider of its account; case makes no difference.
+/// `user_names` are those of the store, each with the provider of its account; case makes no difference. `*@contoso.com` is one
+/// of them, and makes no name of that domain ambiguous: what is stored for the name itself comes first.
 pub fn ambiguous_user_names(config: &Config, user_names: &[(String, String)]) -> Vec<Complaint> {
     let mut providers_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (user_name, provider) in user_names {

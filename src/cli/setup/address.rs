@@ -207,7 +207,7 @@ impl Steps<'_> {
         if self.arguments.no_test {
             return Ok(Vec::new());
         }
-        let told = |step: &test::Step| print(&step.line());
+        let told = |step: &test::Step| print(&test::line(step));
         let time = self.config.limits.login;
         let (_, steps) = test::try_all(provider, account, store, time, told).await?;
         let refused: Vec<_> =

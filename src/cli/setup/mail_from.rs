@@ -1,5 +1,6 @@
 //! Whether a mailbox may send, asked of the provider after the login: MAIL FROM, and then QUIT, so that nothing is sent.
-//! Exchange lets an application in without a permission for the mailbox and refuses only what comes after.
+//! Exchange lets an application in without a permission for the mailbox and refuses what comes after: at the latest the
+//! message itself, which this cannot see.
 
 use std::io;
 

@@ -161,9 +161,10 @@ impl Waiting {
         }
         match end {
             End::Ready if as_json => Ok(()),
-            End::Ready => {
-                print("Every mailbox can be opened: devices are let in while `gatepost run` runs.\n")
-            }
+            End::Ready => print(&format!(
+                "Every mailbox can be opened: devices are let in while `gatepost run` runs.\n{}",
+                self.what_is_left_open().unwrap_or_default()
+            )),
             End::Hopeless | End::TimedOut => {
                 Err(Failure::new(Exit::Upstream, self.what_is_missing(end, begin.elapsed())))
             }
@@ -279,6 +280,16 @@ impl Waiting {
             *ready.entry(&login.mailbox).or_insert(true) &= login.is_ready();
         }
         Count { ready: ready.values().filter(|ready| **ready).count(), all: ready.len() }
+    }
+
+    /// What even a login does not show: Exchange lets an application in by SMTP without a permission for the mailbox, and
+    /// refuses the message when it has come. POP3 and IMAP tell at once.
+    fn what_is_left_open(&self) -> Option<&'static str> {
+        let by_smtp_alone = self.logins.iter().all(|login| login.protocol == Protocol::Smtp);
+        (by_smtp_alone && self.client.grant == GrantType::ClientCredentials).then_some(
+            "By SMTP alone the permission for the mailbox cannot be seen: where it is still on\nits way, the first message \
+             is refused with `430 4.2.0 STOREDRV`.\n",
+        )
     }
 
     /// What an administrator has to look at.
