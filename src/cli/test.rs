@@ -82,7 +82,7 @@ pub(super) async fn try_all(
     let tokens = Tokens::new(store.clone());
     let key = match &provider.login {
         Login::OAuth(client) => token(client, account, store, &tokens).await?,
-        Login::Password => password(account, store).await,
+        Login::Password => password(account, store.clone()).await,
     };
     let owner = key.owner.clone();
     let steps = log_in_everywhere(provider, account, key, time, told).await;
