@@ -116,6 +116,16 @@ async fn only_a_yes_keeps_another_identity() {
             assert!(grant.is_none(), "{answer:?} kept it");
         }
     }
+    // The next time the same one is expected, and nobody is asked.
+    let mut terminal = Terminal::start(gatepost.program(&["connect", SHARED, "--no-browser"]));
+    terminal.shows("and sign in as martha@example.test:\n\n");
+    let address = terminal.shows("\n");
+    let landed = provider.oidc.consent(address.trim(), MARTHA).await;
+    let page = provider.oidc.browse(landed).await;
+    assert!(page.contains("<h1>Connected</h1>"), "{page}");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(!shown.contains("Keep it?"), "{shown}");
 }
 
 #[tokio::test]

@@ -132,6 +132,8 @@ async fn a_mailbox_has_its_places_however_it_is_spelt_and_a_revoked_device_loses
     assert_eq!(answer, wrong(Protocol::Pop3));
     let (answer, _) = pop3(&world, SCAN, "all").await;
     assert_eq!(answer, "+OK Logged in");
+    // Who is logged in would be waited for.
+    drop(erp);
     world.daemon.stop().await;
 }
 

@@ -119,7 +119,7 @@ async fn a_test_has_a_tick_for_the_token_and_for_each_protocol_or_the_reason() {
     let lets_in = |port| format!("localhost:{port} let {ADDRESS} in");
     let works = [
         format!("{ADDRESS} at sandbox"),
-        "  \u{2713} token: a live token of 512 characters".to_owned(),
+        format!("  \u{2713} token: a live token of 512 characters, by the consent of {ADDRESS}"),
         format!("  \u{2713} SMTP login: {}", lets_in(ports.smtp)),
         format!("  \u{2713} POP3 login: {}", lets_in(ports.pop3)),
         format!("  \u{2713} IMAP login: {}", lets_in(ports.imap)),

@@ -60,6 +60,8 @@ pub struct Refusal {
     /// The provider's final reply as one line: printable, at most 512 characters, and without our token or password
     /// whatever the provider echoed. Never sent to a client.
     pub text: String,
+    /// Whether our token or password had been sent, so that it may be what is refused.
+    pub after_secret: bool,
     /// What the XOAUTH2 failure challenge meant, for example `status 400`. The JSON itself goes nowhere.
     pub challenge: Option<String>,
 }

@@ -39,7 +39,7 @@ pub enum Command {
 /// `gatepost account add`.
 #[derive(Args, Clone, Debug)]
 pub struct Add {
-    /// The mailbox, or '*@contoso.com' for every mailbox of a domain at a provider that no person has to consent at
+    /// The mailbox, or '*@contoso.com' for every mailbox of a domain, where the provider trusts the application itself
     address: String,
     /// Its provider in the configuration file, where that has several
     #[arg(long, value_name = "NAME")]

@@ -158,7 +158,7 @@ impl Attempt {
                 Err(error) => error,
             };
         let (failure, mut detail) = (error.with_password(), error.to_string());
-        if error.is_rejection() {
+        if error.is_about_secret() {
             passwords.refused(account, self.protocol, password.version, failure.clone(), detail.clone());
             detail.push_str("; run: gatepost connect ");
             detail.push_str(&account.address);

@@ -63,17 +63,18 @@ impl UpstreamError {
         }
     }
 
-    /// Whether the provider said that it does not take what we log in with.
-    pub fn is_rejection(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::Rejected)
+    /// Whether the provider had our token or password, and does not take it.
+    pub fn is_about_secret(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::Rejected && refusal.after_secret)
     }
 
     /// What it means to the client where a password was sent. For a token it is [`AuthFailure::from`].
     pub fn with_password(&self) -> AuthFailure {
         match self {
-            Self::Refused(refusal) if refusal.kind == RefusalKind::Rejected => AuthFailure::NeedsAdmin(
-                Cause::new(format!("provider refused stored password{}; ask admin", codes(&refusal.text))),
-            ),
+            Self::Refused(refusal) if self.is_about_secret() => AuthFailure::NeedsAdmin(Cause::new(format!(
+                "provider refused stored password{}; ask admin",
+                codes(&refusal.text)
+            ))),
             other => AuthFailure::from(other),
         }
     }

@@ -317,17 +317,13 @@ impl Client {
         kind: RefusalKind,
         text: &[u8],
     ) -> (ClientState, Step<Result<Success, Refusal>>) {
-        let challenge = match state {
-            ClientState::LoggingIn(sent) => sent.challenge(),
-            _ => None,
-        };
         let mut text = Zeroizing::new(text.to_vec());
         if !self.remark.is_empty() {
             text.extend_from_slice(b" (before that: ");
             text.extend_from_slice(mem::take(&mut self.remark).as_bytes());
             text.push(b')');
         }
-        let refusal = self.credentials.refusal(kind, state.name(), &text, challenge);
+        let refusal = self.credentials.refusal(kind, state.name(), &text, state.sent());
         (ClientState::Over, Step::Yield(Err(refusal)))
     }
 
@@ -411,6 +407,10 @@ enum ClientState {
 }
 
 impl ClientState {
+    fn sent(&self) -> Option<&Sent> {
+        if let Self::LoggingIn(sent) = self { Some(sent) } else { None }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::AwaitGreeting => "awaiting the greeting",

@@ -166,11 +166,7 @@ impl Client {
         if kind != RefusalKind::NotUnderstood {
             output.line("QUIT");
         }
-        let challenge = match state {
-            ClientState::LoggingIn(sent) => sent.challenge(),
-            _ => None,
-        };
-        let refusal = self.credentials.refusal(kind, state.name(), text, challenge);
+        let refusal = self.credentials.refusal(kind, state.name(), text, state.sent());
         (ClientState::Over, Step::Yield(Err(refusal)))
     }
 }
@@ -247,6 +243,10 @@ struct Asked {
 }
 
 impl ClientState {
+    fn sent(&self) -> Option<&Sent> {
+        if let Self::LoggingIn(sent) = self { Some(sent) } else { None }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::AwaitGreeting => "awaiting the greeting",

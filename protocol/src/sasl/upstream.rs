@@ -212,17 +212,18 @@ impl UpstreamCredentials {
         sent
     }
 
-    /// What the provider said when it did not let us in, fit for a log.
+    /// What the provider said when it did not let us in, fit for a log. `sent` is how far the login was, if it had begun.
     pub(crate) fn refusal(
         &self,
         kind: RefusalKind,
         state: &'static str,
         text: &[u8],
-        challenge: Option<String>,
+        sent: Option<&Sent>,
     ) -> Refusal {
         let mut text = self.censor(text);
         text.truncate(Refusal::MAX_TEXT_LEN);
-        Refusal { kind, state, text, challenge }
+        let after_secret = sent.is_some_and(Sent::is_all);
+        Refusal { kind, state, text, after_secret, challenge: sent.and_then(Sent::challenge) }
     }
 
     /// One line of the provider's as printable ASCII. Every word that holds a run of our secret, or of a message that it

@@ -58,13 +58,13 @@ impl Client {
                 output.line(&format!("AUTH {}", self.credentials.mechanism().name()));
                 ClientState::LoggingIn(Sent::Command)
             }
-            (ClientState::LoggingIn(sent), 334) => match self.credentials.answer(&sent, last_text, output) {
-                Some(sent) => ClientState::LoggingIn(sent),
-                None => {
+            (ClientState::LoggingIn(sent), 334) => {
+                let Some(next) = self.credentials.answer(&sent, last_text, output) else {
                     let state = ClientState::LoggingIn(sent);
                     return refuse(&state, RefusalKind::NotUnderstood, reply.text.clone(), output);
-                }
-            },
+                };
+                ClientState::LoggingIn(next)
+            }
             (ClientState::LoggingIn(sent), 235) if sent.is_all() => {
                 return (ClientState::Over, Step::Yield(Ok(Success::default())));
             }
@@ -142,6 +142,10 @@ enum ClientState {
 }
 
 impl ClientState {
+    fn sent(&self) -> Option<&Sent> {
+        if let Self::LoggingIn(sent) = self { Some(sent) } else { None }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::AwaitGreeting => "awaiting the greeting",
@@ -183,11 +187,14 @@ fn refuse(
     if kind != RefusalKind::NotUnderstood && !text.starts_with("421") {
         output.line("QUIT");
     }
-    let challenge = match state {
-        ClientState::LoggingIn(sent) => sent.challenge(),
-        _ => None,
+    let sent = state.sent();
+    let refusal = Refusal {
+        kind,
+        state: state.name(),
+        text,
+        after_secret: sent.is_some_and(Sent::is_all),
+        challenge: sent.and_then(Sent::challenge),
     };
-    let refusal = Refusal { kind, state: state.name(), text, challenge };
     (ClientState::Over, Step::Yield(Err(refusal)))
 }
 

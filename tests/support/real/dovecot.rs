@@ -1,4 +1,5 @@
-//! Dovecot 2.3: POP3 and IMAP that accept nothing but OAuth tokens, the SASL server behind Postfix, and the delivery.
+//! Dovecot 2.3: POP3 and IMAP that accept OAuth tokens, and nothing else unless passwords are given to them; the SASL server behind
+//! Postfix, and the delivery.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -28,6 +29,13 @@ pub(crate) fn is_installed() -> bool {
     (program && (protocols || !modules.is_dir())) || missing("Dovecot 2.3 with IMAP, POP3 and LMTP")
 }
 
+/// What it lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Tokens,
+    PasswordsToo,
+}
+
 /// Dovecot, running.
 pub(crate) struct Dovecot {
     /// Implicit TLS.
@@ -44,10 +52,11 @@ pub(crate) struct Dovecot {
     pub(crate) lmtp_socket: PathBuf,
     pub(crate) server: Server,
     mail: PathBuf,
+    passwords: PathBuf,
 }
 
 impl Dovecot {
-    pub(crate) fn start(folder: &Path, certificates: &Certificates, oidc: &Oidc) -> Self {
+    pub(crate) fn start(folder: &Path, certificates: &Certificates, oidc: &Oidc, takes: Takes) -> Self {
         let home = folder.join("dovecot");
         let mail = home.join("mail");
         for subfolder in ["run", "state", "mail"] {
@@ -59,6 +68,18 @@ impl Dovecot {
         let lmtp_socket = home.join("lmtp");
         let log = home.join("dovecot.log");
         write_passdbs(&home, certificates, oidc);
+        let passwords = home.join("passwords");
+        let (mechanisms, password_passdb) = match takes {
+            Takes::Tokens => ("", String::new()),
+            Takes::PasswordsToo => {
+                fs::write(&passwords, "").unwrap();
+                let passdb = format!(
+                    "passdb {{\n  driver = passwd-file\n  mechanisms = plain login\n  args = {}\n}}\n",
+                    passwords.display()
+                );
+                (" plain login", passdb)
+            }
+        };
         let configuration = home.join("dovecot.conf");
         fs::write(
             &configuration,
@@ -74,7 +95,7 @@ ssl = required
 ssl_cert = <{certificate}
 ssl_key = <{key}
 
-auth_mechanisms = xoauth2 oauthbearer
+auth_mechanisms = xoauth2 oauthbearer{mechanisms}
 disable_plaintext_auth = yes
 auth_failure_delay = 0
 auth_verbose = yes
@@ -83,7 +104,7 @@ mail_max_userip_connections = 0
 first_valid_uid = 1
 mail_location = maildir:{mail}/%u
 
-{passdbs}
+{passdbs}{password_passdb}
 # COMPRESS=DEFLATE.
 mail_plugins = zlib
 protocol imap {{
@@ -140,7 +161,15 @@ service auth {{
         for port in [pop3s, imaps] {
             server.reachable_at(port);
         }
-        Self { pop3s, pop3, imaps, imap, sasl_socket, lmtp_socket, server, mail }
+        Self { pop3s, pop3, imaps, imap, sasl_socket, lmtp_socket, server, mail, passwords }
+    }
+
+    /// Gives a user a password, in place of any other.
+    pub(crate) fn set_password(&self, user: &str, password: &str) {
+        let new = self.passwords.with_extension("new");
+        fs::write(&new, format!("{user}:{{PLAIN}}{password}\n")).unwrap();
+        // Another file each time, because Dovecot looks at its time, in seconds, and at its number.
+        fs::rename(new, &self.passwords).unwrap();
     }
 
     /// How many messages a user has.
@@ -157,17 +186,19 @@ service auth {{
 fn passdbs(home: &Path, mail: &Path) -> String {
     let (home, mail) = (home.display(), mail.display());
     let delegate = format!(
-        "passdb {{\n  driver = oauth2\n  args = {home}/delegate.conf\n  username_filter = {OFFICE}\n}}"
+        "passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {home}/delegate.conf\n  username_filter = {OFFICE}\n}}"
     );
     format!(
         "\
 # A person's token, then an application's. Each passdb looks at the token by itself.
 passdb {{
   driver = oauth2
+  mechanisms = xoauth2 oauthbearer
   args = {home}/person.conf
 }}
 passdb {{
   driver = oauth2
+  mechanisms = xoauth2 oauthbearer
   args = {home}/service.conf
 }}
 # Without allow_all_users a delivery would ask the passdbs whether the mailbox exists, which they cannot tell.

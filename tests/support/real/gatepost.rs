@@ -135,7 +135,12 @@ state: {}
 
     /// Runs one of Gatepost's commands that must fail with this status, and gives all that it printed.
     pub(crate) fn failing_command(&self, arguments: &[&str], status: i32) -> String {
-        let output = with_input(&mut self.program(arguments), b"");
+        self.failing_command_with(arguments, status, "")
+    }
+
+    /// The same with something to read.
+    pub(crate) fn failing_command_with(&self, arguments: &[&str], status: i32, input: &str) -> String {
+        let output = with_input(&mut self.program(arguments), input.as_bytes());
         assert_eq!(
             output.status.code(),
             Some(status),

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use self::certificates::Certificates;
-use self::dovecot::Dovecot;
+use self::dovecot::{Dovecot, Takes};
 use self::oidc::{Client, Oidc};
 use self::postfix::Postfix;
 
@@ -55,6 +55,11 @@ pub(crate) struct MailProvider {
 impl MailProvider {
     /// Starts all three, or says that the test is skipped.
     pub(crate) async fn start() -> Option<Self> {
+        Self::taking(Takes::Tokens).await
+    }
+
+    /// The same, with mail servers that take passwords beside tokens, or do not.
+    pub(crate) async fn taking(takes: Takes) -> Option<Self> {
         // The first that is missing is told, so that a skipped test is one line.
         let installed = process::needs_root("Postfix and Dovecot")
             && dovecot::is_installed()
@@ -68,7 +73,7 @@ impl MailProvider {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let certificates = Certificates::make(folder.path());
         let oidc = Oidc::start(&certificates).await;
-        let dovecot = Dovecot::start(folder.path(), &certificates, &oidc);
+        let dovecot = Dovecot::start(folder.path(), &certificates, &oidc, takes);
         let postfix = Postfix::start(folder.path(), &certificates, &dovecot);
         Some(Self { postfix, dovecot, oidc, certificates, folder })
     }
@@ -80,10 +85,6 @@ impl MailProvider {
 
     /// This provider as a block under `providers:` of Gatepost's configuration.
     pub(crate) fn provider_yaml(&self, name: &str, client: Client, tls: Tls) -> String {
-        let (smtp, pop3, imap) = match tls {
-            Tls::Implicit => (self.postfix.implicit, self.dovecot.pop3s, self.dovecot.imaps),
-            Tls::StartTls => (self.postfix.starttls, self.dovecot.pop3, self.dovecot.imap),
-        };
         let secret = client.secret().map_or_else(String::new, |secret| {
             format!("\n    client_secret: {{ file: {} }}", self.secret_file(secret).display())
         });
@@ -100,27 +101,43 @@ impl MailProvider {
     grant: {grant}{authorization}
     token_endpoint: {issuer}/token
     scopes: [{scopes}]
-    ca_file: {ca_file}
-    smtp:
-      host: localhost
-      port: {smtp}
-      tls: {tls}
-      capabilities: [SIZE 60000000, PIPELINING, 8BITMIME, ENHANCEDSTATUSCODES]
-    pop3:
-      host: localhost
-      port: {pop3}
-      tls: {tls}
-      capabilities: [TOP, UIDL, RESP-CODES, AUTH-RESP-CODE]
-    imap:
-      host: localhost
-      port: {imap}
-      tls: {tls}
-      capabilities: [ID, ENABLE, IDLE, LITERAL+, UIDPLUS, MOVE, UNSELECT, NAMESPACE, CHILDREN, CONDSTORE, ESEARCH]
-",
+{servers}",
             client_id = client.id(),
             grant = client.grant(),
             issuer = self.oidc.issuer,
             scopes = client.scope().replace(' ', ", "),
+            servers = self.servers_yaml(tls, ""),
+        )
+    }
+
+    /// The same as a provider of passwords; `mechanism` is a line that each of its servers has too.
+    pub(crate) fn password_provider_yaml(&self, name: &str, tls: Tls, mechanism: &str) -> String {
+        format!("  {name}:\n    login: password\n{}", self.servers_yaml(tls, mechanism))
+    }
+
+    fn servers_yaml(&self, tls: Tls, mechanism: &str) -> String {
+        let (smtp, pop3, imap) = match tls {
+            Tls::Implicit => (self.postfix.implicit, self.dovecot.pop3s, self.dovecot.imaps),
+            Tls::StartTls => (self.postfix.starttls, self.dovecot.pop3, self.dovecot.imap),
+        };
+        format!(
+            "    ca_file: {ca_file}
+    smtp:
+      host: localhost
+      port: {smtp}
+      tls: {tls}
+{mechanism}      capabilities: [SIZE 60000000, PIPELINING, 8BITMIME, ENHANCEDSTATUSCODES]
+    pop3:
+      host: localhost
+      port: {pop3}
+      tls: {tls}
+{mechanism}      capabilities: [TOP, UIDL, RESP-CODES, AUTH-RESP-CODE]
+    imap:
+      host: localhost
+      port: {imap}
+      tls: {tls}
+{mechanism}      capabilities: [ID, ENABLE, IDLE, LITERAL+, UIDPLUS, MOVE, UNSELECT, NAMESPACE, CHILDREN, CONDSTORE, ESEARCH]
+",
             ca_file = self.ca_file().display(),
             tls = tls.word(),
         )

@@ -7,7 +7,9 @@ const RUN: usize = 16;
 /// `placeholder`; a secret may have blanks in it, and then takes several words with it.
 pub(super) fn censored(line: &[u8], forms: &[&[u8]], placeholder: &str) -> String {
     let mut hidden = vec![false; line.len()];
-    forms.iter().for_each(|form| hide(&mut hidden, line, form));
+    for form in forms {
+        hide(&mut hidden, line, form);
+    }
     let mut censored = String::with_capacity(line.len());
     let mut start = 0;
     for word in line.split(u8::is_ascii_whitespace) {
