@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use gatepost::account::{Account, Accounts};
+use gatepost::config::presets;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Sandbox};
 use gatepost::store::Store;
@@ -344,7 +345,8 @@ fn a_person_is_asked_for_what_nobody_else_can_know() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("new")).unwrap();
     let mut terminal = person(&folder, "ann@gmail.com");
-    terminal.shows("The provider is Google (Gmail and Workspace): gmail.com is one of its domains.\n");
+    let title = &presets::named("google").unwrap().title;
+    terminal.shows(&format!("The provider is {title}: gmail.com is one of its domains.\n"));
     terminal.shows("https://");
     terminal.shows("Client id: ");
     terminal.types("");
