@@ -16,12 +16,16 @@ mod terminal;
 #[path = "support/token_endpoint.rs"]
 mod token_endpoint;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use gatepost::account::AccountId;
 use gatepost::store::Store;
 use gatepost::store::grants::{Grant, GrantKey};
 
 use real::gatepost::Gatepost;
 use real::oidc::Client;
+use real::process::eventually;
 use real::{MailProvider, Tls};
 use tempfile::TempDir;
 use terminal::Terminal;
@@ -112,6 +116,51 @@ async fn only_a_yes_keeps_another_identity() {
             assert!(grant.is_none(), "{answer:?} kept it");
         }
     }
+}
+
+#[tokio::test]
+async fn a_browser_is_opened_where_there_is_a_display() {
+    let Some(provider) = MailProvider::start().await else { return };
+    let gatepost = configured(&provider);
+    let [browser, opened] = ["browser", "opened"].map(|name| provider.folder.path().join(name));
+    // The address comes whole, or not at all.
+    let script = format!("#!/bin/sh\necho \"$1\" >{0}.part && mv {0}.part {0}\n", opened.display());
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let mut command = gatepost.program(&["connect", SHARED]);
+    command.env("DISPLAY", ":0").env("BROWSER", &browser);
+    let mut terminal = Terminal::start(command);
+    terminal.shows("Opening your browser, because this machine has one.");
+    terminal.shows("sign in as shared@example.test:\n\n");
+    let shown = terminal.shows("\n");
+    assert!(eventually(|| opened.exists()), "no browser was opened:\n{}", terminal.screen());
+    let address = fs::read_to_string(&opened).unwrap();
+    assert_eq!(address, shown, "for whom the browser does not come up");
+    let landed = provider.oidc.consent(address.trim(), SHARED).await;
+    provider.oidc.browse(landed).await;
+    let (status, shown) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
+}
+
+#[tokio::test]
+async fn an_address_of_three_thousand_characters_can_be_pasted() {
+    let Some(provider) = MailProvider::start().await else { return };
+    let gatepost = configured(&provider);
+    let mut terminal = Terminal::start(gatepost.program(&["connect", SHARED, "--paste"]));
+    terminal.shows("sign in as shared@example.test:\n\n");
+    let address = terminal.shows("\n");
+    terminal.shows("Paste that whole address here:\n");
+    terminal.types("http://localhost/?code=of-yesterday&state=of-yesterday");
+    terminal.shows("Paste it again, or stop with Ctrl-C:\n");
+    let mut landed = provider.oidc.consent(address.trim(), SHARED).await;
+    // Providers add what they like, and their codes can be long. A terminal takes lines of 4,095 octets.
+    let long = "0123456789".repeat(300 - landed.as_str().len() / 10);
+    landed.query_pairs_mut().append_pair("session_state", &long);
+    terminal.types(landed.as_str());
+    let (status, shown) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(grant(&gatepost).await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -441,11 +441,16 @@ fn a_user_name_is_ambiguous_only_where_one_listener_serves_both_providers() {
     let name = |name: &str, provider: &str| (name.to_owned(), provider.to_owned());
     let both = [name("scanner", "a"), name("Scanner", "b")];
     let one = [name("scanner", "a"), name("scanner", "a"), name("printer", "b")];
+    let domains = [name("*@contoso.com", "a"), name("*@Contoso.com", "b")];
+    // Those of the name itself come first.
+    let in_domain = [name("*@contoso.com", "a"), name("ann@contoso.com", "b")];
     for (listeners, names, expected) in [
         ("listeners: [{ protocol: smtp }]", &both[..], 1),
         ("listeners: [{ protocol: smtp }, { protocol: pop3 }]", &both, 2),
         (bound, &both, 0),
         ("listeners: [{ protocol: smtp }]", &one, 0),
+        ("listeners: [{ protocol: smtp }]", &domains, 1),
+        ("listeners: [{ protocol: smtp }]", &in_domain, 0),
     ] {
         let complaints = lint::ambiguous_user_names(&accepted(&format!("{providers}{listeners}")), names);
         assert_eq!(complaints.len(), expected, "{listeners}: {complaints:?}");
@@ -562,6 +567,12 @@ fn a_mechanism_that_is_named_is_used_and_another_word_is_refused() {
     assert_eq!(named("").unwrap(), None);
     assert_eq!(named(", mechanism: oauthbearer").unwrap(), Some(UpstreamMechanism::OauthBearer));
     assert_eq!(named(", mechanism: xoauth2").unwrap(), Some(UpstreamMechanism::Xoauth2));
+    for (word, expected) in [("plain", UpstreamMechanism::Plain), ("login", UpstreamMechanism::Login)] {
+        let config = accepted(&format!(
+            "providers:\n  own: {{ login: password, imap: {{ host: mail.example.org, tls: implicit, mechanism: {word} }} }}\n"
+        ));
+        assert_eq!(config.providers["own"].imap.as_ref().unwrap().mechanism, Some(expected));
+    }
     let refused = named(", mechanism: oauthbaerer").unwrap_err().to_string();
     assert!(refused.contains("oauthbearer"), "{refused}");
 }

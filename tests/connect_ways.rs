@@ -259,3 +259,41 @@ async fn only_one_way_can_be_named() {
     let (status, told) = world.connect(&["--device", "--paste"]).end().await;
     assert_eq!(status, Some(2), "{told}");
 }
+
+#[tokio::test]
+async fn who_consented_to_a_shared_mailbox_is_expected_again_and_sends_for_it() {
+    let world = World::new().await;
+    let mut connecting = world.connect(&["--device", "--shared", "--owner", BOB]);
+    let (page, code) = connecting.code().await;
+    world.consent(&page, &code, BOB).await;
+    let (status, told) = connecting.end().await;
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("and sign in as bob@example.com"), "{told}");
+    assert!(told.contains("SMTP as         bob@example.com\n  POP3 as         ann@example.com"), "{told}");
+    let account = world.store.account(world.account).await.unwrap().unwrap();
+    assert_eq!((account.owner.as_deref(), account.smtp_user_name.as_deref()), (Some(BOB), Some(BOB)));
+    assert_eq!(account.token_account, None, "the grant is its own");
+
+    // Bob is expected now, and ann another identity; until it is said otherwise.
+    for (arguments, who, status, owner) in [
+        (&["--device"][..], BOB, 0, Some(BOB)),
+        (&["--device"], ANN, 1, Some(BOB)),
+        (&["--device", "--owner", ANN], ANN, 0, None),
+        (&["--device"], ANN, 0, None),
+    ] {
+        let mut connecting = world.connect(arguments);
+        let (page, code) = connecting.code().await;
+        world.consent(&page, &code, who).await;
+        let (ended, told) = connecting.end().await;
+        assert_eq!(ended, Some(status), "{arguments:?} {who}: {told}");
+        let account = world.store.account(world.account).await.unwrap().unwrap();
+        assert_eq!(account.owner.as_deref(), owner, "{arguments:?} {who}: {told}");
+    }
+    // Who opens it for itself is no delegate.
+    let mut connecting = world.connect(&["--device", "--shared"]);
+    let (page, code) = connecting.code().await;
+    world.consent(&page, &code, ANN).await;
+    let (status, told) = connecting.end().await;
+    assert_eq!(status, Some(1), "{told}");
+    assert!(told.contains("gatepost account set ann@example.com --shared --owner WHO"), "{told}");
+}

@@ -25,7 +25,6 @@ use gatepost::oauth::password::redeem_and_commit;
 use gatepost::oauth::{TokenError, Tokens, grant_key};
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
-use gatepost::store::grants::GrantKey;
 use gatepost_protocol::failure::AuthFailure;
 use gatepost_protocol::secret::Secret;
 use serde_json::Value;
@@ -211,8 +210,30 @@ async fn a_service_account_signs_for_each_mailbox_apart() {
         assert!(is_about_now(&claims["iat"]), "{claims}");
         assert!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap() <= 3600);
     }
-    let stored = world.store.grant(&GrantKey::Account(ann.1.id)).await.unwrap().unwrap();
+    let stored = world.store.grant(&grant_key(&ann.0, &ann.1)).await.unwrap().unwrap();
     assert!(stored.refresh_token.is_none(), "not even when the provider gives one");
+}
+
+#[tokio::test]
+async fn a_catch_all_account_of_a_service_account_has_a_token_for_each_mailbox_that_is_opened() {
+    let world = World::new().await;
+    let keys = "grant: service_account\n    service_account: workspace.json";
+    let (client, everybody) = world.account("*@example.com", keys).await;
+    let of =
+        |mailbox: &str| (Arc::clone(&client), Account { address: mailbox.to_owned(), ..everybody.clone() });
+    let (ann, bob) = (of("ann@example.com"), of("bob@example.com"));
+    world.endpoint.replies(Reply::Tokens { expires_in: 1, refresh_token: true });
+    assert_eq!(world.login(&ann).await.unwrap(), "planted-access-1");
+    world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
+    assert_eq!(world.login(&bob).await.unwrap(), "planted-access-2");
+    assert_eq!(
+        world.login(&of("BOB@example.com")).await.unwrap(),
+        "planted-access-2",
+        "one mailbox, one token"
+    );
+    let (_, claims) = world.verified(&world.form(1)["assertion"]);
+    assert_eq!(claims["sub"], "bob@example.com");
+    assert_eq!(world.store.standings().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -220,7 +241,7 @@ async fn what_a_service_account_is_refused_can_be_mended_without_connecting_agai
     let world = World::new().await;
     let ann =
         world.account("ann@example.com", "grant: service_account\n    service_account: workspace.json").await;
-    let key = GrantKey::Account(ann.1.id);
+    let key = grant_key(&ann.0, &ann.1);
     let ended = gatepost::store::grants::NewTokens {
         access_token: Secret::new("planted-access-0".to_owned()),
         refresh_token: None,

@@ -12,8 +12,11 @@ use base64::prelude::BASE64_STANDARD;
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::oauth::authorization_code::Authorization;
-use gatepost::sandbox::{Action, CLIENT_ID, CLIENT_SECRET, MailFault, Moment, TokenFault};
+use gatepost::sandbox::{
+    Action, CLIENT_ID, CLIENT_SECRET, MailFault, Moment, Personality, Sandbox, TokenFault,
+};
 use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
+use gatepost_protocol::secret::Secret;
 
 use support::log::Log;
 use support::wire::{Wire, authenticate, login, quit, success};
@@ -24,6 +27,9 @@ const BODY: &str = "what stands in a message is nobody's business";
 const PIECE: usize = 20;
 
 const WRONG: &str = "another devices own password";
+
+/// With blanks in it, so that a word of it is not all of it.
+const MAILBOX_PASSWORD: &str = "qxzv wkjp-mailbox ypassw hsntd";
 
 /// A world, what was planted in it, and what came out of it besides the log.
 struct Plot {
@@ -285,6 +291,42 @@ async fn a_consent_that_fails(plot: &mut Plot) {
     plot.world.sandbox.change(|personality| personality.token_endpoint = None);
 }
 
+async fn a_provider_of_passwords_that_echoes(plot: &mut Plot) {
+    let sandbox = Sandbox::start_as(Personality::post(MAILBOX_PASSWORD)).await.unwrap();
+    let world = World::at(sandbox, UpstreamTls::StartTls, |yaml| yaml, |_| {}).await;
+    plot.secrets.push(MAILBOX_PASSWORD.to_owned());
+    let secret = Secret::new(MAILBOX_PASSWORD.to_owned());
+    for protocol in Protocol::ALL {
+        let mut faults = vec![None, Some((Moment::Verdict, Action::Echo))];
+        for at in [Moment::Greeting, Moment::HelloInTls, Moment::Auth, Moment::Verdict] {
+            faults.extend(beginnings(protocol).iter().map(|code| {
+                let line = format!("{code} what is PASS {MAILBOX_PASSWORD}?\r\n");
+                Some((at, Action::SayAndClose(line.into_bytes())))
+            }));
+        }
+        for fault in faults {
+            // A new one each time, because one that was refused is not sent again so soon.
+            world.store.replace_mailbox_password(world.account, &secret).await.unwrap();
+            let fault = fault.map(|(at, action)| MailFault { protocol, at, action });
+            world.sandbox.change(|personality| personality.mail = fault.into_iter().collect());
+            let mut wire = Wire::greeted(&world, protocol, ListenerTls::StartTls).await;
+            plot.said.push(wire.log_in(protocol).await);
+        }
+    }
+    let stored = world.store.mailbox_password(world.account).await.unwrap();
+    plot.said.push(format!("{stored:?} {:?} {:?} {:?}", world.provider, world.store, world.daemon));
+    let key = std::fs::read_to_string(world.state_dir().join("master.key")).unwrap();
+    plot.secrets.push(key.trim().to_owned());
+    // Sealed, it is in the store and nowhere else.
+    for file in ["gatepost.db", "gatepost.db-wal"] {
+        let Ok(bytes) = std::fs::read(world.state_dir().join(file)) else { continue };
+        assert!(
+            !bytes.windows(8).any(|piece| piece == &MAILBOX_PASSWORD.as_bytes()[..8]),
+            "{file} is not sealed"
+        );
+    }
+}
+
 #[tokio::test]
 async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
     let log = Log::begin_everywhere();
@@ -294,6 +336,7 @@ async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
     providers_that_echo(&mut plot).await;
     token_endpoints_that_echo(&mut plot).await;
     a_consent_that_fails(&mut plot).await;
+    a_provider_of_passwords_that_echoes(&mut plot).await;
     invariant_4_the_challenge_is_answered_and_only_its_meaning_gets_out(&mut plot, &log).await;
     let Plot { world, .. } = &plot;
     plot.said.push(format!("{:?} {:?} {:?} {:?}", world.provider, world.store, world.daemon, world.sandbox));
@@ -303,7 +346,9 @@ async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
     for level in ["TRACE", "DEBUG", "INFO", "WARN"] {
         assert!(text.contains(level) && json.contains(level), "nothing was logged at {level}");
     }
-    assert!(text.contains("[token]"), "an echo came, and was censored");
+    for placeholder in ["[token]", "[password]"] {
+        assert!(text.contains(placeholder), "an echo came, and was censored");
+    }
     for (name, searched) in [("the log", &text), ("the JSON log", &json), ("what was said", &said)] {
         plot.search(name, searched);
     }

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::store::accounts::NewAccount;
-    use crate::store::credentials::{MAX_PER_USER_NAME, NewCredential};
+    use crate::store::credentials::{MAX_FOR_ALL_MAILBOXES, MAX_PER_USER_NAME, NewCredential};
     use crate::store::tests::open;
 
     fn login(user_name: &str, password: &str) -> Credentials {
@@ -198,6 +198,20 @@ mod tests {
         accounts.store.add_credential(account, &new).await.unwrap()
     }
 
+    /// A credential of a catch-all account.
+    async fn one_mailbox(
+        accounts: &Accounts,
+        account: AccountId,
+        user_name: &str,
+        mailbox: &str,
+        password: &str,
+    ) {
+        let password_hash = accounts.hasher.hash(&Secret::new(password.to_owned())).await.unwrap();
+        let (user_name, mailbox) = (user_name.to_owned(), Some(mailbox.to_owned()));
+        let new = NewCredential { user_name, mailbox, password_hash, label: None };
+        accounts.store.add_credential(account, &new).await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_login_opens_the_account_of_its_own_provider_alone() {
         let folder = tempfile::tempdir().unwrap();
@@ -223,6 +237,92 @@ mod tests {
             let verified = verified.map(|verified| (verified.account.id, verified.credential));
             assert_eq!(verified, expected, "{providers:?} {user_name} {password}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_catch_all_account_opens_the_mailbox_that_its_credential_says_or_that_is_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let everybody = account(&accounts, "*@Contoso.com", "contoso").await;
+        one_mailbox(&accounts, everybody, "scan@contoso.com", "scan@contoso.com", "one").await;
+        one_mailbox(&accounts, everybody, "erp", "ERP@contoso.com", "two").await;
+        credential(&accounts, everybody, "*@Contoso.com", "all").await;
+        let elsewhere = account(&accounts, "*@contoso.com", "fabrikam").await;
+        credential(&accounts, elsewhere, "*@contoso.com", "fab").await;
+        let ann = account(&accounts, "ann@contoso.com", "contoso").await;
+        credential(&accounts, ann, "ann@contoso.com", "ann").await;
+        let opened = async |providers: &[&str], user_name: &str, password: &str| {
+            let verified = accounts.verify(providers, &login(user_name, password)).await;
+            verified.map(|verified| (verified.account.address, verified.account.provider))
+        };
+        let (contoso, both) = (&["contoso"][..], &["contoso", "fabrikam"][..]);
+        for (providers, user_name, password, expected) in [
+            (contoso, "scan@contoso.com", "one", Some(("scan@contoso.com", "contoso"))),
+            (contoso, "SCAN@Contoso.com", "one", Some(("scan@contoso.com", "contoso"))),
+            (contoso, "scan@contoso.com", "all", Some(("scan@contoso.com", "contoso"))),
+            (contoso, "scan@contoso.com", "two", None),
+            (contoso, "Erp", "two", Some(("ERP@contoso.com", "contoso"))),
+            (contoso, "erp", "all", None),
+            (contoso, "erp@contoso.com", "two", None),
+            (contoso, "Anyone@CONTOSO.com", "all", Some(("anyone@contoso.com", "contoso"))),
+            (contoso, "anyone@contoso.com", "fab", None),
+            (both, "anyone@contoso.com", "fab", Some(("anyone@contoso.com", "fabrikam"))),
+            // A mailbox that has an account of its own at the provider.
+            (contoso, "ann@contoso.com", "ann", Some(("ann@contoso.com", "contoso"))),
+            (contoso, "ann@contoso.com", "all", None),
+            (contoso, "ANN@contoso.com", "all", None),
+            (both, "ann@contoso.com", "fab", Some(("ann@contoso.com", "fabrikam"))),
+            // What is no mailbox of the domain.
+            (contoso, "*@contoso.com", "all", None),
+            (contoso, "*@Contoso.com", "all", None),
+            (contoso, "a*@contoso.com", "all", None),
+            (contoso, "a@sub.contoso.com", "all", None),
+            (contoso, "a@xcontoso.com", "all", None),
+            (contoso, "a@evil.example@contoso.com", "all", None),
+            (contoso, "a\u{1}@contoso.com", "all", None),
+            (contoso, "a\0user=ann@contoso.com", "all", None),
+            (contoso, "a b@contoso.com", "all", None),
+            (contoso, "@contoso.com", "all", None),
+            (contoso, "contoso.com", "all", None),
+            (contoso, "anyone", "all", None),
+        ] {
+            let expected = expected.map(|(mailbox, provider)| (mailbox.to_owned(), provider.to_owned()));
+            let expected = expected.ok_or(AuthFailure::WrongCredentials);
+            assert_eq!(opened(providers, user_name, password).await, expected, "{user_name:?} {password}");
+        }
+        // Its own account takes a mailbox over, from a device of its own too.
+        account(&accounts, "Scan@contoso.com", "contoso").await;
+        for password in ["one", "all"] {
+            let refused = opened(contoso, "scan@contoso.com", password).await;
+            assert_eq!(refused, Err(AuthFailure::WrongCredentials), "{password}");
+        }
+        assert!(accounts.store.set_disabled(everybody, true).await.unwrap());
+        assert_eq!(opened(contoso, "anyone@contoso.com", "all").await, Err(AuthFailure::Disabled));
+        assert_eq!(opened(contoso, "anyone@contoso.com", "wrong").await, Err(AuthFailure::WrongCredentials));
+        assert!(opened(contoso, "ann@contoso.com", "ann").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_login_costs_more_than_twelve_runs_and_those_of_the_name_itself_come_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let everybody = account(&accounts, "*@contoso.com", "contoso").await;
+        let new = |user_name: &str, mailbox: Option<&str>| NewCredential {
+            user_name: user_name.to_owned(),
+            mailbox: mailbox.map(str::to_owned),
+            password_hash: Secret::new(NOBODYS_HASH.to_owned()),
+            label: None,
+        };
+        for number in 0..20 {
+            let every = accounts.store.add_credential(everybody, &new("*@contoso.com", None)).await;
+            assert_eq!(every.is_ok(), number < MAX_FOR_ALL_MAILBOXES);
+            let one = new("scan@contoso.com", Some("scan@contoso.com"));
+            let one = accounts.store.add_credential(everybody, &one).await;
+            assert_eq!(one.is_ok(), number < MAX_PER_USER_NAME);
+        }
+        let candidates = accounts.candidates("scan@contoso.com").await.unwrap();
+        let own: Vec<_> = candidates.iter().map(|(_, credential)| credential.mailbox.is_some()).collect();
+        assert_eq!(own, [[true; 8].as_slice(), &[false; 4]].concat());
     }
 
     #[tokio::test]

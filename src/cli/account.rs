@@ -128,7 +128,7 @@ impl Add {
             said += &who::in_words(&account);
         }
         let without =
-            self.no_credential || (domain(&account.address).is_some() && !self.device.says_mailbox());
+            self.no_credential || (domain(&account.address).is_some() && self.device.says_nothing());
         if without {
             store.add_account(&account, None).await?;
         } else {
@@ -179,6 +179,11 @@ async fn next(
 }
 
 impl Device {
+    fn says_nothing(&self) -> bool {
+        let Self { user_name, mailbox, all_mailboxes, label, password_stdin } = self;
+        user_name.is_none() && mailbox.is_none() && !all_mailboxes && label.is_none() && !password_stdin
+    }
+
     /// Whether it is said what the device opens of a catch-all account.
     pub(super) fn says_mailbox(&self) -> bool {
         self.all_mailboxes || self.mailbox.is_some()

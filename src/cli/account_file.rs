@@ -157,10 +157,8 @@ impl<'a> Reader<'a> {
         section.finish();
         let (address, provider_of) = (address?, provider?);
         let provider = provider_of.name.clone();
-        if domain(&address).is_some() {
-            if let Some(reason) = catch_all::wrong_provider(provider_of) {
-                field.complain(format!("{address}: {reason}"));
-            }
+        if let (Some(_), Some(reason)) = (domain(&address), catch_all::wrong_provider(provider_of)) {
+            field.complain(format!("{address}: {reason}"));
         }
         let account = who.account(field, &address, provider_of);
         if !self.addresses.insert((provider.clone(), address.to_ascii_lowercase())) {
@@ -421,6 +419,147 @@ mod tests {
             let account = accounts.first().unwrap();
             assert_eq!(Protocol::ALL.map(|protocol| account.upstream_user_name(protocol)), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_who_is_written_and_an_owner_in_the_same_file_lends_its_grant() {
+        let (_folder, config, store) = desk().await;
+        let ann = "- { address: ann@example.com, provider: contoso }\n";
+        let office = "- { address: office@example.com, provider: contoso, owner: Ann@example.com";
+        for (text, told, smtp, lent) in [
+            (format!("{office}, shared: true }}\n"), "1 added", "Ann@example.com", false),
+            // The owner comes behind, and is there all the same.
+            (format!("{office}, shared: true }}\n{ann}"), "1 added, 1 changed", "Ann@example.com", true),
+            (format!("{ann}{office}, shared: true }}\n"), "2 unchanged", "Ann@example.com", true),
+            (
+                format!("{ann}{office}, shared: true, smtp_user_name: ann.upn@example.com }}\n"),
+                "1 changed",
+                "ann.upn@example.com",
+                true,
+            ),
+            (format!("{ann}{office}, shared: false }}\n"), "1 changed", "office@example.com", true),
+            (
+                format!("{ann}- {{ address: office@example.com, provider: contoso }}\n"),
+                "1 changed",
+                "office@example.com",
+                false,
+            ),
+        ] {
+            let said = apply(&config, &store, &text, false).await.unwrap();
+            assert!(said.contains(told), "{text}{said}");
+            let office = store.accounts_at("office@example.com").await.unwrap().pop().unwrap();
+            assert_eq!(office.upstream_user_name(Protocol::Smtp), smtp, "{text}");
+            assert_eq!(office.upstream_user_name(Protocol::Imap), "office@example.com", "{text}");
+            assert_eq!(office.owner.is_some(), text.contains("owner"), "{text}");
+            assert_eq!(office.token_account.is_some(), lent, "{text}");
+        }
+    }
+
+    const APPLICATION: &str = "
+providers:
+  contoso: { preset: microsoft365, client_id: abc, tenant: contoso.example, grant: client_credentials, client_secret: { env: S } }
+listeners: [{ protocol: smtp }]
+";
+
+    #[tokio::test]
+    async fn a_catch_all_account_says_what_each_password_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::store::tests::open(folder.path()).await.unwrap();
+        let environment = |_: &str| Some("tanstaaf".to_owned());
+        let config = Config::parse(Path::new("gatepost.yaml"), APPLICATION, &environment).unwrap();
+        let file = |credentials: &str| {
+            format!("- address: '*@contoso.example'\n  provider: contoso\n  credentials:\n{credentials}")
+        };
+        let all = "  - { all_mailboxes: true, label: archive, password_hash: 'ONE' }\n";
+        let warning = "Mind: whoever has this password can read every mailbox of contoso.example.";
+        for (credentials, told, warned) in [
+            (
+                format!("  - {{ mailbox: scan@contoso.example, password_hash: 'TWO' }}\n{all}"),
+                "3 added",
+                true,
+            ),
+            (
+                format!("  - {{ mailbox: Scan@contoso.example, password_hash: 'TWO' }}\n{all}"),
+                "3 unchanged",
+                false,
+            ),
+            (
+                format!(
+                    "  - {{ user_name: scan@contoso.example, mailbox: erp@contoso.example, password_hash: 'TWO' }}\n{all}"
+                ),
+                "0 added, 1 changed",
+                false,
+            ),
+        ] {
+            let said = apply(&config, &store, &file(&credentials), true).await.unwrap();
+            assert!(said.contains(told), "{credentials}{said}");
+            assert_eq!(said.contains(warning), warned, "{said}");
+        }
+        let mut stored: Vec<_> = store
+            .credentials(None)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.user_name, one.mailbox))
+            .collect();
+        stored.sort();
+        let erp = ("scan@contoso.example".to_owned(), Some("erp@contoso.example".to_owned()));
+        assert_eq!(stored, [("*@contoso.example".to_owned(), None), erp]);
+
+        let text = "\
+- address: '*@contoso.example'
+  provider: contoso
+  owner: ann@contoso.example
+  credentials:
+    - { password_hash: 'ONE' }
+    - { mailbox: scan@contoso.example, all_mailboxes: true, password_hash: 'ONE' }
+    - { mailbox: scan@sub.contoso.example, password_hash: 'ONE' }
+    - { user_name: scanner, all_mailboxes: true, password_hash: 'ONE' }
+    - { user_name: '*@contoso.example', mailbox: scan@contoso.example, password_hash: 'ONE' }
+- address: ann@contoso.example
+  provider: contoso
+  shared: true
+  credentials:
+    - { all_mailboxes: true, password_hash: 'ONE' }
+    - { mailbox: ann@contoso.example, password_hash: 'ONE' }
+";
+        let refused = apply(&config, &store, text, true).await.unwrap_err();
+        let mut lines = refused.lines();
+        assert_eq!(lines.next(), Some("nothing was applied"));
+        for (line, words) in [
+            (1, "stands for many mailboxes"),
+            (1, "nobody consents (client_credentials)"),
+            (5, "write either `mailbox:`"),
+            (6, "write either `mailbox:`"),
+            (7, "scan@sub.contoso.example is not a mailbox of contoso.example"),
+            (8, "does not go with `all_mailboxes`"),
+            (9, "begins with `*@`"),
+            (10, "nobody consents (client_credentials)"),
+            (10, "`shared` needs `owner: WHO`"),
+            (14, "`all_mailboxes` is for accounts like `*@contoso.com`"),
+            (15, "ann@contoso.example has one mailbox, its own"),
+        ] {
+            let told = lines.next().unwrap();
+            assert!(
+                told.starts_with(&format!("accounts.yaml:{line}:")) && told.contains(words),
+                "{words}: {refused}"
+            );
+        }
+        assert_eq!(lines.next(), None, "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_catch_all_account_is_refused_where_people_consent_and_owners_that_go_round() {
+        let (_folder, config, store) = desk().await;
+        let refused = |text: &'static str| apply(&config, &store, text, true);
+        let text = "- { address: '*@contoso.example', provider: contoso }\n";
+        let told = refused(text).await.unwrap_err();
+        assert!(told.contains("each mailbox needs a consent of its own (authorization_code)"), "{told}");
+        let text = "- { address: a@b.example, provider: contoso, owner: b@b.example }\n\
+                    - { address: b@b.example, provider: contoso, owner: c@b.example }\n\
+                    - { address: c@b.example, provider: contoso }\n";
+        let told = refused(text).await.unwrap_err();
+        assert!(told.contains("accounts.yaml:1: [0]: its owner is opened by c@b.example itself"), "{told}");
     }
 
     #[test]

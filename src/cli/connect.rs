@@ -9,6 +9,7 @@ mod way;
 
 use std::sync::Arc;
 
+pub(super) use self::browser::read_line;
 use self::way::{Named, Way};
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
@@ -46,24 +47,18 @@ impl Arguments {
         let store = context.store(&config).await?;
         let found = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &found)?;
+        if let Some(reason) = who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some()) {
+            return Err(Failure::new(Exit::Failed, reason));
+        }
         let client = match &provider.login {
             Login::OAuth(client) => client,
-            Login::Password => {
-                if self.way.is_any() || self.shared || self.owner.is_some() {
-                    let message =
-                        format!("nobody consents at provider {}: it takes a password", provider.name);
-                    return Err(Failure::new(Exit::Failed, message));
-                }
-                password::connect(provider, &found, &store, config.limits.login).await?;
-                return print(&format!("Next: gatepost test {}\n", found.address));
+            Login::Password if self.way.is_any() => {
+                let message = format!("nobody consents at {}: its mailboxes have passwords", provider.name);
+                return Err(Failure::new(Exit::Failed, message));
             }
+            Login::Password => return password::connect(provider, &found, &store, config.limits.login).await,
         };
         if !client.grant.needs_person() {
-            if let Some(reason) =
-                who::nobody_consents(provider).filter(|_| self.shared || self.owner.is_some())
-            {
-                return Err(Failure::new(Exit::Failed, reason));
-            }
             return application(client, &found, store.clone()).await;
         }
         if let (Some(_), Some(reason)) = (domain(&found.address), catch_all::wrong_provider(provider)) {

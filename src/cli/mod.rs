@@ -17,6 +17,7 @@ mod mailbox_password;
 mod progress;
 pub mod providers;
 pub mod run;
+pub mod setup;
 pub mod style;
 mod table;
 pub mod test;
@@ -79,6 +80,9 @@ enum Command {
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
+    /// Prepare an organisation, so that Gatepost may open its mailboxes without anybody's consent
+    #[command(subcommand)]
+    Setup(setup::Command),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -104,6 +108,7 @@ impl Cli {
             Command::Demo(arguments) => arguments.run(context).await,
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
+            Command::Setup(command) => command.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }

@@ -29,23 +29,32 @@ async fn shown_on<T>(line: &mut Line<impl Write>, what: &str, step: impl Future<
 
 /// The same from the start, with the time that is left until `end` beside it.
 pub(super) async fn counted_down<T>(what: &str, end: Instant, step: impl Future<Output = T>) -> T {
-    if stderr().is_terminal() {
-        counted_down_on(&mut Line::of(stderr()), what, end, step).await
-    } else {
-        step.await
-    }
+    let note = || format!("{what}, {} left", minutes(end.saturating_duration_since(Instant::now())));
+    ticking(note, step).await
 }
 
-async fn counted_down_on<T>(
+/// The same, with the time that has gone by since `begin`.
+pub(super) async fn counted_up<T>(what: &str, begin: Instant, step: impl Future<Output = T>) -> T {
+    let note = || format!("{what}, {} since the beginning", minutes(begin.elapsed()));
+    ticking(note, step).await
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+async fn ticking<T>(note: impl Fn() -> String, step: impl Future<Output = T>) -> T {
+    if stderr().is_terminal() { ticking_on(&mut Line::of(stderr()), note, step).await } else { step.await }
+}
+
+async fn ticking_on<T>(
     line: &mut Line<impl Write>,
-    what: &str,
-    end: Instant,
+    note: impl Fn() -> String,
     step: impl Future<Output = T>,
 ) -> T {
     let mut step = std::pin::pin!(step);
     loop {
-        let left = end.saturating_duration_since(Instant::now()).as_secs();
-        line.show(&format!("  … {what}, {}:{:02} left", left / 60, left % 60));
+        line.show(&format!("  … {}", note()));
         let result = timeout(Duration::from_secs(1), &mut step).await;
         // The next note may be shorter.
         line.wipe();
@@ -118,7 +127,9 @@ mod tests {
     async fn the_seconds_that_are_left_are_counted() {
         let mut line = line(80);
         let step = sleep(Duration::from_millis(2500));
-        counted_down_on(&mut line, "consent", Instant::now() + Duration::from_mins(10), step).await;
+        let end = Instant::now() + Duration::from_mins(10);
+        let note = || format!("consent, {} left", minutes(end.saturating_duration_since(Instant::now())));
+        ticking_on(&mut line, note, step).await;
         let wiped = |note: &str| format!("{note}\r{}\r", " ".repeat(note.chars().count()));
         let expected: String =
             ["  … consent, 10:00 left", "  … consent, 9:59 left", "  … consent, 9:58 left"]

@@ -49,21 +49,17 @@ impl Arguments {
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
         let provider = find::provider(&config, &account)?;
         let account = catch_all::opened(&store, account, self.mailbox.as_deref()).await?;
-        let passwords = MailboxPasswords::new(store.clone());
         let tokens = Tokens::new(store.clone());
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
-        let told = |step: &Step| if self.json { Ok(()) } else { print(&step.line()) };
-        let (owner, secret) = match &provider.login {
-            Login::OAuth(client) => {
-                let owner = owner(client, &account, &store).await?;
-                let secret = token(client, &account, owner.as_deref(), &tokens).await;
-                (owner, secret)
-            }
-            Login::Password => (None, password(&account, &passwords).await),
+        let told = |step: &Step| if self.json { Ok(()) } else { print(&line(step)) };
+        let key = match &provider.login {
+            Login::OAuth(client) => token(client, &account, &store, &tokens).await?,
+            Login::Password => password(&account, store).await,
         };
-        let steps = try_all(provider, &account, secret, config.limits.login, told).await;
+        let owner = key.owner.clone();
+        let steps = try_all(provider, &account, key, config.limits.login, told).await;
         // A refresh that was too slow for us may be about to bring a rotated refresh token.
         tokens.settled().await;
         let steps = steps?;
@@ -84,43 +80,52 @@ impl Arguments {
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
 
-/// What the account logs in with, or why there is nothing.
-type Secret = (Step, Option<UpstreamSecret>);
+/// What the account logs in with.
+struct Key {
+    /// How it went to get it.
+    step: Step,
+    /// `None` where there is none.
+    secret: Option<UpstreamSecret>,
+    /// Who consented, if that is known.
+    owner: Option<String>,
+}
 
-async fn token(client: &Arc<OAuthClient>, account: &Account, owner: Option<&str>, tokens: &Tokens) -> Secret {
+async fn token(
+    client: &Arc<OAuthClient>,
+    account: &Account,
+    store: &Store,
+    tokens: &Tokens,
+) -> Result<Key, Failure> {
     let token = progress::shown("token", tokens.access_token(client, account)).await;
+    let grant = store.grant(&grant_key(client, account)).await?;
+    let owner = grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person());
     let result = match &token {
         Ok(token) => Ok(format!(
             "a live token of {} characters{}",
             token.secret.expose().len(),
-            whose(client, account, owner)
+            whose(client, account, owner.as_deref())
         )),
         Err(error) => Err(error.to_string()),
     };
     let step = Step { name: "token".to_owned(), user_name: None, result };
-    (step, token.ok().map(|token| UpstreamSecret::Token(token.secret)))
+    Ok(Key { step, secret: token.ok().map(|token| UpstreamSecret::Token(token.secret)), owner })
 }
 
-async fn password(account: &Account, passwords: &MailboxPasswords) -> Secret {
-    let password = passwords.stored(account).await;
+async fn password(account: &Account, store: Store) -> Key {
+    let password = MailboxPasswords::new(store).stored(account).await;
     let result = match &password {
         Ok(_) => Ok("one is stored, sealed".to_owned()),
         Err(error) => Err(error.to_string()),
     };
     let step = Step { name: "password".to_owned(), user_name: None, result };
-    (step, password.ok().map(|password| UpstreamSecret::Password(password.secret)))
-}
-
-/// Who consented, where somebody did and the provider told.
-async fn owner(client: &OAuthClient, account: &Account, store: &Store) -> Result<Option<String>, Failure> {
-    let grant = store.grant(&grant_key(client, account)).await?;
-    Ok(grant.and_then(|grant| grant.identity).filter(|_| client.grant.needs_person()))
+    let secret = password.ok().map(|password| UpstreamSecret::Password(password.secret));
+    Key { step, secret, owner: None }
 }
 
 async fn try_all(
     provider: &Provider,
     account: &Account,
-    (step, secret): Secret,
+    Key { step, secret, .. }: Key,
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<Vec<Step>, Failure> {
@@ -172,13 +177,10 @@ pub(super) async fn log_in(
     })
 }
 
-impl Step {
-    pub(super) fn line(&self) -> String {
-        let Self { name, result, .. } = self;
-        match result {
-            Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
-            Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
-        }
+pub(super) fn line(Step { name, result, .. }: &Step) -> String {
+    match result {
+        Ok(detail) => format!("  {} {name}: {detail}\n", style::tick()),
+        Err(reason) => format!("  {} {name}: {reason}\n", style::cross()),
     }
 }
 

@@ -38,11 +38,14 @@ pub(super) async fn refuse_new(
     let Some(Complaint { key, .. }) = lint::ambiguous_user_names(config, &same).into_iter().next() else {
         return Ok(());
     };
+    // Who opens every mailbox of a domain cannot be called otherwise.
+    let choice =
+        if user_name.starts_with("*@") { "" } else { "choose another one with --user-name NAME, or " };
     Err(Failure::new(
         Exit::Failed,
         format!(
-            "the user name {user_name} exists for an account of {} already, and {key} serves both providers: choose \
-             another one with --user-name NAME, or write `provider:` at that listener in {}",
+            "the user name {user_name} exists for an account of {} already, and {key} serves both providers: {choice}\
+             write `provider:` at that listener in {}",
             others.join(" and "),
             config.path.display()
         ),

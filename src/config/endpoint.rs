@@ -92,7 +92,7 @@ fn read_mechanism(field: &Field<'_>, login: Option<LoginKind>) -> Option<Upstrea
     let mechanism = field.choice(&MECHANISMS)?;
     match (login, mechanism.takes_password()) {
         (Some(LoginKind::OAuth), true) => {
-            field.complain("sends a password, and this provider has tokens; write `xoauth2` or `oauthbearer`, or `login: password` for the provider");
+            field.complain("sends a password, and this provider has tokens; write `xoauth2` or `oauthbearer`, or give the provider `login: password`");
             None
         }
         (Some(LoginKind::Password), false) => {

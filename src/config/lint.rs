@@ -221,7 +221,7 @@ fn is_microsoft(url: &Url) -> bool {
 }
 
 /// L12, L14: a tenant that cannot be right.
-pub(super) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
+pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
     if !used {
         return Some("no endpoint of this provider has `{tenant}` in it; leave the key out".to_owned());
     }
@@ -263,7 +263,8 @@ pub(super) fn client_secret(token_endpoint: &Url, secret: &Secret<String>) -> Op
     })
 }
 
-fn is_guid(text: &str) -> bool {
+/// Whether it has the form of the ids that Microsoft Entra gives to everything.
+pub(crate) fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -324,7 +325,8 @@ pub(super) fn proxy_loop(listener: SocketAddr, provider: &Provider) -> Option<St
 }
 
 /// User names that a listener could not tell apart: the same one for accounts of several providers that it serves.
-/// `user_names` are those of the store, each with the provider of its account; case makes no difference.
+/// `user_names` are those of the store, each with the provider of its account; case makes no difference. `*@contoso.com` is one
+/// of them, and makes no name of that domain ambiguous: what is stored for the name itself comes first.
 pub fn ambiguous_user_names(config: &Config, user_names: &[(String, String)]) -> Vec<Complaint> {
     let mut providers_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (user_name, provider) in user_names {

@@ -1,6 +1,8 @@
 //! [`ServiceAccount`]: the JSON key file that Google makes for a service account. It says by itself who asks for tokens and
 //! where, so that a provider with `grant: service_account` needs neither `client_id` nor `token_endpoint`.
 
+use std::path::Path;
+
 use gatepost_protocol::secret::Secret;
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -14,6 +16,8 @@ use crate::jwt::SigningKey;
 pub struct ServiceAccount {
     /// Who it is: its `client_email`.
     pub email: String,
+    /// What an administrator knows it by: its `client_id`, a number.
+    pub unique_id: Option<String>,
     /// Its private key.
     pub key: SigningKey,
     /// Which of its keys that is, as Google names it.
@@ -25,18 +29,27 @@ pub struct ServiceAccount {
 #[derive(Deserialize)]
 struct KeyFile {
     client_email: String,
+    client_id: Option<String>,
     #[serde(deserialize_with = "secret_text")]
     private_key: Secret<String>,
     private_key_id: Option<String>,
     token_uri: String,
 }
 
+impl ServiceAccount {
+    /// Reads a key file, or says what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let read = secret::read_private(path).and_then(|text| parse(&text));
+        read.map_err(|problem| format!("{} {problem}", path.display()))
+    }
+}
+
 /// Reads the key file that `service_account` names.
 pub(super) fn read(field: &Field<'_>, surroundings: &Surroundings<'_>) -> Option<ServiceAccount> {
     let path = field.path(surroundings.folder)?;
-    match secret::read_private(&path).and_then(|text| parse(&text)) {
+    match ServiceAccount::load(&path) {
         Ok(service_account) => return Some(service_account),
-        Err(problem) => field.complain(format!("{} {problem}", path.display())),
+        Err(problem) => field.complain(problem),
     }
     None
 }
@@ -52,7 +65,13 @@ fn parse(text: &Secret<String>) -> Result<ServiceAccount, String> {
         SigningKey::from_pem(&file.private_key).map_err(|error| format!("has a private_key that {error}"))?;
     let token_endpoint = lint::endpoint_url(&file.token_uri, "/auth")
         .map_err(|problem| format!("has a token_uri that {problem}"))?;
-    Ok(ServiceAccount { email: file.client_email, key, key_id: file.private_key_id, token_endpoint })
+    Ok(ServiceAccount {
+        email: file.client_email,
+        unique_id: file.client_id,
+        key,
+        key_id: file.private_key_id,
+        token_endpoint,
+    })
 }
 
 fn secret_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
@@ -89,6 +108,7 @@ mod tests {
         };
         let read = with("project_id", "project").unwrap();
         assert_eq!((read.email.as_str(), read.key_id.as_deref()), ("mail@project.example", Some("abc")));
+        assert_eq!(read.unique_id.as_deref(), Some("1234567890"));
         assert_eq!(read.token_endpoint.as_str(), "https://oauth2.googleapis.com/token");
         for (key, value, words) in [
             ("private_key", "planted", "has a private_key that holds no private key in PEM"),

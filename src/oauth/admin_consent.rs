@@ -13,6 +13,12 @@ const ADMIN_AADSTS: [&str; 4] = ["65001", "90094", "90095", "900941"];
 /// Where Entra's authorization endpoint ends, in every one of its clouds.
 const AUTHORIZE: &str = "/oauth2/v2.0/authorize";
 
+/// Where an administrator of the organisation allows an application all that its registration asks for. `host` is that of
+/// Entra's endpoints, which each national cloud has its own of.
+pub fn of_registration(host: &str, tenant: &str, client_id: &str) -> String {
+    format!("https://{host}/{tenant}/adminconsent?client_id={client_id}")
+}
+
 /// The error, where it means that an administrator has to come first.
 pub(super) fn needed(client: &OAuthClient, error: &str, description: Option<&str>) -> Option<ConsentError> {
     let by_number = description.and_then(aadsts_number).is_some_and(|number| ADMIN_AADSTS.contains(&number));

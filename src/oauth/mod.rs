@@ -6,7 +6,8 @@
 //! `connect`. [`device_code`] is another way to the grant that [`authorization_code`] gives; what both end with is in
 //! [`consent`].
 
-mod admin_consent;
+pub mod admin_consent;
+pub mod application;
 pub mod authorization_code;
 mod client_assertion;
 mod client_credentials;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::dialect::{Dialect, EXCHANGE, GMAIL, PLAIN};
+use super::dialect::{Dialect, EXCHANGE, GMAIL, PLAIN, POST};
 use super::faults::{MailFault, TokenFault};
 
 /// How the sandbox behaves from now on. The default is a strict provider of no particular make on a good day. A make is what
@@ -42,6 +42,8 @@ pub struct Personality {
     pub imap_greeting_capabilities: bool,
     /// Whether IMAP announces SASL-IR, and takes the token in the line of AUTHENTICATE.
     pub sasl_ir: bool,
+    /// The one password of every mailbox, at a provider of passwords.
+    pub password: Option<String>,
     /// What the token endpoint does instead of its work.
     pub token_endpoint: Option<TokenFault>,
     /// What the mail servers do instead of their work.
@@ -68,6 +70,7 @@ impl Default for Personality {
             propagation: 0,
             imap_greeting_capabilities: true,
             sasl_ir: true,
+            password: None,
             token_endpoint: None,
             mail: Vec::new(),
             scopes: &["smtp", "pop3", "imap"],
@@ -106,6 +109,11 @@ impl Personality {
             dialect: &GMAIL,
             ..Self::default()
         }
+    }
+
+    /// A provider without OAuth, whose mailboxes all have this password.
+    pub fn post(password: &str) -> Self {
+        Self { password: Some(password.to_owned()), dialect: &POST, ..Self::default() }
     }
 
     /// Whether a request with these fields is for a refresh token too.

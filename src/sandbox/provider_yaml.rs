@@ -37,9 +37,11 @@ impl Sandbox {
             personality.dialect.imap.logged_in.split(' ').filter(|word| !is_about_login(word)).collect();
         // JSON's strings are YAML's too, whatever a path holds.
         let ca_file = serde_json::Value::from(ca_file.to_string_lossy());
-        format!(
-            "  {name}:
-    grant: authorization_code
+        let login = if personality.password.is_some() {
+            "    login: password\n".to_owned()
+        } else {
+            format!(
+                "    grant: authorization_code
     authorization_endpoint: https://localhost:{https}/authorize
 {device}    token_endpoint: https://localhost:{https}/token
     client_id: {CLIENT_ID}
@@ -47,13 +49,18 @@ impl Sandbox {
     scopes: [{scopes}]
     authorization_parameters: {{ {parameters} }}
     redirect_host: localhost
-    smtp: {{ host: localhost, port: {smtp}, tls: {tls}, capabilities: [{smtp_capabilities}] }}
+",
+                scopes = personality.scopes.join(", "),
+                parameters = parameters.join(", "),
+            )
+        };
+        format!(
+            "  {name}:
+{login}    smtp: {{ host: localhost, port: {smtp}, tls: {tls}, capabilities: [{smtp_capabilities}] }}
     pop3: {{ host: localhost, port: {pop3}, tls: {tls}, capabilities: [TOP, UIDL] }}
     imap: {{ host: localhost, port: {imap}, tls: {tls}, capabilities: [{imap_capabilities}] }}
     ca_file: {ca_file}
 ",
-            scopes = personality.scopes.join(", "),
-            parameters = parameters.join(", "),
             smtp_capabilities = smtp_capabilities.join(", "),
             imap_capabilities = imap_capabilities.join(", "),
         )

@@ -113,6 +113,7 @@ impl Identity {
     }
 
     /// The same one, shown by this name, as the provider spells it, if it is one of theirs.
+    #[must_use]
     pub fn shown_as(self, name: &str) -> Self {
         let Self { name: first, mut others } = self;
         let found = others.iter_mut().find(|own| own.eq_ignore_ascii_case(name));

@@ -81,6 +81,17 @@ impl Process {
     }
 }
 
+/// Runs another subcommand to its end, with this on its standard input. Gives its exit status and all that it said.
+pub async fn said(config: &Path, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut child =
+        command(config).args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that reads nothing may be gone by now.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let text = [output.stdout, output.stderr].map(|octets| String::from_utf8(octets).unwrap()).concat();
+    (output.status.code(), text)
+}
+
 /// Runs another subcommand to its end, with this on its standard input.
 pub async fn run(config: &Path, arguments: &[&str], input: &str) {
     let mut child = command(config).args(arguments).stdin(Stdio::piped()).spawn().unwrap();

@@ -71,7 +71,7 @@ pub(super) async fn pasted(
 }
 
 /// A line of standard input; `None` at its end.
-pub(super) async fn read_line() -> Option<String> {
+pub(in crate::cli) async fn read_line() -> Option<String> {
     let read = || {
         let mut line = String::new();
         let length = std::io::stdin().lock().take(MAX_PASTE).read_line(&mut line).ok()?;

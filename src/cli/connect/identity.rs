@@ -26,8 +26,8 @@ pub(super) async fn settled(
             if stdin().is_terminal() && stderr().is_terminal() =>
         {
             eprint!(
-                "{identity} consented, not {expected}. That is right for a shared mailbox that {identity} may open, or where \
-                 {identity} is another name of it.\nKeep it? [y/N] "
+                "{identity} consented, not {expected}.\nThat is right for a shared mailbox that {identity} may open,\n\
+                 or where {identity} is another name of it.\nKeep it? [y/N] "
             );
             if is_yes(read_line().await.as_deref()) {
                 destination.commit_whoever_consented(*tokens).await

@@ -41,7 +41,7 @@ pub(super) async fn connect(
         .await
         .map_err(|error| Failure::new(Exit::State, error))?;
     print(&format!(
-        "{} {address} is connected to {name} by its password, which is kept sealed.\n",
+        "{} {address} is connected to {name} by its password, which is kept sealed.\nNext: gatepost test {address}\n",
         style::tick()
     ))
 }
@@ -72,7 +72,6 @@ async fn tried(
     let name = format!("{protocol} login");
     let Some(result) = progress::shown(&name, attempt).await else { return Ok(false) };
     let taken = result.is_ok();
-    let user_name = Some(account.upstream_user_name(protocol).to_owned());
-    print(&test::Step { name, user_name, result }.line())?;
+    print(&test::line(&test::Step { name, user_name: None, result }))?;
     Ok(taken)
 }

@@ -6,10 +6,12 @@
 mod exchange;
 mod gmail;
 mod plain;
+mod post;
 
 pub(super) use self::exchange::EXCHANGE;
 pub(super) use self::gmail::GMAIL;
 pub(super) use self::plain::PLAIN;
+pub(super) use self::post::POST;
 
 use super::sasl::Mechanism;
 

@@ -1,5 +1,5 @@
-//! The login, which SMTP, POP3 and IMAP share: a token in one line or in two, and the verdict on it. The words are the
-//! dialect's; a token is noted shortened, and nowhere else.
+//! The login, which SMTP, POP3 and IMAP share: a token or a password in one line or in two, and the verdict on it. The words are
+//! the dialect's; a secret is noted shortened, and nowhere else.
 
 use std::io;
 
@@ -93,12 +93,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let before = initial_response.map(|_| format!("{}{} ", self.command(), mechanism.name()));
         let before = before.unwrap_or_default();
-        let Some((user, token)) = mechanism.parse(&line) else {
+        let Some((user, secret)) = mechanism.parse(&line) else {
             self.note(Speaker::Client, &format!("{before}(something that is not {})", mechanism.name()));
             return self.answer(&format!("{}\r\n", login.malformed)).await.map(|()| None);
         };
-        self.note(Speaker::Client, &format!("{before}user={user} auth=Bearer {}", shortened(&token)));
-        let verdict = self.verdict(login, &line, user, &token);
+        let kind = if mechanism == Mechanism::Plain { "password=" } else { "auth=Bearer " };
+        self.note(Speaker::Client, &format!("{before}user={user} {kind}{}", shortened(&secret)));
+        let verdict = self.verdict(login, mechanism, &line, user, &secret);
         self.count_login(verdict.is_ok());
         match verdict {
             Ok(logged_in) => {
@@ -109,8 +110,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// What comes of a token for this user, which came in this line.
-    fn verdict(&self, login: &Login, line: &str, user: String, token: &str) -> Result<LoggedIn, Refusal> {
+    /// What comes of a secret for this user, which came in this line.
+    fn verdict(
+        &self,
+        login: &Login,
+        mechanism: Mechanism,
+        line: &str,
+        user: String,
+        secret: &str,
+    ) -> Result<LoggedIn, Refusal> {
         match self.fault(Moment::Verdict) {
             Some(Action::Refuse { challenge, reply }) => {
                 let challenge = challenge.then_some(login.challenge.unwrap_or(CHALLENGE));
@@ -119,12 +127,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Action::Echo) => {
                 let last_line = login.refused.lines().next_back().unwrap_or_default();
                 let code = last_line.split(' ').next().unwrap_or_default();
-                let reply = format!("{code} Not accepted: {line} which is \"{token}\"\r\n");
+                let reply = format!("{code} Not accepted: {line} which is \"{secret}\"\r\n");
                 return Err(Refusal { challenge: None, reply });
             }
             _ => {}
         }
-        let verdict = self.shared().world().judge(self.peer.protocol, login, &user, token);
+        let verdict = match mechanism {
+            Mechanism::Plain if self.shared().world().personality.password.as_deref() == Some(secret) => {
+                Verdict::Welcome
+            }
+            Mechanism::Plain => Verdict::Refused(login.refused),
+            Mechanism::Xoauth2 | Mechanism::OauthBearer => {
+                self.shared().world().judge(self.peer.protocol, login, &user, secret)
+            }
+        };
         match verdict {
             Verdict::Welcome => Ok(LoggedIn { mailbox: user, without_mailbox: None }),
             Verdict::WithoutMailbox(words) => Ok(LoggedIn { mailbox: user, without_mailbox: Some(words) }),

@@ -12,6 +12,12 @@ use super::process::{Server, find, free_ports, missing};
 /// The user `nobody`, who owns all mail.
 const NOBODY: u32 = 65534;
 
+/// A mailbox that nobody signs in as.
+pub(crate) const OFFICE: &str = "office@example.test";
+
+/// Who may open it.
+const DELEGATE: &str = "martha@example.test";
+
 pub(crate) fn is_installed() -> bool {
     let version = find("dovecot").and_then(|dovecot| Command::new(dovecot).arg("--version").output().ok());
     // 2.4 reads another configuration language.
@@ -77,21 +83,7 @@ mail_max_userip_connections = 0
 first_valid_uid = 1
 mail_location = maildir:{mail}/%u
 
-# A person's token, then an application's. Each passdb looks at the token by itself.
-passdb {{
-  driver = oauth2
-  args = {home}/person.conf
-}}
-passdb {{
-  driver = oauth2
-  args = {home}/service.conf
-}}
-# Without allow_all_users a delivery would ask the passdbs whether the mailbox exists, which they cannot tell.
-userdb {{
-  driver = static
-  args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
-}}
-
+{passdbs}
 # COMPRESS=DEFLATE.
 mail_plugins = zlib
 protocol imap {{
@@ -132,6 +124,7 @@ service auth {{
 }}
 ",
                 home = home.display(),
+                passdbs = passdbs(&home, &mail),
                 log = log.display(),
                 mail = mail.display(),
                 certificate = certificates.certificate.display(),
@@ -160,12 +153,47 @@ service auth {{
     }
 }
 
+/// Who is let into which mailbox, and where that is.
+fn passdbs(home: &Path, mail: &Path) -> String {
+    let (home, mail) = (home.display(), mail.display());
+    let delegate = format!(
+        "passdb {{\n  driver = oauth2\n  args = {home}/delegate.conf\n  username_filter = {OFFICE}\n}}"
+    );
+    format!(
+        "\
+# A person's token, then an application's. Each passdb looks at the token by itself.
+passdb {{
+  driver = oauth2
+  args = {home}/person.conf
+}}
+passdb {{
+  driver = oauth2
+  args = {home}/service.conf
+}}
+# Without allow_all_users a delivery would ask the passdbs whether the mailbox exists, which they cannot tell.
+userdb {{
+  driver = static
+  args = allow_all_users=yes uid={NOBODY} gid={NOBODY} home={mail}/%u
+}}
+
+# A delegate's token opens the shared mailbox where mail is fetched. Where it is sent everybody is themselves, as at Exchange.
+protocol imap {{
+{delegate}
+}}
+protocol pop3 {{
+{delegate}
+}}
+"
+    )
+}
+
 /// How Dovecot decides whether a token opens a mailbox. It asks oidc-provider about the token, and compares one
 /// attribute of the answer with the `user=` of the login, after putting both through `username_format`.
 ///
 /// A person's token opens the mailbox of its `username`. A token that an application got for itself names no person:
 /// its attribute is the client id, which no mailbox is called. A format without variables makes both sides equal, so
-/// such a token opens any mailbox; the scope keeps persons' tokens from doing so.
+/// such a token opens any mailbox; the scope keeps persons' tokens from doing so. The same makes a delegate's token open the
+/// shared mailbox: only hers is active there.
 fn write_passdbs(home: &Path, certificates: &Certificates, oidc: &Oidc) {
     let (id, secret) = DOVECOT;
     let host = oidc.issuer.trim_start_matches("https://");
@@ -174,14 +202,18 @@ fn write_passdbs(home: &Path, certificates: &Certificates, oidc: &Oidc) {
 introspection_mode = post
 introspection_url = https://{id}:{secret}@{host}/token/introspection
 tls_ca_cert_file = {ca}
-active_attribute = active
-active_value = true
 ",
         ca = certificates.ca_file.display()
     );
-    fs::write(home.join("person.conf"), format!("{common}username_attribute = username\n")).unwrap();
+    let active = "active_attribute = active\nactive_value = true\n";
+    fs::write(home.join("person.conf"), format!("{common}{active}username_attribute = username\n")).unwrap();
+    let delegate = format!(
+        "{common}active_attribute = username\nactive_value = {DELEGATE}\nusername_attribute = username\n\
+         username_format = shared mailbox\n"
+    );
+    fs::write(home.join("delegate.conf"), delegate).unwrap();
     let service = format!(
-        "{common}username_attribute = client_id\nusername_format = any mailbox\nscope = {EVERY_MAILBOX}\n"
+        "{common}{active}username_attribute = client_id\nusername_format = any mailbox\nscope = {EVERY_MAILBOX}\n"
     );
     fs::write(home.join("service.conf"), service).unwrap();
 }

@@ -90,20 +90,7 @@ impl Setting {
 
     /// curl with this password, and all that each of its calls needs.
     pub(crate) fn curl_with(&self, url: &str, password: &str) -> Command {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "120",
-            "--noproxy",
-            "*",
-            "--ssl-reqd",
-            "--cacert",
-        ])
-        .arg(&self.gatepost.ca_file)
-        .args(["--user", &format!("{MARTHA}:{password}"), "--url", url]);
-        curl
+        curl(&self.gatepost, &format!("{MARTHA}:{password}"), url)
     }
 
     /// Lets fetchmail fetch what is there, with implicit TLS.
@@ -179,6 +166,15 @@ impl Setting {
         fs::remove_file(self.fetched()).unwrap();
         String::from_utf8(added.to_vec()).unwrap()
     }
+}
+
+/// curl with `user:password`, and all that each of its calls needs.
+pub(crate) fn curl(gatepost: &Gatepost, login: &str, url: &str) -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--max-time", "120", "--noproxy", "*", "--ssl-reqd", "--cacert"])
+        .arg(&gatepost.ca_file)
+        .args(["--user", login, "--url", url]);
+    curl
 }
 
 /// A file of `tests/clients`.

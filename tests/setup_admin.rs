@@ -1,0 +1,229 @@
+//! `gatepost setup microsoft365` and `google` as an administrator meets them: every word that is printed, and every line of
+//! the script. The files in `tests/setup` are what must come out.
+
+// A test says what it expects by failing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use tempfile::TempDir;
+
+const TENANT: &str = "99999999-8888-7777-6666-555555555555";
+const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+const OBJECT_ID: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
+
+/// Exit status, standard output, standard error. Nobody is there to answer a question.
+fn outcome(home: &TempDir, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.current_dir(home.path()).arg("setup").args(arguments).stdin(Stdio::null());
+    // What is searched for in the usual places is not there.
+    command.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path());
+    for variable in ["CREDENTIALS_DIRECTORY", "GATEPOST_CONFIG", "GATEPOST_KEY_FILE", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    let output = command.output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Compares with a file in `tests/setup`, and says at which line they part.
+fn assert_like(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setup").join(name);
+    let expected = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for (number, (line, expected)) in (1..).zip(text.lines().zip(expected.lines())) {
+        assert_eq!(line, expected, "{name}:{number}");
+    }
+    assert_eq!(text.len(), expected.len(), "{name} is longer or shorter than what came:\n{text}");
+}
+
+/// What a command line has in common with the others.
+fn microsoft<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["microsoft365", "--tenant", TENANT, "--client-id", CLIENT_ID], more].concat()
+}
+
+#[test]
+fn every_step_for_two_mailboxes() {
+    let home = home();
+    let named = ["--object-id", OBJECT_ID, "scan@contoso.example", "o'brien@contoso.example"];
+    let (status, said, error) = outcome(&home, &microsoft(&named));
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert_like("microsoft365.txt", &said);
+    let script =
+        said.find("# Lets one").zip(said.find("\n\n4. ")).map(|(from, to)| &said[from..=to]).unwrap();
+    let (outside, _) = said.split_once(script).unwrap();
+    for line in outside.lines().filter(|line| !line.contains("https://")) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for line in script.lines() {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+}
+
+#[test]
+fn the_script_for_a_domain_and_fewer_protocols() {
+    let home = home();
+    let arguments = ["*@contoso.example", "--smtp", "--output", "mailboxes.ps1"];
+    let (status, said, error) = outcome(&home, &microsoft(&arguments));
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert_like("microsoft365-domain.txt", &said);
+    let script = || fs::read_to_string(home.path().join("mailboxes.ps1")).unwrap();
+    assert_like("microsoft365-domain.ps1", &script());
+
+    fs::write(home.path().join("mailboxes.ps1"), "mine").unwrap();
+    let (status, _, error) = outcome(&home, &microsoft(&arguments));
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("mailboxes.ps1 is there already; name another file, or add --overwrite"),
+        "{error}"
+    );
+    assert_eq!(script(), "mine");
+    let (status, ..) = outcome(&home, &microsoft(&[&arguments[..], &["--overwrite"]].concat()));
+    assert_eq!(status, Some(0));
+    assert_like("microsoft365-domain.ps1", &script());
+}
+
+#[test]
+fn a_script_takes_the_parts_from_json() {
+    let home = home();
+    let (status, said, _) = outcome(&home, &microsoft(&["--imap", "--json", "scan@contoso.example"]));
+    assert_eq!(status, Some(0));
+    let read: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        read["consent_url"],
+        format!("https://login.microsoftonline.com/{TENANT}/adminconsent?client_id={CLIENT_ID}")
+    );
+    assert_eq!(read["permissions"], serde_json::json!(["IMAP.AccessAsApp"]));
+    assert!(read["script"].as_str().unwrap().contains("        ImapEnabled = $true\n    }\n"));
+    let configuration = read["configuration"].as_str().unwrap();
+    assert!(configuration.ends_with("    smtp: none\n    pop3: none\n"), "{configuration}");
+    assert_eq!(read["commands"][1], "gatepost account add scan@contoso.example --provider contoso");
+}
+
+#[test]
+fn what_is_written_into_the_configuration_is_taken_by_it() {
+    let home = home();
+    let (_, said, _) = outcome(&home, &microsoft(&["--smtp", "--json", "scan@contoso.example"]));
+    let read: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let secret = home.path().join("contoso.secret");
+    fs::write(&secret, "the-value-of-the-secret\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let configuration =
+        read["configuration"].as_str().unwrap().replace("/etc/gatepost/contoso.secret", "contoso.secret");
+    let file = format!("providers:\n{configuration}state: state\n");
+    fs::write(home.path().join("gatepost.yaml"), file).unwrap();
+    // The provider knows its ids, and that it has no POP3.
+    let (status, said, error) =
+        outcome(&home, &["microsoft365", "--object-id", OBJECT_ID, "scan@contoso.example"]);
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    for words in [
+        "It has the provider contoso already",
+        &format!("$Tenant = '{TENANT}'"),
+        &format!("$AppId = '{CLIENT_ID}'"),
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("POP.AccessAsApp") && !said.contains("ImapEnabled = $true"), "{said}");
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named_where_nobody_can_be_asked() {
+    let id = "11111111-2222-3333-4444-555555555555";
+    for (arguments, expected) in [
+        (&["microsoft365", "scan@contoso.example"][..], "--client-id is missing"),
+        (&["microsoft365", "--client-id", id, "scan@contoso.example"], "--tenant is missing"),
+        (&["microsoft365", "--client-id", id, "--tenant", "contoso.example"], "MAILBOX is missing"),
+        (&["microsoft365", "--client-id", "Gatepost"], "--client-id `Gatepost` is not an id like"),
+        (&["microsoft365", "--client-id", id, "--tenant", "common"], "--tenant `common` does not work"),
+        (&["microsoft365", "--client-id", id, "--tenant", id], "--tenant is the same as `client_id`"),
+        (&["microsoft365", "--client-id", id, "--tenant", "a'b"], "--tenant `a'b` is not a tenant"),
+        (
+            &[
+                "microsoft365",
+                "--client-id",
+                id,
+                "--tenant",
+                "contoso.example",
+                "--object-id",
+                id,
+                "a@b.example",
+            ],
+            "--object-id is the application (client) id",
+        ),
+        (&["google", "scan@contoso.example"], "--service-account is missing"),
+        (&["google", "--service-account", "none.json"], "none.json cannot be read"),
+    ] {
+        let (status, said, error) = outcome(&home(), arguments);
+        assert_eq!((status, said.as_str()), (Some(1), ""), "{arguments:?}: {error}");
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    for (arguments, expected) in [
+        (&["microsoft365", "--wait", "a@b.example"][..], "there is no configuration file"),
+        (&["microsoft365", "--provider", "contoso", "a@b.example"], "there is no configuration file"),
+        (&["google", "--wait", "a@b.example"], "there is no configuration file"),
+    ] {
+        let (status, _, error) = outcome(&home(), arguments);
+        assert_eq!(status, Some(3), "{arguments:?}: {error}");
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_fit_is_told_apart() {
+    let home = home();
+    let file = "providers:
+  people: { preset: microsoft365, client_id: 11111111-2222-3333-4444-555555555555 }
+state: state
+";
+    fs::write(home.path().join("gatepost.yaml"), file).unwrap();
+    for (arguments, expected) in [
+        (&["--provider", "poeple"][..], "has no provider poeple: did you mean `people`?"),
+        (&["--provider", "people"], "it needs `grant: client_credentials`"),
+        (&["--wait"], "has no provider with `grant: client_credentials` to wait for"),
+    ] {
+        let (status, _, error) = outcome(&home, &[&["microsoft365", "a@b.example"], arguments].concat());
+        assert_eq!(status, Some(3), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_step_for_a_google_workspace() {
+    let home = home();
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let key_file = serde_json::json!({
+        "type": "service_account",
+        "client_email": "gatepost@project.iam.example",
+        "client_id": "123456789012345678901",
+        "private_key": key.serialize_pem(),
+        "token_uri": "https://oauth2.googleapis.com/token",
+    });
+    let path = home.path().join("workspace.json");
+    fs::write(&path, key_file.to_string()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let arguments =
+        ["google", "--service-account", "workspace.json", "scan@contoso.example", "*@contoso.example"];
+    let (status, said, error) = outcome(&home, &arguments);
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    let folder = home.path().canonicalize().unwrap();
+    let said = said.replace(folder.to_str().unwrap(), "/folder");
+    assert_like("google.txt", &said);
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+
+    let (_, json, _) = outcome(&home, &[&arguments[..], &["--json"]].concat());
+    let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(read["client_id"], "123456789012345678901");
+    let file = format!("providers:\n{}state: state\n", read["configuration"].as_str().unwrap());
+    fs::write(home.path().join("gatepost.yaml"), file).unwrap();
+    let (status, said, error) = outcome(&home, &["google", "scan@contoso.example"]);
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert!(said.contains("It has the provider contoso already"), "{said}");
+    assert!(!said.contains("PRIVATE KEY") && !json.contains("PRIVATE KEY"));
+}
