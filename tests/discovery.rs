@@ -138,7 +138,7 @@ async fn a_domain_may_be_an_issuer_itself() {
         format!("{issuer}/.well-known/openid-configuration: HTTP status 404"),
     ];
     assert_eq!(why, told.join("\n"));
-    endpoint.publishes("openid-configuration", 200, json!({ "issuer": issuer }));
+    endpoint.publishes("openid-configuration", 200, &json!({ "issuer": issuer }));
     let found = network.provider_of("ann@localhost").await;
     assert_eq!(found, Found::Issuer { issuer, servers: Servers::default() });
 }

@@ -87,7 +87,7 @@ impl World {
 #[tokio::test]
 async fn what_an_issuer_tells_is_enough_for_a_token() {
     let world = World::new().await;
-    world.endpoint.publishes(DOCUMENT, 200, world.document());
+    world.endpoint.publishes(DOCUMENT, 200, &world.document());
     let client = world.application(&world.issuer(), "");
     assert_eq!(world.login(&client).await.unwrap(), "planted-access-1");
     assert_eq!(world.endpoint.visits(), ["/.well-known/openid-configuration"]);
@@ -104,7 +104,7 @@ async fn what_the_file_says_wins() {
     let mut document = world.document();
     document["token_endpoint"] = json!("https://localhost:1/token");
     document["authorization_endpoint"] = json!("https://localhost:1/authorize");
-    world.endpoint.publishes(DOCUMENT, 200, document);
+    world.endpoint.publishes(DOCUMENT, 200, &document);
     let keys =
         format!("token_endpoint: {}\n    client_authentication: client_secret_post", world.endpoint.url());
     let client = world.application(&world.issuer(), &keys);
@@ -127,7 +127,7 @@ async fn an_authorization_server_without_openid_connect_is_found_where_rfc_8414_
     let issuer = format!("{}/tenant", world.issuer());
     let mut document = world.document();
     document["issuer"] = json!(issuer);
-    world.endpoint.publishes("oauth-authorization-server/tenant", 200, document);
+    world.endpoint.publishes("oauth-authorization-server/tenant", 200, &document);
     let client = world.application(&issuer, "");
     // The first address is not under /.well-known/, and the endpoint answers there with something that is no document.
     assert_eq!(world.login(&client).await.unwrap(), "planted-access-2");
@@ -177,7 +177,7 @@ async fn whatever_is_wrong_with_the_document_is_said_and_passes() {
 #[tokio::test]
 async fn an_issuer_that_nobody_vouches_for_is_not_believed() {
     let world = World::new().await;
-    world.endpoint.publishes(DOCUMENT, 200, world.document());
+    world.endpoint.publishes(DOCUMENT, 200, &world.document());
     let other = TokenEndpoint::start().await;
     let mut client = OAuthClient::clone(&world.application(&world.issuer(), ""));
     client.trust = gatepost::tls::Trust::load(Some(&other.ca_file())).unwrap();

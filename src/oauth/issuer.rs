@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use crate::oauth::tests::client;
 
-    fn told(host: &str) -> Result<Arc<OAuthClient>, EndpointError> {
+    fn told(host: &str) -> Arc<OAuthClient> {
         let token_endpoint = format!("https://{host}/token").parse().unwrap();
-        Ok(Arc::new(OAuthClient { token_endpoint, ..client() }))
+        Arc::new(OAuthClient { token_endpoint, ..client() })
     }
 
     /// The host that is known after asking an issuer that would answer so, and whether it was asked at all.
@@ -147,13 +147,13 @@ mod tests {
         let (issuers, client) = (Issuers::default(), Arc::new(client()));
         let failed = || Err(EndpointError::TimedOut);
         let known = |host: &str, asked| (Some(host.to_owned()), asked);
-        assert_eq!(host(&issuers, &client, told("old.example")).await, known("old.example", true));
-        assert_eq!(host(&issuers, &client, told("new.example")).await, known("old.example", false));
+        assert_eq!(host(&issuers, &client, Ok(told("old.example"))).await, known("old.example", true));
+        assert_eq!(host(&issuers, &client, Ok(told("new.example"))).await, known("old.example", false));
         advance(TRUE_FOR).await;
         assert_eq!(host(&issuers, &client, failed()).await, known("old.example", true));
-        assert_eq!(host(&issuers, &client, told("new.example")).await, known("old.example", false));
+        assert_eq!(host(&issuers, &client, Ok(told("new.example"))).await, known("old.example", false));
         advance(PAUSE).await;
-        assert_eq!(host(&issuers, &client, told("new.example")).await, known("new.example", true));
+        assert_eq!(host(&issuers, &client, Ok(told("new.example"))).await, known("new.example", true));
         // Another reading of the file may have another issuer.
         let other = Arc::new(OAuthClient::clone(&client));
         assert_eq!(host(&issuers, &other, failed()).await, (None, true));
@@ -164,8 +164,11 @@ mod tests {
         let (issuers, client) = (Issuers::default(), Arc::new(client()));
         let failed = || Err(EndpointError::TimedOut);
         assert_eq!(host(&issuers, &client, failed()).await, (None, true));
-        assert_eq!(host(&issuers, &client, told("a.example")).await, (None, false));
+        assert_eq!(host(&issuers, &client, Ok(told("a.example"))).await, (None, false));
         advance(PAUSE).await;
-        assert_eq!(host(&issuers, &client, told("a.example")).await, (Some("a.example".to_owned()), true));
+        assert_eq!(
+            host(&issuers, &client, Ok(told("a.example"))).await,
+            (Some("a.example".to_owned()), true)
+        );
     }
 }

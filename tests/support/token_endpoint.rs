@@ -111,7 +111,7 @@ impl TokenEndpoint {
     }
 
     /// Puts a document under `/.well-known/`; nothing is a 404.
-    pub(crate) fn publishes(&self, name: &str, status: u16, body: impl ToString) {
+    pub(crate) fn publishes(&self, name: &str, status: u16, body: &impl ToString) {
         let path = format!("/.well-known/{name}");
         self.shared.documents.lock().unwrap().insert(path, (status, body.to_string()));
     }
