@@ -4,28 +4,46 @@
 // A test says what it expects by failing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/terminal.rs"]
+mod terminal;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gatepost::config::provider::UpstreamTls;
+use gatepost::sandbox::{
+    CLIENT_ID as SANDBOX_CLIENT, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, Personality, Sandbox, TokenFault,
+};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use tempfile::TempDir;
+use terminal::Terminal;
 
 const TENANT: &str = "99999999-8888-7777-6666-555555555555";
 const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
 const OBJECT_ID: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 
-/// Exit status, standard output, standard error. Nobody is there to answer a question.
-fn outcome(home: &TempDir, arguments: &[&str]) -> (Option<i32>, String, String) {
+fn gatepost(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    command.current_dir(home.path()).arg("setup").args(arguments).stdin(Stdio::null());
+    command.current_dir(home).arg("setup").args(arguments);
     // What is searched for in the usual places is not there.
-    command.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path());
+    command.env("HOME", home).env("XDG_CONFIG_HOME", home);
     for variable in ["CREDENTIALS_DIRECTORY", "GATEPOST_CONFIG", "GATEPOST_KEY_FILE", "RUST_LOG"] {
         command.env_remove(variable);
     }
-    let output = command.output().unwrap();
+    command
+}
+
+/// Exit status, standard output, standard error. Nobody is there to answer a question.
+fn outcome(home: &TempDir, arguments: &[&str]) -> (Option<i32>, String, String) {
+    ended(gatepost(home.path(), arguments))
+}
+
+fn ended(mut command: Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |octets| String::from_utf8(octets).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -226,4 +244,135 @@ fn every_step_for_a_google_workspace() {
     assert_eq!((status, error.as_str()), (Some(0), ""));
     assert!(said.contains("It has the provider contoso already"), "{said}");
     assert!(!said.contains("PRIVATE KEY") && !json.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn a_person_is_asked_for_what_is_missing_after_the_step_that_gives_it() {
+    let home = home();
+    let mut terminal = Terminal::start(gatepost(home.path(), &["microsoft365", "--imap"]));
+    let before = terminal.shows("Application (client) ID: ");
+    assert!(
+        before.contains("1. Register the application") && before.contains("IMAP.AccessAsApp"),
+        "{before}"
+    );
+    terminal.types("Gatepost");
+    terminal.shows("That `Gatepost` is not an id like");
+    terminal.types(CLIENT_ID);
+    terminal.shows("Directory (tenant) ID: ");
+    terminal.types("common");
+    terminal.shows("That `common` does not work");
+    terminal.types("contoso.example");
+    terminal.shows("for all of a domain: ");
+    terminal.types("scan");
+    terminal.shows("is not an address");
+    terminal.types("scan@contoso.example, o'brien@contoso.example");
+    terminal.shows("the script asks: ");
+    terminal.types(CLIENT_ID);
+    terminal.shows("That is the application (client) id");
+    terminal.types("");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, Some(0), "{screen}");
+    assert_eq!(screen.matches("1. Register the application").count(), 1, "{screen}");
+    for words in ["$ObjectId = ''", "'o''brien@contoso.example'", "tenant: contoso.example"] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+}
+
+#[test]
+fn a_person_is_asked_for_the_key_file() {
+    let home = home();
+    let mut terminal = Terminal::start(gatepost(home.path(), &["google", "scan@contoso.example"]));
+    let before = terminal.shows("The key file (JSON): ");
+    assert!(before.contains("1. Make the service account"), "{before}");
+    terminal.types("none.json");
+    terminal.shows("That will not do: none.json cannot be read");
+}
+
+/// The sandbox as Exchange, with a provider in the configuration file that nobody has granted anything.
+async fn exchange() -> (Sandbox, TempDir) {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.change(|personality| *personality = Personality::exchange());
+    let home = home();
+    fs::write(home.path().join("ca.pem"), sandbox.ca_pem()).unwrap();
+    let provider = sandbox.provider_yaml("contoso", Path::new("ca.pem"), UpstreamTls::Implicit);
+    let provider = provider.replace("authorization_code", "client_credentials");
+    fs::write(home.path().join("gatepost.yaml"), format!("providers:\n{provider}state: state\n")).unwrap();
+    (sandbox, home)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_tells_the_object_id_that_people_take_from_the_wrong_page() {
+    let (sandbox, home) = exchange().await;
+    let path = home.path().join("gatepost.yaml");
+    let file = fs::read_to_string(&path).unwrap().replace(SANDBOX_CLIENT, CLIENT_ID);
+    fs::write(&path, file).unwrap();
+    let claims = |object_id: &str| format!(r#"{{"tid":"{TENANT}","oid":"{object_id}"}}"#);
+    for (claims, expected, told) in [
+        (Some(claims(OBJECT_ID)), OBJECT_ID, ""),
+        (Some(claims("'; Remove-Mailbox")), "", ""),
+        (None, "", "The object ID cannot be looked up, so the script will ask: invalid_client"),
+    ] {
+        let body = match &claims {
+            Some(claims) => {
+                let token = format!("e30.{}.signature", BASE64_URL_SAFE_NO_PAD.encode(claims));
+                serde_json::json!({ "access_token": token, "token_type": "Bearer" })
+            }
+            None => serde_json::json!({ "error": "invalid_client" }),
+        };
+        let answer = TokenFault::Answer { status: 200, headers: Vec::new(), body: body.to_string() };
+        sandbox.change(|personality| personality.token_endpoint = Some(answer));
+        let arguments = ["microsoft365", "--tenant", TENANT, "scan@contoso.example"];
+        let mut command = gatepost(home.path(), &arguments);
+        command.env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET);
+        let (status, said, error) = ended(command);
+        assert_eq!(status, Some(0), "{error}");
+        assert!(said.contains(&format!("$ObjectId = '{expected}'\n")), "{said}");
+        assert!(error.starts_with(told) && error.is_empty() == told.is_empty(), "{error}");
+    }
+}
+
+fn waiting(home: &TempDir, more: &[&str]) -> Command {
+    let mut command =
+        gatepost(home.path(), &[&["microsoft365", "--wait", "scan@contoso.example"], more].concat());
+    command.env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_gives_up_with_what_to_check_and_ends_well_when_the_mailbox_is_open() {
+    let (sandbox, home) = exchange().await;
+    let (status, said, error) = ended(waiting(&home, &["--wait-for", "0"]));
+    assert_eq!(status, Some(5), "{said}{error}");
+    for words in ["Trying 1 mailbox at contoso", "\u{2717} scan@contoso.example, IMAP: "] {
+        assert!(said.contains(words), "{said}");
+    }
+    for words in ["not ready after 0 s; 0 of 1 mailboxes", "Get-ServicePrincipal shows the object ID"] {
+        assert!(error.contains(words), "{error}");
+    }
+    for line in error.lines().filter(|line| !line.contains("scan@")) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let (status, said, _) = ended(waiting(&home, &["--wait-for", "0", "--json"]));
+    let read: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &read["ready"]), (Some(5), &serde_json::json!(false)));
+
+    sandbox.grant_full_access("scan@contoso.example", SANDBOX_CLIENT);
+    let (status, said, error) = ended(waiting(&home, &[]));
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert!(
+        said.ends_with("Every mailbox can be opened: devices are let in while `gatepost run` runs.\n"),
+        "{said}"
+    );
+    assert!(!home.path().join("state").exists(), "nothing is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_how_long_it_has_waited() {
+    let (_sandbox, home) = exchange().await;
+    let mut terminal = Terminal::start(waiting(&home, &[]));
+    terminal.shows("0 of 1 ready, 0:0");
+    terminal.shows(" since the beginning");
+    terminal.interrupts();
+    let (status, _) = terminal.end();
+    assert_ne!(status, Some(0));
 }

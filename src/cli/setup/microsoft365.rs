@@ -130,7 +130,8 @@ impl Arguments {
             protocols = Protocol::ALL.into_iter().filter(has).collect();
         }
         let asks = client.is_none() && !is_complete && question::is_possible();
-        if asks && !self.json {
+        let is_registration_told = asks && !self.json;
+        if is_registration_told {
             print(&registration(&cloud, &protocols, "into a file"))?;
         }
         let (client_id, tenant) = self.ids(client).await?;
@@ -142,7 +143,7 @@ impl Arguments {
             None => name_for(mailboxes.domain_name(), "microsoft365"),
         };
         let application = Application { tenant, client_id, object_id, environment: cloud.environment };
-        Ok(Plan { application, cloud, mailboxes, protocols, provider, is_configured })
+        Ok(Plan { application, cloud, mailboxes, protocols, provider, is_configured, is_registration_told })
     }
 
     /// The client id and the tenant.
@@ -174,7 +175,10 @@ impl Arguments {
         }
         if let Some(client) = client.filter(|client| client.client_id == client_id) {
             match progress::shown("looking the object ID up", application::token(client, "")).await {
-                Ok(token) => return Ok(application::claims(&token).and_then(|claims| claims.object_id)),
+                Ok(token) => {
+                    let object_id = application::claims(&token).and_then(|claims| claims.object_id);
+                    return Ok(object_id.filter(|object_id| wrong(object_id).is_none()));
+                }
                 Err(error) => {
                     eprintln!("The object ID cannot be looked up, so the script will ask: {error}\n");
                 }

@@ -161,9 +161,10 @@ impl Waiting {
         }
         match end {
             End::Ready if as_json => Ok(()),
-            End::Ready => {
-                print("Every mailbox can be opened: devices are let in while `gatepost run` runs.\n")
-            }
+            End::Ready => print(&format!(
+                "Every mailbox can be opened: devices are let in while `gatepost run` runs.\n{}",
+                self.what_is_left_open().unwrap_or_default()
+            )),
             End::Hopeless | End::TimedOut => {
                 Err(Failure::new(Exit::Upstream, self.what_is_missing(end, begin.elapsed())))
             }

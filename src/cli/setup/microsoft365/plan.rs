@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) provider: String,
     /// Whether it stands there already.
     pub(super) is_configured: bool,
+    /// Whether the first step was told before the questions that it answers.
+    pub(super) is_registration_told: bool,
 }
 
 /// Which of Microsoft's clouds the organisation is in.
@@ -71,14 +73,23 @@ impl Plan {
         } else {
             format!("into /etc/gatepost/{}.secret", self.provider)
         };
-        let begin = format!(
-            "Microsoft 365, {}
+        let begin = if self.is_registration_told {
+            String::new()
+        } else {
+            format!(
+                "Microsoft 365, {}
 
 Gatepost opens them by itself, as an application of the organisation. Nobody
 signs in; what keeps a mailbox closed is the password that its device has at
 Gatepost.
 
-{}2. Grant admin consent
+{}",
+                printable(&self.mailboxes.in_words()),
+                registration(&self.cloud, &self.protocols, &secret)
+            )
+        };
+        let consent = format!(
+            "2. Grant admin consent
    On the page API permissions: Grant admin consent. Or, for an administrator
    elsewhere, at the address below. If it then complains of a missing reply
    address: the application needs none, and API permissions shows whether the
@@ -88,8 +99,6 @@ Gatepost.
 
 3. Give it the mailboxes
 ",
-            printable(&self.mailboxes.in_words()),
-            registration(&self.cloud, &self.protocols, &secret),
             self.consent_url()
         );
         let script = match written_to {
@@ -124,7 +133,7 @@ Gatepost.
                 self.configuration()
             )
         };
-        begin + &script + &configuration + "5. Then\n\n" + &indented(&self.commands())
+        begin + &consent + &script + &configuration + "5. Then\n\n" + &indented(&self.commands())
     }
 
     pub(super) fn in_json(&self, script: &str) -> serde_json::Value {
