@@ -1,7 +1,13 @@
 //! `gatepost setup ADDRESS` as a process, at the sandbox: once from nothing, again when something is missing, and with what
 //! cannot work.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "support/terminal.rs"]
 mod terminal;

@@ -81,7 +81,7 @@ enum Command {
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Bring a mailbox from its address to its first mail, or prepare an organisation whose mailboxes need no consent
-    Setup(setup::Arguments),
+    Setup(Box<setup::Arguments>),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }

@@ -14,7 +14,7 @@ use super::file::{self, Entry, Node, Value as Written};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// In the order in which it is written.
-    Section(Vec<(String, Value)>),
+    Section(Vec<(String, Self)>),
     /// A list of texts.
     List(Vec<String>),
     /// A single value.

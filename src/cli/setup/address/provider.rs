@@ -221,7 +221,8 @@ async fn asked(address: &str, known: &Known<'_>, nothing: &Nothing) -> Result<Ch
         [] => String::new(),
         there => format!("\nIn the configuration there are: {}", there.join(", ")),
     };
-    let why: String = nothing.why.iter().map(|line| format!("  {line}\n")).collect();
+    let why: Vec<_> = nothing.why.iter().map(|line| format!("  {line}\n")).collect();
+    let why = why.concat();
     let listed = format!("{why}The presets are: {}{configured}", names.join(", "));
     if !question::is_possible() {
         let message = format!(
