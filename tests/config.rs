@@ -255,7 +255,7 @@ fn the_example_is_accepted_with_everything_switched_on() {
     let config = accepted(&example_with_everything_on(folder.path()));
     assert_eq!(
         config.providers.keys().collect::<Vec<_>>(),
-        ["contoso", "fabrikam", "own", "post", "workspace"]
+        ["contoso", "fabrikam", "issuer", "own", "post", "workspace"]
     );
     assert_eq!(
         config.providers["contoso"].oauth().unwrap().authentication.secret().unwrap().expose(),
@@ -522,6 +522,32 @@ fn what_is_unverified_is_known_until_the_file_says_otherwise() {
         let config = accepted(&format!("providers: {{ it: {{ {written} }} }}"));
         assert_eq!(config.providers["it"].unverified, expected, "{written}");
     }
+}
+
+#[test]
+fn an_issuer_takes_the_place_of_endpoints_and_keeps_its_exact_name() {
+    let read = |keys: &str| {
+        let config = accepted(&format!(
+            "providers: {{ it: {{ client_id: abc, scopes: [mail], {keys}, imap: {{ host: imap.example.org, tls: implicit }} }} }}"
+        ));
+        let client = config.providers["it"].oauth().unwrap();
+        (client.issuer.clone().unwrap(), client.token_endpoint.to_string())
+    };
+    let (issuer, token_endpoint) = read("issuer: https://login.example.org");
+    assert_eq!(
+        (issuer.url.as_str(), token_endpoint.as_str()),
+        ("https://login.example.org", "https://login.example.org/")
+    );
+    assert!(!issuer.token_endpoint_is_written && !issuer.authentication_is_written);
+    let (issuer, token_endpoint) = read(
+        "issuer: 'https://login.example.org/{tenant}/', tenant: here, token_endpoint: https://other.example.org/token, \
+         client_secret: { env: OWN_CLIENT_SECRET }, client_authentication: client_secret_post",
+    );
+    assert_eq!(
+        (issuer.url.as_str(), token_endpoint.as_str()),
+        ("https://login.example.org/here/", "https://other.example.org/token")
+    );
+    assert!(issuer.token_endpoint_is_written && issuer.authentication_is_written);
 }
 
 #[test]

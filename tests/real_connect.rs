@@ -53,6 +53,43 @@ async fn a_code_typed_elsewhere_opens_the_mailbox() {
     assert!(grant(&gatepost, 1).await.unwrap().refresh_token.is_some());
 }
 
+/// Nothing is written about the authorization server but who it is.
+#[tokio::test]
+async fn an_issuer_tells_everything_that_a_consent_needs() {
+    let Some(provider) = MailProvider::start().await else { return };
+    let written = provider.provider_yaml("real", Client::Confidential, Tls::Implicit);
+    let (issuer, is_endpoint) = (&provider.oidc.issuer, |line: &&str| line.contains("_endpoint: "));
+    assert_eq!(written.lines().filter(is_endpoint).count(), 3, "{written}");
+    let kept: Vec<_> = written.lines().filter(|line| !is_endpoint(line)).collect();
+    let yaml = format!("{}\n    issuer: {issuer}\n", kept.join("\n"));
+    let gatepost = Gatepost::configured(provider.folder.path(), &yaml);
+    gatepost.add_account(MARTHA, "real");
+
+    let mut connecting = gatepost.connecting(&[MARTHA, "--no-browser"]);
+    let landed = provider.oidc.consent(&connecting.address(), MARTHA).await;
+    let page = provider.oidc.browse(landed).await;
+    assert!(page.contains("<h1>Connected</h1>"), "{page}");
+    let (status, told) = connecting.end();
+    assert_eq!(status, Some(0), "{told}");
+    let told = gatepost.command(&["test", MARTHA, "--json"], "");
+    assert!(told.contains("\"ok\":true"), "{told}");
+
+    // It says that it has device codes too, and the refresh goes where it says.
+    let mut connecting = gatepost.connecting(&[MARTHA, "--device"]);
+    let page = connecting.address();
+    provider.oidc.type_code(&page, &connecting.user_code(), Some(MARTHA)).await;
+    let (status, told) = connecting.end();
+    assert_eq!(status, Some(0), "{told}");
+
+    let other = yaml.replace(&format!("issuer: {issuer}"), &format!("issuer: {issuer}/"));
+    let home = provider.folder.path().join("other");
+    std::fs::create_dir(&home).unwrap();
+    let gatepost = Gatepost::configured(&home, &other);
+    gatepost.add_account(MARTHA, "real");
+    let told = gatepost.failing_command(&["connect", MARTHA, "--device"], 5);
+    assert!(told.contains(&format!("it calls itself `{issuer}`; if that is who you mean")), "{told}");
+}
+
 #[tokio::test]
 async fn what_is_declined_is_told_and_connects_nothing() {
     let Some(provider) = MailProvider::start().await else { return };

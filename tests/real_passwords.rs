@@ -70,7 +70,7 @@ async fn mail_is_sent_and_fetched_whichever_way_the_password_goes() {
         (Tls::StartTls, "      mechanism: login\n", APP_PASSWORDS[0]),
         (Tls::Implicit, "      mechanism: login\n", APP_PASSWORDS[1]),
     ] {
-        provider.dovecot.set_password(MARTHA, password);
+        provider.dovecot.set_password(&provider.certificates, MARTHA, password);
         let mut gatepost = gatepost(&provider, tls, mechanism);
         let told = gatepost.command(&["connect", MARTHA], password);
         assert_eq!(told.matches("let martha@example.test in").count(), 3, "{told}");
@@ -103,7 +103,7 @@ async fn mail_is_sent_and_fetched_whichever_way_the_password_goes() {
 async fn a_wrong_password_is_not_kept_and_one_that_is_changed_at_the_provider_is_not_sent_again() {
     let Some(provider) = provider().await else { return };
     let dovecot = &provider.dovecot;
-    dovecot.set_password(MARTHA, "the right one");
+    dovecot.set_password(&provider.certificates, MARTHA, "the right one");
     let mut gatepost = gatepost(&provider, Tls::Implicit, "");
     let told = gatepost.failing_command_with(&["connect", MARTHA], 5, "a wrong one");
     for words in ["✗ SMTP login", "535 5.7.8", "✗ POP3 login", "✗ IMAP login", "nothing was stored"] {
@@ -116,7 +116,7 @@ async fn a_wrong_password_is_not_kept_and_one_that_is_changed_at_the_provider_is
     succeeds(&mut sending(&gatepost, &provider));
     provider.await_delivery(MARTHA, 1);
 
-    dovecot.set_password(MARTHA, "a new one");
+    dovecot.set_password(&provider.certificates, MARTHA, "a new one");
     let refusals = || dovecot.server.log().matches("Password mismatch").count();
     let before = refusals();
     for _ in 0..3 {

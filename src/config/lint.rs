@@ -13,6 +13,7 @@ use url::Url;
 use super::Config;
 use super::complaint::Complaint;
 use super::listener::ListenerTls;
+use super::microsoft;
 use super::provider::{ClientAuthentication, GrantType, Provider, UpstreamTls};
 
 /// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
@@ -28,7 +29,7 @@ const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
 
 /// Microsoft's names for everybody's tenant that do not work with a grant: an application alone has to say whose it means,
 /// and passwords are taken of work accounts only.
-fn refused_tenants(grant: GrantType) -> &'static [&'static str] {
+pub(super) fn refused_tenants(grant: GrantType) -> &'static [&'static str] {
     match grant {
         GrantType::ClientCredentials => &["common", "consumers", "organizations"],
         GrantType::Password => &["common", "consumers"],
@@ -111,27 +112,6 @@ pub(super) fn upstream_host(protocol: Protocol, host: &str, port: u16) -> Option
     }
 }
 
-/// L08 to L11: scopes that Microsoft refuses, or that bring a token for the wrong service.
-pub(super) fn scopes(token_endpoint: &Url, grant: GrantType, scopes: &[String]) -> Option<String> {
-    let MicrosoftCloud { for_people, for_applications, .. } = microsoft(token_endpoint)?;
-    if grant == GrantType::ClientCredentials {
-        let wrong = scopes.iter().find(|scope| !scope.ends_with("/.default"))?;
-        return Some(format!(
-            "`{wrong}` does not go with client_credentials; write `[{for_applications}/.default]` alone (L11)"
-        ));
-    }
-    let bare = ["IMAP.AccessAsUser.All", "POP.AccessAsUser.All", "SMTP.Send"];
-    if let Some(scope) = scopes.iter().find(|scope| bare.contains(&scope.as_str())) {
-        return Some(format!("`{scope}` alone means Microsoft Graph; write `{for_people}/{scope}` (L10)"));
-    }
-    if let Some(scope) = scopes.iter().find(|scope| scope.starts_with("https://graph.microsoft.com/")) {
-        return Some(format!("`{scope}` brings a token that no mail server takes; leave it out (L09)"));
-    }
-    (!scopes.iter().any(|scope| scope == "offline_access")).then(|| {
-        "lacks `offline_access`, without which Microsoft gives no refresh token; add it (L08)".to_owned()
-    })
-}
-
 /// L13: an endpoint whose template was not filled in, that was pasted with brackets, or that is the other endpoint.
 pub(super) fn endpoint_url(text: &str, wrong_ending: &str) -> Result<Url, String> {
     if text.contains("{tenant}") {
@@ -158,7 +138,7 @@ pub(super) fn endpoint_url(text: &str, wrong_ending: &str) -> Result<Url, String
             "ends with `{wrong_ending}`, which is the other endpoint's URL; swap them (L13)"
         ));
     }
-    if is_microsoft(&url) && !path.contains("/v2.0/") {
+    if microsoft::is_sign_in(&url) && !path.contains("/v2.0/") {
         return Err(
             "is Microsoft's first version, which knows no scopes; write …/oauth2/v2.0/… (L13)".to_owned()
         );
@@ -185,41 +165,6 @@ pub(super) fn issuer(text: &str) -> Result<Url, String> {
     }
 }
 
-/// A cloud of Microsoft, known by its sign-in.
-struct MicrosoftCloud {
-    sign_in: &'static str,
-    /// What the scopes of a person's consent begin with.
-    for_people: &'static str,
-    /// And those of an application alone.
-    for_applications: &'static str,
-}
-
-const MICROSOFT: [MicrosoftCloud; 3] = [
-    MicrosoftCloud {
-        sign_in: "login.microsoftonline.com",
-        for_people: "https://outlook.office.com",
-        for_applications: "https://outlook.office365.com",
-    },
-    MicrosoftCloud {
-        sign_in: "login.microsoftonline.us",
-        for_people: "https://outlook.office365.us",
-        for_applications: "https://outlook.office365.us",
-    },
-    MicrosoftCloud {
-        sign_in: "login.partner.microsoftonline.cn",
-        for_people: "https://partner.outlook.cn",
-        for_applications: "https://partner.outlook.cn",
-    },
-];
-
-fn microsoft(url: &Url) -> Option<&'static MicrosoftCloud> {
-    MICROSOFT.iter().find(|cloud| url.host_str() == Some(cloud.sign_in))
-}
-
-fn is_microsoft(url: &Url) -> bool {
-    microsoft(url).is_some()
-}
-
 /// L12, L14: a tenant that cannot be right.
 pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Option<&str>) -> Option<String> {
     if !used {
@@ -238,14 +183,7 @@ pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Opti
         .then(|| "is the same as `client_id`; write the directory (tenant) id here (L14)".to_owned())
 }
 
-/// L12, where the tenant stands in the URL itself.
-pub(super) fn shared_tenant(token_endpoint: &Url, grant: GrantType) -> Option<String> {
-    let tenant = token_endpoint.path_segments()?.next()?;
-    let refused = is_microsoft(token_endpoint) && refused_tenants(grant).contains(&tenant);
-    refused.then(|| needs_own_tenant(tenant, grant))
-}
-
-fn needs_own_tenant(tenant: &str, grant: GrantType) -> String {
+pub(super) fn needs_own_tenant(tenant: &str, grant: GrantType) -> String {
     let personal = match grant {
         GrantType::Password => " (personal accounts need authorization_code)",
         _ => "",
@@ -258,7 +196,7 @@ fn needs_own_tenant(tenant: &str, grant: GrantType) -> String {
 
 /// L14: the id of a secret in place of its value. Only Microsoft shows both side by side.
 pub(super) fn client_secret(token_endpoint: &Url, secret: &Secret<String>) -> Option<String> {
-    (is_microsoft(token_endpoint) && is_guid(secret.expose())).then(|| {
+    (microsoft::is_sign_in(token_endpoint) && is_guid(secret.expose())).then(|| {
         "looks like the secret's id; Microsoft Entra shows its value once, when it is made: use that (L14)".to_owned()
     })
 }
@@ -400,7 +338,7 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
             ));
         }
     }
-    let Some(cloud) = microsoft(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
+    let Some(cloud) = microsoft::cloud(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
         return warnings;
     };
     for (protocol, scope) in [

@@ -4,9 +4,11 @@ use url::Url;
 
 use super::client_authentication::{ClientAuthentication, Written};
 use super::file::Value;
+use super::issuer::{self, Issuer};
+use super::redirect::Redirect;
 use super::section::{Field, Section, readable};
 use super::service_account::{self, ServiceAccount};
-use super::{Surroundings, lint};
+use super::{Surroundings, lint, microsoft};
 use crate::tls::Trust;
 
 /// Gatepost as the provider's OAuth client.
@@ -51,17 +53,6 @@ impl OAuthClient {
     }
 }
 
-/// An OpenID Connect issuer, or any authorization server with a document about itself (RFC 8414).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issuer {
-    /// Exactly as it names itself: issuers are compared letter by letter.
-    pub url: String,
-    /// Whether the file has the token endpoint.
-    pub token_endpoint_is_written: bool,
-    /// Whether the file says how Gatepost proves who it is.
-    pub authentication_is_written: bool,
-}
-
 /// The OAuth 2.0 grants that Gatepost can use (RFC 6749 section 4, RFC 7523).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantType {
@@ -102,9 +93,6 @@ const GRANTS: [(&str, GrantType); 4] = [
     ("service_account", GrantType::ServiceAccount),
     ("password", GrantType::Password),
 ];
-
-/// What providers accept for an application that listens on the user's own machine (RFC 8252 section 7.3).
-const REDIRECT_HOSTS: [(&str, &str); 2] = [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")];
 
 /// What Gatepost itself puts into the authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
 const OWN_PARAMETERS: [&str; 8] = [
@@ -148,10 +136,7 @@ pub(super) fn read(
     let provider = section.field.clone();
     // Without `grant` a person consents; a `grant` that cannot be read was complained about, and nothing hangs on it.
     let grant_field = section.take("grant");
-    let grant = match &grant_field {
-        Some(field) => field.choice(&GRANTS),
-        None => Some(GrantType::AuthorizationCode),
-    };
+    let grant = grant_field.map_or(Some(GrantType::AuthorizationCode), |field| field.choice(&GRANTS));
     let issuer_field = section.take("issuer");
     let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
@@ -172,15 +157,12 @@ pub(super) fn read(
     let device_field = section.take("device_authorization_endpoint");
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
-    let redirect_field = section.take("redirect_host");
-    let redirect_uri_field = section.take("redirect_uri");
+    let redirect = Redirect::read(section);
 
     let grant = grant?;
     let client_id = client_id_field.as_ref().and_then(Field::text);
     let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
-    let redirect_host = redirect_field.and_then(|field| field.choice(&REDIRECT_HOSTS)).unwrap_or("localhost");
-    let redirect_uri = redirect_uri_field.map(|field| read_redirect_uri(&field));
     let authentication = written.read(surroundings);
     if let Some(missing) = missing(
         grant,
@@ -208,7 +190,7 @@ pub(super) fn read(
     let endpoint_fields = [&token_field, &authorization_field, &device_field, &issuer_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
     let tenant = readable(tenant)?;
-    let issuer = readable(issuer_field.map(|field| read_issuer(&field, tenant)))?;
+    let issuer = readable(issuer_field.map(|field| issuer::read(&field, tenant)))?;
     let token_endpoint = match (&token_field, &issuer) {
         (Some(field), _) => endpoint_url(field, tenant, "/authorize"),
         (None, issuer) => issuer.as_ref().map(|(_, url)| url.clone()),
@@ -220,15 +202,10 @@ pub(super) fn read(
     if let Some(url) = &token_endpoint {
         let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
         let about_secret = secret.and_then(|secret| lint::client_secret(url, secret));
-        let about_scopes = scopes.as_ref().and_then(|scopes| lint::scopes(url, grant, scopes));
-        let about_url = lint::shared_tenant(url, grant);
-        for (field, problem) in
-            [(&written.secret, about_secret), (&scopes_field, about_scopes), (&token_field, about_url)]
-        {
-            if let (Some(field), Some(problem)) = (field, problem) {
-                field.complain(problem);
-            }
-        }
+        let about_scopes = scopes.as_ref().and_then(|scopes| microsoft::scopes(url, grant, scopes));
+        complain(written.secret.as_ref(), about_secret);
+        complain(scopes_field.as_ref(), about_scopes);
+        complain(token_field.as_ref(), microsoft::shared_tenant(url, grant));
     }
     let service_account = readable(service_account)?;
     let own = service_account.as_ref().map(|it| (it.token_endpoint.clone(), it.email.clone()));
@@ -236,6 +213,7 @@ pub(super) fn read(
         Some(own) => own,
         None => (token_endpoint?, client_id?.to_owned()),
     };
+    let redirect = redirect?;
     Some(OAuthClient {
         provider: name.to_owned(),
         issuer: issuer.map(|(url, _)| Issuer {
@@ -253,8 +231,8 @@ pub(super) fn read(
         service_account,
         scopes: scopes?,
         authorization_parameters,
-        redirect_host: redirect_host.to_owned(),
-        redirect_uri: readable(redirect_uri)?,
+        redirect_host: redirect.host.to_owned(),
+        redirect_uri: redirect.uri,
     })
 }
 
@@ -301,6 +279,12 @@ fn missing(
     }
 }
 
+fn complain(field: Option<&Field<'_>>, problem: Option<String>) {
+    if let (Some(field), Some(problem)) = (field, problem) {
+        field.complain(problem);
+    }
+}
+
 fn read_tenant<'a>(
     field: &Field<'a>,
     endpoints: [&Option<Field<'_>>; 4],
@@ -317,17 +301,6 @@ fn read_tenant<'a>(
     Some(tenant)
 }
 
-/// The issuer's name, and the same as a URL.
-fn read_issuer(field: &Field<'_>, tenant: Option<&str>) -> Option<(String, Url)> {
-    let text = field.text()?;
-    let filled = tenant.map_or_else(|| text.to_owned(), |tenant| text.replace("{tenant}", tenant));
-    match lint::issuer(&filled) {
-        Ok(url) => return Some((filled, url)),
-        Err(problem) => field.complain(problem),
-    }
-    None
-}
-
 /// An https URL in which `{tenant}` is filled in.
 fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> Option<Url> {
     let text = field.text()?;
@@ -335,20 +308,6 @@ fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> 
     match lint::endpoint_url(&filled, wrong_ending) {
         Ok(url) => return Some(url),
         Err(problem) => field.complain(problem),
-    }
-    None
-}
-
-/// As it is written: providers compare it with what is registered, letter by letter (RFC 6749 section 3.1.2.2).
-fn read_redirect_uri(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    match Url::parse(text) {
-        Ok(url) if url.scheme() == "https" && url.fragment().is_none() => return Some(text.to_owned()),
-        Ok(url) if url.scheme() == "http" => field.complain(
-            "is for a provider that takes https alone; leave it out, and write the host as `redirect_host` where it is not \
-             localhost",
-        ),
-        _ => field.complain(format!("`{text}` is not an https address without a fragment, like `https://127.0.0.1`")),
     }
     None
 }

@@ -9,7 +9,8 @@ use gatepost_protocol::Protocol;
 
 pub use super::client_authentication::{ClientAuthentication, ClientCertificate};
 pub use super::endpoint::{Endpoint, UpstreamTls};
-pub use super::oauth_client::{GrantType, Issuer, OAuthClient};
+pub use super::issuer::Issuer;
+pub use super::oauth_client::{GrantType, OAuthClient};
 pub use super::service_account::ServiceAccount;
 
 use super::complaint::suggestion;

@@ -40,7 +40,17 @@ struct Told {
 impl Issuers {
     /// The client with everything that its issuer tells. One without an issuer is complete as it is.
     pub async fn completed(&self, client: &Arc<OAuthClient>) -> Result<Arc<OAuthClient>, EndpointError> {
-        let Some(issuer) = &client.issuer else { return Ok(Arc::clone(client)) };
+        match &client.issuer {
+            Some(issuer) => self.remembered(client, async || ask(client, issuer).await).await,
+            None => Ok(Arc::clone(client)),
+        }
+    }
+
+    async fn remembered(
+        &self,
+        client: &Arc<OAuthClient>,
+        ask: impl AsyncFnOnce() -> Result<Arc<OAuthClient>, EndpointError>,
+    ) -> Result<Arc<OAuthClient>, EndpointError> {
         let asked = Arc::clone(&self.0.entry(client.provider.clone()).or_default());
         // Whoever comes meanwhile waits for the same answer.
         let mut asked = asked.lock().await;
@@ -53,25 +63,21 @@ impl Issuers {
         {
             return Ok(Arc::clone(completed));
         }
-        let failure = asked.failed.as_ref().filter(|(_, at)| at.elapsed() < PAUSE);
-        let result = match failure {
-            Some((error, _)) => Err(error.clone()),
-            None => ask(client, issuer).await,
-        };
-        match (result, known) {
-            (Ok(completed), _) => {
+        if let Some((error, at)) = &asked.failed
+            && at.elapsed() < PAUSE
+        {
+            return known.map(|(completed, _)| completed).ok_or_else(|| error.clone());
+        }
+        match ask().await {
+            Ok(completed) => {
                 let (written, at) = (Arc::clone(client), Instant::now());
-                *asked = Asked {
-                    told: Some(Told { written, completed: Arc::clone(&completed), at }),
-                    failed: None,
-                };
+                let told = Told { written, completed: Arc::clone(&completed), at };
+                *asked = Asked { told: Some(told), failed: None };
                 Ok(completed)
             }
-            (Err(error), known) => {
-                if failure.is_none() {
-                    tracing::warn!(provider = client.provider, "{error}");
-                    asked.failed = Some((error.clone(), Instant::now()));
-                }
+            Err(error) => {
+                tracing::warn!(provider = client.provider, "{error}");
+                asked.failed = Some((error.clone(), Instant::now()));
                 known.map(|(completed, _)| completed).ok_or(error)
             }
         }
@@ -105,4 +111,64 @@ fn complete(client: &OAuthClient, issuer: &Issuer, told: &Metadata) -> Result<OA
         completed.authentication = ClientAuthentication::ClientSecretBasic(secret.clone());
     }
     Ok(completed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::oauth::tests::client;
+
+    fn told(host: &str) -> Arc<OAuthClient> {
+        let token_endpoint = format!("https://{host}/token").parse().unwrap();
+        Arc::new(OAuthClient { token_endpoint, ..client() })
+    }
+
+    /// The host that is known after asking an issuer that would answer so, and whether it was asked at all.
+    async fn host(
+        issuers: &Issuers,
+        client: &Arc<OAuthClient>,
+        answer: Result<Arc<OAuthClient>, EndpointError>,
+    ) -> (Option<String>, bool) {
+        let mut asked = false;
+        let completed = issuers.remembered(client, async || {
+            asked = true;
+            answer
+        });
+        let host = completed.await.ok().map(|client| client.token_endpoint.host_str().unwrap().to_owned());
+        (host, asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_issuer_is_asked_once_a_day_and_what_it_told_outlives_its_failure() {
+        let (issuers, client) = (Issuers::default(), Arc::new(client()));
+        let failed = || Err(EndpointError::TimedOut);
+        let known = |host: &str, asked| (Some(host.to_owned()), asked);
+        assert_eq!(host(&issuers, &client, Ok(told("old.example"))).await, known("old.example", true));
+        assert_eq!(host(&issuers, &client, Ok(told("new.example"))).await, known("old.example", false));
+        advance(TRUE_FOR).await;
+        assert_eq!(host(&issuers, &client, failed()).await, known("old.example", true));
+        assert_eq!(host(&issuers, &client, Ok(told("new.example"))).await, known("old.example", false));
+        advance(PAUSE).await;
+        assert_eq!(host(&issuers, &client, Ok(told("new.example"))).await, known("new.example", true));
+        // Another reading of the file may have another issuer.
+        let other = Arc::new(OAuthClient::clone(&client));
+        assert_eq!(host(&issuers, &other, failed()).await, (None, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_told_again_for_a_while_and_then_tried_again() {
+        let (issuers, client) = (Issuers::default(), Arc::new(client()));
+        let failed = || Err(EndpointError::TimedOut);
+        assert_eq!(host(&issuers, &client, failed()).await, (None, true));
+        assert_eq!(host(&issuers, &client, Ok(told("a.example"))).await, (None, false));
+        advance(PAUSE).await;
+        assert_eq!(
+            host(&issuers, &client, Ok(told("a.example"))).await,
+            (Some("a.example".to_owned()), true)
+        );
+    }
 }

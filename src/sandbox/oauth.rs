@@ -1,5 +1,5 @@
 //! The authorization server over https: `/authorize`, which consents by itself for the mailbox that `login_hint` names,
-//! `/device_authorization` with its page `/device`, and `/token`. It has one client, confidential, and one service account,
+//! `/device_authorization` with its page `/device`, `/token`, and the document that tells where they are. It has one client, confidential, and one service account,
 //! and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
 
 use std::collections::HashMap;
@@ -53,6 +53,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, AnswerLost> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/authorize") => Ok(authorize(&shared, request.uri().query().unwrap_or_default())),
+        (&Method::GET, "/.well-known/openid-configuration") => Ok(metadata(&shared, request.headers())),
         (&Method::POST, "/token" | "/device_authorization" | "/device") => {
             let (head, body) = request.into_parts();
             let Ok(body) = Limited::new(body, 64 * 1024).collect().await else {
@@ -70,6 +71,28 @@ async fn answer(
             "There is /authorize, /device_authorization, /device and /token here.",
         )),
     }
+}
+
+/// OpenID Connect Discovery 1.0 section 4.
+fn metadata(shared: &Shared, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let issuer = format!("https://{host}");
+    let mut answer = json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "code_challenge_methods_supported": ["S256"],
+    });
+    if shared.world().personality.device_codes_refused.is_none()
+        && let Some(answer) = answer.as_object_mut()
+    {
+        answer.insert(
+            "device_authorization_endpoint".to_owned(),
+            format!("{issuer}/device_authorization").into(),
+        );
+    }
+    json_response(StatusCode::OK, &answer)
 }
 
 /// RFC 6749 section 4.1.1. What is wrong with the client or its redirect is told to the person; the rest is told to the

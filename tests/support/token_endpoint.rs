@@ -53,6 +53,10 @@ struct Shared {
     forms: watch::Sender<Vec<Form>>,
     /// The `Authorization` header of the last request.
     authorization: Mutex<Option<String>>,
+    /// What stands under `/.well-known/`, by path, with its status.
+    documents: Mutex<BTreeMap<String, (u16, String)>>,
+    /// What of it was asked for, with its query.
+    visits: Mutex<Vec<String>>,
     gate: Semaphore,
 }
 
@@ -68,6 +72,8 @@ impl TokenEndpoint {
             reply: Mutex::new(Reply::Tokens { expires_in: 3600, refresh_token: true }),
             forms: watch::Sender::new(Vec::new()),
             authorization: Mutex::default(),
+            documents: Mutex::default(),
+            visits: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         });
         let serving = Arc::clone(&shared);
@@ -104,6 +110,17 @@ impl TokenEndpoint {
         *self.shared.reply.lock().unwrap() = reply;
     }
 
+    /// Puts a document under `/.well-known/`; nothing is a 404.
+    pub(crate) fn publishes(&self, name: &str, status: u16, body: &impl ToString) {
+        let path = format!("/.well-known/{name}");
+        self.shared.documents.lock().unwrap().insert(path, (status, body.to_string()));
+    }
+
+    /// What was asked for under `/.well-known/` so far.
+    pub(crate) fn visits(&self) -> Vec<String> {
+        self.shared.visits.lock().unwrap().clone()
+    }
+
     /// The `Authorization` header of the last request.
     pub(crate) fn authorization(&self) -> Option<String> {
         self.shared.authorization.lock().unwrap().clone()
@@ -136,6 +153,14 @@ async fn answer(
     request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path().starts_with("/.well-known/") {
+        shared.visits.lock().unwrap().push(request.uri().to_string());
+        let document = shared.documents.lock().unwrap().get(request.uri().path()).cloned();
+        let (status, body) = document.unwrap_or((404, "there is nothing".to_owned()));
+        let location = format!("https://localhost/{}", request.uri().path());
+        let response = Response::builder().status(status).header(header::LOCATION, location);
+        return Ok(response.body(Full::new(Bytes::from(body))).unwrap());
+    }
     let authorization = request.headers().get(header::AUTHORIZATION);
     *shared.authorization.lock().unwrap() = authorization.map(|value| value.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();

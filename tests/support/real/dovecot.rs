@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::certificates::Certificates;
+use super::mail::Connection;
 use super::oidc::{DOVECOT, EVERY_MAILBOX, Oidc};
-use super::process::{Server, find, free_ports, missing};
+use super::process::{Server, eventually, find, free_ports, missing};
 
 /// The user `nobody`, who owns all mail.
 const NOBODY: u32 = 65534;
@@ -164,12 +165,18 @@ service auth {{
         Self { pop3s, pop3, imaps, imap, sasl_socket, lmtp_socket, server, mail, passwords }
     }
 
-    /// Gives a user a password, in place of any other.
-    pub(crate) fn set_password(&self, user: &str, password: &str) {
-        let new = self.passwords.with_extension("new");
-        fs::write(&new, format!("{user}:{{PLAIN}}{password}\n")).unwrap();
-        // Another file each time, because Dovecot looks at its time, in seconds, and at its number.
-        fs::rename(new, &self.passwords).unwrap();
+    /// Gives a user a password, in place of any other, and waits until it counts: Dovecot looks at the file once a second.
+    pub(crate) fn set_password(&self, certificates: &Certificates, user: &str, password: &str) {
+        fs::write(&self.passwords, format!("{user}:{{PLAIN}}{password}\n")).unwrap();
+        let counts = eventually(|| {
+            let mut pop3 = Connection::implicit(self.pop3s, &certificates.client);
+            pop3.line();
+            pop3.ask(&format!("USER {user}"));
+            pop3.ask(&format!("PASS {password}")).starts_with("+OK")
+        });
+        if !counts {
+            self.server.fail(&format!("does not take the new password of {user}"));
+        }
     }
 
     /// How many messages a user has.
