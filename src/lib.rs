@@ -15,6 +15,7 @@
 //! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
+//! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
 //! - [`store`]: sealed records at rest.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.

@@ -8,7 +8,7 @@ mod dns;
 #[path = "support/token_endpoint.rs"]
 mod token_endpoint;
 
-use gatepost::config::provider::UpstreamTls::{Implicit, StartTls};
+use gatepost::config::provider::UpstreamTls::{self, Implicit, StartTls};
 use gatepost::discovery::{Because, Found, Network, Server, Servers};
 use gatepost::tls::Trust;
 use serde_json::json;
@@ -28,8 +28,8 @@ fn preset(name: &str, because: Because) -> Found {
     Found::Preset { preset: name.to_owned(), because }
 }
 
-fn server(host: &str, port: u16, tls: gatepost::config::provider::UpstreamTls) -> Option<Server> {
-    Some(Server { host: host.to_owned(), port, tls })
+fn server(host: &str, port: u16, tls: UpstreamTls) -> Server {
+    Server { host: host.to_owned(), port, tls }
 }
 
 /// What was found where it is no provider.
@@ -78,9 +78,9 @@ async fn mail_servers_are_those_that_the_domain_announces() {
     assert_eq!(
         servers,
         Servers {
-            smtp: server("smtp.contoso.test", 587, StartTls),
+            smtp: Some(server("smtp.contoso.test", 587, StartTls)),
             pop3: None,
-            imap: server("imap.contoso.test", 993, Implicit),
+            imap: Some(server("imap.contoso.test", 993, Implicit)),
         }
     );
     assert!(why.starts_with("contoso.test has no MX record\nhttps://contoso.test:"), "{why}");
