@@ -69,8 +69,8 @@ async fn one_command_and_one_consent_lead_to_the_first_mail() {
     let after = fs::read_to_string(gatepost.configuration()).unwrap();
     assert!(after.starts_with(&before), "{after}");
 
-    gatepost.run();
     gatepost.export_authority();
+    gatepost.run();
     let message = provider.folder.path().join("message.eml");
     fs::write(&message, MESSAGE).unwrap();
     let curl = |url: String| {

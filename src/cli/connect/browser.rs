@@ -26,7 +26,7 @@ pub(super) async fn here(
     let redirect_uri = loopback.redirect_uri();
     let authorization = Authorization::begin(client, destination.expected(), redirect_uri).map_err(failed)?;
     print(&format!(
-        "{}\nWaiting up to 10 minutes. Is your browser on another machine? Then stop this, and use --paste.\n\n",
+        "{}\nWaiting up to 10 minutes. Is your browser on another machine? Then stop\nthis, and use --paste.\n\n",
         address_in_words(destination.expected(), &authorization)
     ))?;
     if open {
