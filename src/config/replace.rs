@@ -32,8 +32,9 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Makes a file that only its owner can read. Fails where there is one already.
+/// Makes a file that only its owner can read, and its folder, where there is none. Fails where there is a file already.
 pub fn make_private(path: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(folder_of(path))?;
     let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder_of(path))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;

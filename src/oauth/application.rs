@@ -1,6 +1,8 @@
 //! Tokens that an organisation allows an application or a service account, asked for to see whether it does by now: they are
 //! kept nowhere, and no account is needed.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepost_protocol::secret::Secret;
@@ -8,6 +10,7 @@ use serde_json::Value;
 
 use super::diagnosis::{EndpointError, presentable};
 use super::http::Endpoint;
+use super::issuer::Issuers;
 use super::{client_credentials, service_account};
 use crate::config::provider::{GrantType, OAuthClient};
 
@@ -21,7 +24,8 @@ pub struct Claims {
 }
 
 /// A new token for the mailbox. Only for grants that need no person; the others have nothing to redeem.
-pub async fn token(client: &OAuthClient, mailbox: &str) -> Result<Secret<String>, EndpointError> {
+pub async fn token(client: &Arc<OAuthClient>, mailbox: &str) -> Result<Secret<String>, EndpointError> {
+    let client = &Issuers::default().completed(client).await?;
     let endpoint = Endpoint::new(client)?;
     let tokens = match client.grant {
         GrantType::ClientCredentials => client_credentials::request(&endpoint, client).await,

@@ -196,6 +196,10 @@ impl Refreshes {
                 }
                 _ => {}
             }
+            // Before the lease, whose time is for the refresh alone.
+            if let Err(error) = self.issuers.completed(&wanted.client).await {
+                return Err(wanted.whose.endpoint(error));
+            }
             let leased = self.store.lease_grant(&wanted.key, grant.version, &self.holder, LEASE);
             if leased.await.map_err(stored)? {
                 if let Some(fresh) = self.redeem(wanted, &grant).await? {

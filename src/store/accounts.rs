@@ -167,6 +167,23 @@ impl Store {
         update(&mut *self.pool.acquire().await?, id, account).await
     }
 
+    /// Keeps who consents, and as whom SMTP goes; false when the account is gone. Nothing else is touched: somebody may have
+    /// changed the rest of the account while a consent was waited for.
+    pub async fn remember_owner(
+        &self,
+        AccountId(id): AccountId,
+        owner: Option<&str>,
+        smtp_user_name: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE accounts SET owner = $2, smtp_user_name = $3 WHERE id = $1")
+            .bind(id)
+            .bind(owner)
+            .bind(smtp_user_name)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Switches the account off or on; false when it is gone.
     pub async fn set_disabled(&self, AccountId(id): AccountId, disabled: bool) -> Result<bool, StoreError> {
         let done = sqlx::query("UPDATE accounts SET disabled = $2 WHERE id = $1")

@@ -276,8 +276,17 @@ fn kind(state: &ClientState, response: &Response<'_>) -> RefusalKind {
         (Some("IN-USE" | "LOGIN-DELAY"), _) => RefusalKind::Busy,
         (Some("SYS/TEMP"), _) | (_, ClientState::AwaitGreeting) => RefusalKind::Temporary,
         (_, ClientState::AwaitStls) => RefusalKind::NoStartTls,
+        // Without a code, RFC 1939 section 4 has words alone for a maildrop that another program has open.
+        (None, _) if says_locked(response.text) => RefusalKind::Busy,
         _ => RefusalKind::Rejected,
     }
+}
+
+fn says_locked(text: &[u8]) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["already locked", "maildrop locked", "unable to lock", "mailbox in use", "mailbox is in use"]
+        .iter()
+        .any(|words| text.windows(words.len()).any(|found| found == words.as_bytes()))
 }
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ pub(super) async fn remember(
     if after == account.described() {
         return Ok(());
     }
-    if !destination.store.update_account(account.id, &after).await? {
+    let (owner, smtp_user_name) = (after.owner.as_deref(), after.smtp_user_name.as_deref());
+    if !destination.store.remember_owner(account.id, owner, smtp_user_name).await? {
         return Err(StoreError::AccountGone.into());
     }
     if shared { print(&who::in_words(&after)) } else { Ok(()) }

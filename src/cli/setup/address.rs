@@ -17,9 +17,10 @@ use super::super::connect::Consent;
 use super::super::table::print;
 use super::super::who::Who;
 use super::super::{Context, Exit, Failure, find, progress, style, test};
+use super::question;
 use crate::account::Account;
 use crate::account::name::wrong_address;
-use crate::config::provider::Login;
+use crate::config::provider::{GrantType, Login};
 use crate::config::{Config, Provider};
 use crate::oauth::{TokenError, Tokens, grant_key};
 use crate::store::accounts::NewAccount;
@@ -190,6 +191,15 @@ impl Steps<'_> {
         if let Some(by) = connected(provider, account, store).await? {
             return done(&format!("{} is connected to {} already{by}.", account.address, provider.name));
         }
+        let takes_password = provider.oauth().is_none_or(|client| client.grant == GrantType::Password);
+        if takes_password && self.arguments.login.password_stdin && !question::is_possible() {
+            let address = &account.address;
+            let message = format!(
+                "standard input holds one password, which is for the mail program; first let the provider have the \
+                 mailbox's: gatepost connect {address}"
+            );
+            return Err(Failure::new(Exit::Failed, message));
+        }
         print("\n")?;
         let Consent { shared, way, .. } = self.arguments.consent;
         // Who consents is known by the account now.
@@ -214,7 +224,12 @@ impl Steps<'_> {
             steps.iter().filter(|step| step.result.is_err()).map(|step| step.name.clone()).collect();
         // The token, or the password, is a step of its own.
         if !refused.is_empty() && refused.len() + 1 >= steps.len() {
-            return Err(Failure::new(Exit::Upstream, format!("{} does not work yet", account.address)));
+            let address = &account.address;
+            let next = match provider.login {
+                Login::Password => format!("; where its password has changed: gatepost connect {address}"),
+                Login::OAuth(_) => String::new(),
+            };
+            return Err(Failure::new(Exit::Upstream, format!("{address} does not work yet{next}")));
         }
         Ok(refused)
     }

@@ -6,6 +6,7 @@ mod plan;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
 
@@ -121,7 +122,7 @@ impl Arguments {
             Some(config) => provider(config, self.provider.as_deref(), GrantType::ClientCredentials)?,
             None => None,
         };
-        let client = known.as_ref().and_then(|provider| provider.oauth()).map(AsRef::as_ref);
+        let client = known.as_ref().and_then(|provider| provider.oauth());
         let cloud = Cloud::of(known.as_deref());
         if protocols.is_empty() {
             let has = |protocol: &Protocol| {
@@ -134,7 +135,7 @@ impl Arguments {
         if is_registration_told {
             print(&registration(&cloud, &protocols, "into a file"))?;
         }
-        let (client_id, tenant) = self.ids(client).await?;
+        let (client_id, tenant) = self.ids(client.map(AsRef::as_ref)).await?;
         let mailboxes = if mailboxes.is_empty() { Mailboxes::asked().await? } else { mailboxes };
         let object_id = self.object_id(client, &client_id, asks).await?;
         let is_configured = known.is_some();
@@ -165,7 +166,7 @@ impl Arguments {
     /// The object id, from wherever it can be had. A token tells it, so that nobody can take it from the wrong page.
     async fn object_id(
         &self,
-        client: Option<&OAuthClient>,
+        client: Option<&Arc<OAuthClient>>,
         client_id: &str,
         asks: bool,
     ) -> Result<Option<String>, Failure> {

@@ -133,15 +133,35 @@ fn wrapped(step: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Servers that the domain names are taken, others asked for. One is enough.
+/// Servers that the domain names are taken, others asked for. One is enough. What DNS says is not signed, and tokens go to
+/// these servers, so a host outside the address's own domain needs somebody's yes (RFC 6186 section 6).
 async fn ask_for_servers(settings: &mut Settings, address: &str, found: &Servers) -> Result<(), Failure> {
+    let domain_of_address = domain(address).to_ascii_lowercase();
     for (protocol, found) in
         [(Protocol::Smtp, &found.smtp), (Protocol::Pop3, &found.pop3), (Protocol::Imap, &found.imap)]
     {
-        let place = settings.server_mut(protocol);
-        if let (None, Some(found)) = (&place, found) {
-            *place = Some(Server::At { host: found.host.clone(), port: Some(found.port), tls: found.tls });
+        let (None, Some(found)) = (settings.server(protocol), found) else { continue };
+        let place = format!("{protocol} {}:{}", found.host, found.port);
+        let host = found.host.to_ascii_lowercase();
+        let is_own = host
+            .strip_suffix(&domain_of_address)
+            .is_some_and(|before| before.is_empty() || before.ends_with('.'));
+        if is_own {
+            print(&format!("{place}, as {domain_of_address} says in DNS.\n"))?;
+        } else if !question::is_possible() {
+            let message = format!(
+                "{domain_of_address} names {place} in DNS, which is outside that domain: if it is right, add --{} {}",
+                protocol.name(),
+                found.host
+            );
+            return Err(Failure::new(Exit::Failed, message));
+        } else if !question::yes(&format!("{domain_of_address} names {place} in DNS. Is that its server?"))
+            .await
+        {
+            continue;
         }
+        let at = Server::At { host: found.host.clone(), port: Some(found.port), tls: found.tls };
+        *settings.server_mut(protocol) = Some(at);
     }
     if Protocol::ALL.into_iter().any(|protocol| settings.server(protocol).is_some()) {
         return Ok(());
