@@ -12,10 +12,11 @@ use std::mem;
 use zeroize::Zeroizing;
 
 use super::command::Literal;
-use super::response::{self, Response, Status, capabilities, code};
+use super::login;
+use super::response::{self, Response, Status, capabilities, code, has, told_to_a_client};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
-use crate::sasl::{self, PasswordMechanism, Sent, UpstreamCredentials, UpstreamMechanism, quoted};
+use crate::sasl::{self, PasswordMechanism, Sent, UpstreamCredentials, UpstreamMechanism};
 
 /// We, toward the provider.
 #[derive(Debug)]
@@ -120,10 +121,9 @@ impl Client {
         let ClientState::LoggingIn(sent) = state else {
             return self.give_up(&state, RefusalKind::NotUnderstood, text);
         };
-        let next = if self.credentials.one_by_one().is_some() {
-            self.go_on_with_login(&sent, output)
-        } else {
-            self.credentials.answer(&sent, text, output)
+        let next = match self.credentials.one_by_one() {
+            Some((user_name, password)) => login::go_on(&sent, user_name, password, output),
+            None => self.credentials.answer(&sent, text, output),
         };
         match next {
             Some(next) => (ClientState::LoggingIn(next), Step::NeedLine),
@@ -231,13 +231,11 @@ impl Client {
             if has(known, "LOGINDISABLED") { PasswordMechanism::Plain } else { PasswordMechanism::Login };
         let takes_initial_response = has(known, "SASL-IR");
         self.credentials.choose(&offered, usual);
-        let sent = if self.credentials.one_by_one().is_some() {
-            output.write(format!("{} LOGIN ", self.tag).as_bytes());
-            self.write_login(output)
+        let sent = if let Some((user_name, password)) = self.credentials.one_by_one() {
+            login::begin(&self.tag, user_name, password, output)
         } else {
-            output.write(
-                format!("{} AUTHENTICATE {}", self.tag, self.credentials.mechanism().name()).as_bytes(),
-            );
+            let mechanism = self.credentials.mechanism().name();
+            output.write(format!("{} AUTHENTICATE {mechanism}", self.tag).as_bytes());
             if takes_initial_response {
                 output.write(b" ");
                 self.credentials.write_message(output)
@@ -247,45 +245,6 @@ impl Client {
             }
         };
         (ClientState::LoggingIn(sent), Step::NeedLine)
-    }
-
-    /// The arguments of LOGIN up to the first that cannot stand in quotes: that one is a literal, for which we wait.
-    fn write_login(&self, output: &mut Output) -> Sent {
-        let Some((user_name, _)) = self.credentials.one_by_one() else { return Sent::Command };
-        if write_argument(user_name, output) {
-            output.write(b" ");
-            self.write_login_password(output)
-        } else {
-            Sent::Command
-        }
-    }
-
-    fn write_login_password(&self, output: &mut Output) -> Sent {
-        let Some((_, password)) = self.credentials.one_by_one() else { return Sent::UserName };
-        if write_argument(password.expose(), output) {
-            output.line("");
-            Sent::Password
-        } else {
-            Sent::UserName
-        }
-    }
-
-    /// Sends the literal that the provider waits for, and what stands behind it.
-    fn go_on_with_login(&self, sent: &Sent, output: &mut Output) -> Option<Sent> {
-        let (user_name, password) = self.credentials.one_by_one()?;
-        match sent {
-            Sent::Command => {
-                output.write(user_name.as_bytes());
-                output.write(b" ");
-                Some(self.write_login_password(output))
-            }
-            Sent::UserName => {
-                output.write(password.expose().as_bytes());
-                output.line("");
-                Some(Sent::Password)
-            }
-            _ => None,
-        }
     }
 
     fn awaited_tag(&self, state: &ClientState) -> &str {
@@ -429,37 +388,11 @@ impl ClientState {
     }
 }
 
-/// Writes an argument in quotes where it can stand there (RFC 3501, section 4.3: seven bits), else announces it as a literal
-/// and gives false.
-fn write_argument(argument: &str, output: &mut Output) -> bool {
-    if argument.is_ascii() {
-        output.write(&quoted(argument));
-    } else {
-        output.line(&format!("{{{}}}", argument.len()));
-    }
-    argument.is_ascii()
-}
-
-fn has(capabilities: &str, name: &str) -> bool {
-    capabilities.split(' ').any(|word| word.eq_ignore_ascii_case(name))
-}
-
 /// Whether an untagged response answers one of the two questions after the login.
 fn is_answer(line: &[u8]) -> bool {
     [&b"* CAPABILITY "[..], b"* LIST "]
         .iter()
         .any(|start| line.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start)))
-}
-
-/// Capabilities without those that say how one logs in. Some mail programs stop at LOGINDISABLED even then, and Exchange goes
-/// on saying it.
-fn told_to_a_client(capabilities: &str) -> String {
-    let about_the_login = |word: &&str| {
-        ["LOGINDISABLED", "SASL-IR", "STARTTLS"].iter().any(|it| word.eq_ignore_ascii_case(it))
-            || word.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("AUTH="))
-    };
-    let rest: Vec<&str> = capabilities.split(' ').filter(|word| !about_the_login(word)).collect();
-    rest.join(" ")
 }
 
 /// What a tagged NO or BAD means in a state. Exchange and Gmail say some of it in words alone.

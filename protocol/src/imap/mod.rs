@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod command;
+mod login;
 mod partial;
 pub mod response;
 pub mod server;

@@ -141,6 +141,22 @@ pub fn capabilities(words: &[u8]) -> String {
     list
 }
 
+/// Whether a list of capabilities has this one.
+pub(super) fn has(capabilities: &str, name: &str) -> bool {
+    capabilities.split(' ').any(|word| word.eq_ignore_ascii_case(name))
+}
+
+/// Capabilities without those that say how one logs in. Some mail programs stop at LOGINDISABLED even then, and Exchange goes
+/// on saying it.
+pub(super) fn told_to_a_client(capabilities: &str) -> String {
+    let about_the_login = |word: &&str| {
+        ["LOGINDISABLED", "SASL-IR", "STARTTLS"].iter().any(|it| word.eq_ignore_ascii_case(it))
+            || word.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("AUTH="))
+    };
+    let rest: Vec<&str> = capabilities.split(' ').filter(|word| !about_the_login(word)).collect();
+    rest.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{MAX_CAPABILITIES_LEN, Response, Status, capabilities, code, write_failure};
