@@ -25,7 +25,7 @@ use tokio::process::Command;
 use gatepost::account::{Account, Accounts};
 use gatepost::config::presets;
 use gatepost::config::provider::UpstreamTls;
-use gatepost::sandbox::{CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Sandbox};
+use gatepost::sandbox::{CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Personality, Sandbox};
 use gatepost::store::Store;
 use gatepost::store::grants::GrantKey;
 use gatepost::tls::Trust;
@@ -215,6 +215,69 @@ async fn what_is_missing_is_repaired_and_nothing_else() {
         let key = GrantKey::Account(desk.account().await.unwrap().id);
         assert!(desk.store().await.grant(&key).await.unwrap().is_some(), "without {missing}");
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_was_taken_out_of_the_file_is_written_there_again() {
+    let desk = Desk::new().await;
+    fs::write(desk.file(), REST).unwrap();
+    let secret = desk.folder.path().join("secret");
+    fs::write(&secret, CLIENT_SECRET).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let ports = desk.sandbox.ports();
+    let (issuer, imap) = (format!("https://localhost:{}", ports.https), format!("localhost:{}", ports.imaps));
+    let ca_file = desk.folder.path().join("sandbox-ca.pem");
+    let known = [
+        "--issuer",
+        &issuer,
+        "--client-id",
+        CLIENT_ID,
+        "--client-secret-file",
+        secret.to_str().unwrap(),
+        "--ca-file",
+        ca_file.to_str().unwrap(),
+        "--imap",
+        &imap,
+        "--scope",
+        "imap",
+    ];
+    let (status, told) = desk.set_up(&[&known[..], &["--provider", "home", "--device"]].concat()).await;
+    assert_eq!(status, Some(0), "{told}");
+    let text = desk.text();
+    assert!(text.starts_with(REST) && text.contains("\n  home:\n    issuer: https://localhost:"), "{text}");
+
+    fs::write(desk.file(), REST).unwrap();
+    let (status, told) = desk.setup(&known).end().await;
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("✓ The provider home stands in "), "the account knows the name: {told}");
+    for done in [
+        "The account ann@example.com is there",
+        "ann@example.com is connected to home",
+        "There is a password",
+    ] {
+        assert!(told.contains(&format!("✓ {done} already")), "{done}: {told}");
+    }
+    assert_eq!((desk.text(), desk.passwords().await), (text, 1));
+}
+
+#[tokio::test]
+async fn at_a_provider_of_passwords_the_password_is_all_that_is_asked_for() {
+    let desk = Desk::new().await;
+    desk.sandbox.change(|personality| *personality = Personality::post("planted-app-password"));
+    let imap = desk.sandbox.ports().imaps;
+    let provider = format!(
+        "providers:\n  box:\n    login: password\n    ca_file: sandbox-ca.pem\n    \
+         imap: {{ host: localhost, port: {imap}, tls: implicit }}\n"
+    );
+    fs::write(desk.file(), format!("{REST}{provider}")).unwrap();
+    let mut command = desk.command(&["--provider", "box"]);
+    let (status, told) = Waiting::start_with(&mut command, "planted-app-password\n").await.end().await;
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("✓ ann@example.com is connected to box by its password"), "{told}");
+    assert!(told.contains("not shown again") && !told.contains("planted"), "{told}");
+    let (status, told) = desk.setup(&[]).end().await;
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("✓ ann@example.com is connected to box already, by its password."), "{told}");
 }
 
 /// Lets the access token end, which only its time in the store says.
