@@ -66,8 +66,8 @@ pub struct Config {
 pub enum ConfigError {
     /// No file was named, and none stands in the usual places.
     #[error(
-        "there is no configuration file; looked for {}\nTo begin, copy config/gatepost.example.yaml to one of these \
-         places, or write a file with\n  providers:\n    contoso: {{ preset: microsoft365, client_id: … }}\nA file \
+        "there is no configuration file; looked for {}\nTo begin: gatepost setup ADDRESS\nOr write a file to one of \
+         these places, with\n  providers:\n    contoso: {{ preset: microsoft365, client_id: … }}\nA file \
          elsewhere is named by --config FILE or GATEPOST_CONFIG", listed(.places)
     )]
     NotFound {
