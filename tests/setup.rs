@@ -456,6 +456,23 @@ fn a_person_is_asked_for_what_nobody_else_can_know() {
 }
 
 #[test]
+fn where_no_client_id_is_to_be_had_an_app_password_does_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = person(&folder, "ann@fastmail.com");
+    terminal.shows("Without one, press Enter:");
+    terminal.shows("Client id: ");
+    terminal.types("ann@fastmail.com");
+    terminal.shows("That is an address; the client id is something else.\nClient id: ");
+    terminal.types("");
+    terminal.shows("✓ The account ann@fastmail.com was added.");
+    terminal.shows("Password of ann@fastmail.com: ");
+    terminal.interrupts();
+    terminal.end();
+    let text = fs::read_to_string(folder.path().join("new/gatepost.yaml")).unwrap();
+    assert!(text.ends_with("providers:\n  fastmail:\n    preset: fastmail\n    login: password\n"), "{text}");
+}
+
+#[test]
 fn a_provider_that_only_may_be_the_one_is_asked_about() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new/gatepost.yaml");

@@ -26,7 +26,9 @@ pub fn wrong_address(address: &str) -> Option<&'static str> {
         return Some("has a blank in it");
     }
     if address.contains('*') {
-        return Some("has a `*` in it; only `*@contoso.com` means something, every mailbox of a domain");
+        return Some(
+            "has a `*` in it, and one mailbox is meant; every mailbox of a domain is for `account add` and `setup microsoft365`",
+        );
     }
     wrong_user_name(address)
 }

@@ -148,6 +148,7 @@ async fn log_in_everywhere(
         let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
         if let Some(result) = progress::shown(&name, attempt).await {
             let user_name = Some(account.upstream_user_name(protocol).to_owned());
+            let result = result.map_err(|not_let_in| not_let_in.reason);
             let step = Step { name, user_name, result };
             told(&step)?;
             steps.push(step);
@@ -167,6 +168,14 @@ fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String
     }
 }
 
+/// A login that failed.
+pub(super) struct NotLetIn {
+    /// Where, as whom and why.
+    pub(super) reason: String,
+    /// Whether the server had the token or the password, and does not take it.
+    pub(super) is_about_secret: bool,
+}
+
 /// `None` where the provider does not have the protocol.
 pub(super) async fn log_in(
     provider: &Provider,
@@ -174,7 +183,7 @@ pub(super) async fn log_in(
     protocol: Protocol,
     secret: UpstreamSecret,
     deadline: Instant,
-) -> Option<Result<String, String>> {
+) -> Option<Result<String, NotLetIn>> {
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
@@ -184,7 +193,10 @@ pub(super) async fn log_in(
     };
     Some(match login.await {
         Ok(_) => Ok(format!("{place} let {user_name} in")),
-        Err(error) => Err(format!("{place}, as {user_name}: {error}")),
+        Err(error) => Err(NotLetIn {
+            is_about_secret: error.is_about_secret(),
+            reason: format!("{place}, as {user_name}: {error}"),
+        }),
     })
 }
 

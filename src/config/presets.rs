@@ -31,6 +31,8 @@ pub struct Preset {
     pub registration: Option<Registration>,
     /// What else one should know.
     pub notes: Vec<String>,
+    /// Whether it also makes passwords for applications, so that `login: password` beside the preset works without a client id.
+    pub app_passwords: bool,
     /// What one logs in there with.
     pub login: LoginKind,
     /// Its servers, by protocol.
@@ -152,6 +154,8 @@ fn read(name: &str, field: &Field<'_>) -> Option<Preset> {
     let [domains, mx, unverified, notes] = ["domains", "mx", "unverified", "notes"]
         .map(|key| about.take(key).map(|field| field.texts()).unwrap_or_default());
     let registration = about.take("registration").map(|field| read_registration(&field));
+    let app_passwords =
+        about.take("app_passwords").map(|field| field.choice(&[("true", true), ("false", false)]));
     about.finish();
     let mut node = field.node.clone();
     node.remove("about");
@@ -163,6 +167,7 @@ fn read(name: &str, field: &Field<'_>) -> Option<Preset> {
         unverified,
         registration: readable(registration)?,
         notes,
+        app_passwords: readable(app_passwords)?.unwrap_or(false),
         login: login?,
         servers: servers?,
         node,
@@ -320,7 +325,7 @@ mod tests {
             complaints,
             [
                 "p.yaml:1: a: starts from a preset that does not stand before it",
-                "p.yaml:2: b.about.colour: no such key; there are `title`, `domains`, `mx`, `unverified`, `notes`, `registration`",
+                "p.yaml:2: b.about.colour: no such key; there are `title`, `domains`, `mx`, `unverified`, `notes`, `registration`, `app_passwords`",
                 "p.yaml:3: c: `about` is missing; write what is told about it",
             ]
         );

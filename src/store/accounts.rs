@@ -369,6 +369,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_consented_is_kept_and_what_an_admin_changed_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let new = NewAccount { imap_user_name: Some("office".to_owned()), ..account("office", "contoso") };
+        let (id, _) = store.add_account(&new, None).await.unwrap();
+        assert!(store.set_disabled(id, true).await.unwrap());
+        assert!(store.remember_owner(id, Some("ann"), Some("ann")).await.unwrap());
+        let kept = store.account(id).await.unwrap().unwrap();
+        assert!(kept.disabled);
+        assert_eq!(kept.imap_user_name.as_deref(), Some("office"));
+        assert_eq!((kept.owner.as_deref(), kept.smtp_user_name.as_deref()), (Some("ann"), Some("ann")));
+        assert!(!store.remember_owner(AccountId(id.0 + 1), None, None).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn an_account_is_added_with_its_credential_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();

@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_response_is_taken_for_what_it_is_where_it_comes() {
-        let table: [(usize, &[u8], RefusalKind); 10] = [
+        let table: [(usize, &[u8], RefusalKind); 12] = [
             (0, b"-ERR [SYS/TEMP] later", RefusalKind::Temporary),
             (0, b"-ERR no", RefusalKind::Temporary),
             (0, b"+ what", RefusalKind::NotUnderstood),
@@ -345,6 +345,8 @@ mod tests {
             (2, b"-ERR [SYS/PERM] no", RefusalKind::Rejected),
             (2, b"-ERR [sys/temp] later", RefusalKind::Temporary),
             (2, b"-ERR [IN-USE] locked", RefusalKind::Busy),
+            (2, b"-ERR maildrop already locked", RefusalKind::Busy),
+            (2, b"-ERR [AUTH] account is locked", RefusalKind::Rejected),
             (2, b"-ERR [LOGIN-DELAY] slowly", RefusalKind::Busy),
         ];
         for (before, line, kind) in table {
@@ -441,7 +443,7 @@ mod tests {
         let plain: [&[u8]; 5] = [b"+OK", b"+OK", b"SASL PLAIN", b".", b"+ "];
         let user: [&[u8]; 2] = [b"+OK", b"-ERR what"];
         let pass: [&[u8]; 3] = [b"+OK", b"-ERR what", b"+OK"];
-        let table: [(&[&[u8]], &[u8], RefusalKind); 12] = [
+        let table: [(&[&[u8]], &[u8], RefusalKind); 13] = [
             (&asked[..1], b"+ what", RefusalKind::NotUnderstood),
             (&asked, b"-ERR unknown mechanism", RefusalKind::Rejected),
             (&asked, b"+OK", RefusalKind::NotUnderstood),
@@ -452,6 +454,7 @@ mod tests {
             (&user, b"+ what", RefusalKind::NotUnderstood),
             (&pass, b"-ERR no \"tanst aaf\"", RefusalKind::Rejected),
             (&pass, b"-ERR [IN-USE] locked", RefusalKind::Busy),
+            (&pass, b"-ERR Maildrop already locked", RefusalKind::Busy),
             (&pass, b"+ what", RefusalKind::NotUnderstood),
             (&pass, b"what", RefusalKind::NotUnderstood),
         ];

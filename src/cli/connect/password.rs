@@ -24,15 +24,20 @@ pub(super) async fn connect(
 ) -> Result<(), Failure> {
     let password =
         if stdin().is_terminal() { asked(provider, account).await? } else { device_password::read(stdin())? };
-    let mut taken = false;
+    let mut answers = Vec::new();
     for protocol in Protocol::ALL {
-        taken |= tried(provider, account, protocol, &password, Instant::now() + time).await?;
+        answers.extend(tried(provider, account, protocol, &password, Instant::now() + time).await?);
     }
     let (address, name) = (&account.address, &provider.name);
-    if !taken {
+    if !answers.contains(&Answer::LetIn) {
+        let next = if answers.contains(&Answer::PasswordRefused) {
+            "Many providers take only a password that they make for one program: look for app passwords where they \
+             keep your account"
+        } else {
+            "None of them got as far as the password: see above, and look at the network first"
+        };
         let message = format!(
-            "{address} is not connected: no server of {name} let Gatepost in, and nothing was stored. Many providers take \
-             only a password that they make for one program: look for app passwords where they keep your account"
+            "{address} is not connected: no server of {name} let Gatepost in, and nothing was stored. {next}"
         );
         return Err(Failure::new(Exit::Upstream, message));
     }
@@ -59,19 +64,35 @@ async fn asked(provider: &Provider, account: &Account) -> Result<Secret<String>,
     .await
 }
 
-/// Logs in by one protocol, and says how that went. `false` where it is not there either.
+/// What a server said to the password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It is right.
+    LetIn,
+    /// Nothing: it was not reached, or failed before.
+    None,
+    /// It is not taken.
+    PasswordRefused,
+}
+
+/// Logs in by one protocol, and says how that went. `None` where the provider does not have it.
 async fn tried(
     provider: &Provider,
     account: &Account,
     protocol: Protocol,
     password: &Secret<String>,
     deadline: Instant,
-) -> Result<bool, Failure> {
+) -> Result<Option<Answer>, Failure> {
     let secret = UpstreamSecret::Password(password.clone());
     let attempt = test::log_in(provider, account, protocol, secret, deadline);
     let name = format!("{protocol} login");
-    let Some(result) = progress::shown(&name, attempt).await else { return Ok(false) };
-    let taken = result.is_ok();
+    let Some(result) = progress::shown(&name, attempt).await else { return Ok(None) };
+    let answer = match &result {
+        Ok(_) => Answer::LetIn,
+        Err(not_let_in) if not_let_in.is_about_secret => Answer::PasswordRefused,
+        Err(_) => Answer::None,
+    };
+    let result = result.map_err(|not_let_in| not_let_in.reason);
     print(&test::line(&test::Step { name, user_name: None, result }))?;
-    Ok(taken)
+    Ok(Some(answer))
 }

@@ -13,7 +13,7 @@ use self::file::{Draft, File};
 use self::provider::{Choice, Known, Which, choose, new_name};
 use self::settings::Settings;
 use super::super::account::refuse;
-use super::super::connect::Consent;
+use super::super::connect::{Consent, Named};
 use super::super::table::print;
 use super::super::who::Who;
 use super::super::{Context, Exit, Failure, find, progress, style, test};
@@ -202,6 +202,8 @@ impl Steps<'_> {
         }
         print("\n")?;
         let Consent { shared, way, .. } = self.arguments.consent;
+        // Whoever named a way of consenting could not know that nobody has to.
+        let way = if provider.oauth().is_some() { way } else { Named::default() };
         // Who consents is known by the account now.
         let consent = Consent { owner: None, shared: shared && account.owner.is_none(), way };
         consent.connect(&self.config, store, account).await

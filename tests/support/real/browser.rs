@@ -51,13 +51,7 @@ impl Browser {
         if !listens {
             chromium.fail("did not start");
         }
-        let (program, log) = (find("chromedriver").unwrap(), folder.join("chromedriver.log"));
-        let (driver, stdout) = Server::start_listening("chromedriver", &log, &program, ["--port=0"]);
-        let port = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.strip_suffix('.')?.parse::<u16>().ok()
-        });
-        let Some(port) = port else { driver.fail("did not start") };
+        let (driver, port) = driver(&folder.join("chromedriver.log"));
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured((*certificates.client).clone())
             .no_proxy()
@@ -145,6 +139,23 @@ impl Browser {
         }
         value
     }
+}
+
+/// Starts chromedriver, and gives its port. It takes a free one for IPv4 and wants the same for IPv6, where it may be in use;
+/// then it ends, and another attempt finds another.
+fn driver(log: &Path) -> (Server, u16) {
+    let program = find("chromedriver").unwrap();
+    for _ in 0..5 {
+        let (driver, stdout) = Server::start_listening("chromedriver", log, &program, ["--port=0"]);
+        let port = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.strip_suffix('.')?.parse::<u16>().ok()
+        });
+        if let Some(port) = port {
+            return (driver, port);
+        }
+    }
+    panic!("chromedriver did not start: {}", fs::read_to_string(log).unwrap_or_default())
 }
 
 fn arguments(profile: &Path, certificates: &Certificates) -> Vec<String> {

@@ -31,23 +31,24 @@ pub(super) async fn keys(
 ) -> Result<Vec<(String, Value)>, Failure> {
     let first = match kind {
         Kind::Preset(preset) => {
-            if preset.login == LoginKind::OAuth {
-                ask_for_application(
-                    &mut settings,
-                    &preset.title,
-                    preset.registration.as_ref(),
-                    name,
-                    configuration,
-                )
-                .await?;
+            if preset.login == LoginKind::OAuth && !settings.app_password {
+                let asked = Asked {
+                    provider: &preset.title,
+                    registration: preset.registration.as_ref(),
+                    app_passwords: preset.app_passwords,
+                };
+                asked.application(&mut settings, name, configuration).await?;
             }
-            if settings.tenant.is_none() && preset.text("tenant") == Some(ANY_TENANT) {
+            if settings.app_password {
+                settings.tenant = None;
+            } else if settings.tenant.is_none() && preset.text("tenant") == Some(ANY_TENANT) {
                 settings.tenant = Some(domain(address).to_owned());
             }
             ("preset", preset.name.clone())
         }
         Kind::Issuer { issuer, servers } => {
-            ask_for_application(&mut settings, issuer, None, name, configuration).await?;
+            let asked = Asked { provider: issuer, registration: None, app_passwords: false };
+            asked.application(&mut settings, name, configuration).await?;
             ask_for_servers(&mut settings, address, servers).await?;
             ("issuer", issuer.clone())
         }
@@ -57,33 +58,64 @@ pub(super) async fn keys(
     Ok(keys)
 }
 
-/// The client id, and the secret where it has one.
-async fn ask_for_application(
-    settings: &mut Settings,
-    provider: &str,
-    registration: Option<&Registration>,
-    name: &str,
-    configuration: &Path,
-) -> Result<(), Failure> {
-    if settings.client_id.is_some() {
-        return Ok(());
+/// Who is asked for an application.
+struct Asked<'a> {
+    /// For people.
+    provider: &'a str,
+    registration: Option<&'a Registration>,
+    /// Whether it can do without.
+    app_passwords: bool,
+}
+
+impl Asked<'_> {
+    /// The client id, and the secret where it has one; or that there is none, where an app password does as well.
+    async fn application(
+        &self,
+        settings: &mut Settings,
+        name: &str,
+        configuration: &Path,
+    ) -> Result<(), Failure> {
+        if settings.client_id.is_some() {
+            return Ok(());
+        }
+        let (provider, way) = (self.provider, way(self.registration));
+        if !question::is_possible() {
+            let or = if self.app_passwords { ", or --app-password" } else { "" };
+            let message = format!(
+                "--client-id ID is missing: the application that you registered at {provider}{or}.\n{way}"
+            );
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        print(&format!(
+            "\nGatepost needs a client id of {provider}.\nYou get one by registering it there, once for all your \
+             mailboxes:\n{way}\n"
+        ))?;
+        if self.app_passwords {
+            print(
+                "Without one, press Enter: then the account logs in with an app password, which\nyou make where the \
+                 provider keeps your account.\n",
+            )?;
+        }
+        let wrong = |answer: &str| match answer {
+            "" => (!self.app_passwords).then(|| "is empty".to_owned()),
+            answer if answer.contains('@') => {
+                Some("is an address; the client id is something else".to_owned())
+            }
+            answer if answer.contains(char::is_whitespace) => Some("has a blank in it".to_owned()),
+            _ => None,
+        };
+        let client_id = question::answer("Client id", "--client-id ID", wrong).await?;
+        if client_id.is_empty() {
+            settings.app_password = true;
+            return Ok(());
+        }
+        settings.client_id = Some(client_id);
+        ask_for_secret(settings, name, configuration).await
     }
-    let way = way(registration);
-    if !question::is_possible() {
-        let message =
-            format!("--client-id ID is missing: the application that you registered at {provider}.\n{way}");
-        return Err(Failure::new(Exit::Failed, message));
-    }
-    print(&format!(
-        "\nGatepost needs a client id of {provider}.\nYou get one by registering it there, once for all your \
-         mailboxes:\n{way}\n"
-    ))?;
-    let wrong = |answer: &str| match answer {
-        "" => Some("is empty".to_owned()),
-        answer if answer.contains(char::is_whitespace) => Some("has a blank in it".to_owned()),
-        _ => None,
-    };
-    settings.client_id = Some(question::answer("Client id", "--client-id ID", wrong).await?);
+}
+
+/// The secret, where the application has one.
+async fn ask_for_secret(settings: &mut Settings, name: &str, configuration: &Path) -> Result<(), Failure> {
     if settings.client_secret_file.is_none() {
         let secret =
             question::unseen("Client secret, if there is one (it is not shown; else press Enter)").await?;
@@ -142,11 +174,7 @@ async fn ask_for_servers(settings: &mut Settings, address: &str, found: &Servers
     {
         let (None, Some(found)) = (settings.server(protocol), found) else { continue };
         let place = format!("{protocol} {}:{}", found.host, found.port);
-        let host = found.host.to_ascii_lowercase();
-        let is_own = host
-            .strip_suffix(&domain_of_address)
-            .is_some_and(|before| before.is_empty() || before.ends_with('.'));
-        if is_own {
+        if is_within(&found.host, &domain_of_address) {
             print(&format!("{place}, as {domain_of_address} says in DNS.\n"))?;
         } else if !question::is_possible() {
             let message = format!(
@@ -189,5 +217,32 @@ pub(super) fn title(kind: &Kind) -> String {
     match kind {
         Kind::Preset(Preset { title, .. }) => title.clone(),
         Kind::Issuer { issuer, .. } => issuer.clone(),
+    }
+}
+
+/// Whether the host is the domain itself or one of its own.
+fn is_within(host: &str, domain: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    !domain.is_empty()
+        && host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn only_a_host_of_the_domain_itself_is_taken_unasked() {
+        for (host, domain, expected) in [
+            ("example.org", "example.org", true),
+            ("IMAP.Example.org.", "example.org", true),
+            ("a.b.example.org", "example.org", true),
+            ("imap.evilexample.org", "example.org", false),
+            ("example.org.attacker.example", "example.org", false),
+            ("imap.attacker.example", "example.org", false),
+            ("imap.example.org", "", false),
+        ] {
+            assert_eq!(is_within(host, domain), expected, "{host} {domain}");
+        }
     }
 }

@@ -14,6 +14,9 @@ pub(super) struct Settings {
     /// The application (client) id that the provider gave you for Gatepost
     #[arg(long, value_name = "ID")]
     pub(super) client_id: Option<String>,
+    /// Log in with a password that the provider makes for applications, in place of OAuth
+    #[arg(long, conflicts_with_all = ["client_id", "client_secret_file", "tenant", "scopes", "issuer"])]
+    pub(super) app_password: bool,
     /// A file with the application's secret, where it has one; nobody else may read it
     #[arg(long, value_name = "FILE")]
     pub(super) client_secret_file: Option<PathBuf>,
@@ -60,6 +63,7 @@ impl Settings {
         let mut add =
             |key: &str, value: Option<Value>| keys.extend(value.map(|value| (key.to_owned(), value)));
         let text = |text: &Option<String>| text.clone().map(Value::Text);
+        add("login", self.app_password.then(|| Value::Text("password".to_owned())));
         add("tenant", text(&self.tenant));
         add("client_id", text(&self.client_id));
         let secret = self.client_secret_file.as_deref().map(absolute).transpose()?;
@@ -116,18 +120,20 @@ pub(super) fn server(text: &str) -> Result<Server, String> {
         None => (text, None),
         Some((place, "implicit")) => (place, Some(UpstreamTls::Implicit)),
         Some((place, "starttls")) => (place, Some(UpstreamTls::StartTls)),
-        Some((_, other)) => return Err(format!("`{other}` is neither starttls nor implicit; {EXAMPLE}")),
+        Some((_, other)) => {
+            return Err(format!("has `{other}`, which is neither starttls nor implicit; {EXAMPLE}"));
+        }
     };
     let (host, port) = match place.split_once(':') {
         None => (place, None),
         Some((host, port)) => {
             let port = port.parse().ok().filter(|port| *port != 0);
-            (host, Some(port.ok_or_else(|| format!("there is no such port; {EXAMPLE}"))?))
+            (host, Some(port.ok_or_else(|| format!("has no port that there is; {EXAMPLE}"))?))
         }
     };
     if host.is_empty() || host.contains(|character: char| character.is_control() || character.is_whitespace())
     {
-        return Err(format!("this has no host; {EXAMPLE}"));
+        return Err(format!("has no host; {EXAMPLE}"));
     }
     let usual = match port {
         Some(25 | 110 | 143 | 587) => UpstreamTls::StartTls,
