@@ -160,6 +160,8 @@ impl Attempt {
         let (failure, mut detail) = (error.with_password(), error.to_string());
         if error.is_about_secret() {
             passwords.refused(account, self.protocol, password.version, failure.clone(), detail.clone());
+        }
+        if error.is_wrong_secret() {
             detail.push_str("; run: gatepost connect ");
             detail.push_str(&account.address);
         }
