@@ -13,7 +13,7 @@ use gatepost_protocol::Protocol;
 pub(super) use self::plan::permission;
 use self::plan::{Cloud, Plan, registration};
 use super::super::table::{json, print, printable};
-use super::super::{Context, Exit, Failure, progress};
+use super::super::{Context, Exit, Failure, complain, progress};
 use super::mailboxes::{MailboxArguments, Mailboxes};
 use super::powershell::{Application, script};
 use super::wait::{WaitArguments, Waiting};
@@ -181,7 +181,8 @@ impl Arguments {
                     return Ok(object_id.filter(|object_id| wrong(object_id).is_none()));
                 }
                 Err(error) => {
-                    eprintln!("The object ID cannot be looked up, so the script will ask: {error}\n");
+                    let message = "The object ID cannot be looked up, so the script will ask:";
+                    complain(&format!("{message} {error}\n"));
                 }
             }
         }
