@@ -11,6 +11,8 @@ mod provider;
 mod secret_file;
 mod settings;
 
+use gatepost_protocol::Protocol;
+
 use self::application::Asked;
 use self::file::{Draft, File};
 use self::provider::{Choice, Known, Which, choose, new_name};
@@ -105,7 +107,12 @@ impl Mailbox {
                 if let Some(preset) = preset.and_then(|provider| presets::named(provider.preset.as_ref()?)) {
                     Asked::preset(preset).refuse_wrong(&self.settings)?;
                 }
-                let draft = file.with(&name, &self.settings.keys()?)?;
+                let provider = config.as_ref().and_then(|config| config.providers.get(&name));
+                let servers: Vec<_> = Protocol::ALL
+                    .into_iter()
+                    .filter_map(|protocol| Some((protocol, provider?.endpoint(protocol)?.clone())))
+                    .collect();
+                let draft = file.with(&name, &self.settings.keys(&servers)?)?;
                 Ok(Decided { name, draft, secret: None })
             }
             Choice::New { name, kind } => {

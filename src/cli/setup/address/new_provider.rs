@@ -60,7 +60,11 @@ pub(super) async fn keys(
         settings.client_secret_file = Some(file.path.clone());
     }
     let mut keys = vec![(first.0.to_owned(), Value::Text(first.1))];
-    keys.extend(settings.keys()?);
+    let before = match kind {
+        Kind::Preset(preset) => preset.servers.as_slice(),
+        Kind::Issuer { .. } => &[],
+    };
+    keys.extend(settings.keys(before)?);
     Ok((keys, file))
 }
 
