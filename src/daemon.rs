@@ -24,6 +24,7 @@ use crate::oauth::Tokens;
 use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
+use crate::store::running::Running;
 use crate::store::{Store, StoreError};
 use crate::tls::TlsError;
 use certificate::Certificate;
@@ -38,6 +39,8 @@ pub struct Daemon {
     entrances: Vec<Arc<Entrance>>,
     door: Arc<Door>,
     tasks: TaskTracker,
+    /// For `gatepost status`, until it has stopped.
+    _running: Running,
 }
 
 /// Why Gatepost cannot start.
@@ -89,6 +92,7 @@ impl Daemon {
             entrances: Vec::new(),
             door: Door::new(&config.limits),
             tasks: TaskTracker::new(),
+            _running: Running::begin(&config.state_dir)?,
         };
         for (listener, socket) in config.listeners.iter().zip(sockets) {
             daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
