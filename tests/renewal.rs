@@ -76,13 +76,17 @@ impl House {
         let ca_file = folder.path().join("sandbox-ca.pem");
         std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
         let provider = sandbox.provider_yaml("sandbox", &ca_file, UpstreamTls::Implicit);
-        let yaml = |provider| format!("providers:\n{provider}listeners:{}state: state\n", support::world::LISTENERS);
+        let yaml =
+            |provider| format!("providers:\n{provider}listeners:{}state: state\n", support::world::LISTENERS);
         let honest = parse(&folder, &yaml(provider.clone()));
         let store = Store::open(&honest.state_dir).await.unwrap();
         for number in 0..count {
             let address = format!("user{number}@example.com");
-            let account =
-                NewAccount { address: address.clone(), provider: "sandbox".to_owned(), ..NewAccount::default() };
+            let account = NewAccount {
+                address: address.clone(),
+                provider: "sandbox".to_owned(),
+                ..NewAccount::default()
+            };
             let (id, _) = store.add_account(&account, None).await.unwrap();
             let (tokens, _) = consent(&honest.providers["sandbox"], &address).await;
             store.replace_grant(&GrantKey::Account(id), &tokens).await.unwrap();
@@ -247,12 +251,19 @@ async fn each_fault_of_the_endpoint_is_asked_about_seldom_and_loses_nothing() {
         let failure = standing.failure.unwrap();
         assert!((failure.lasts, failure.text.contains(words)) == (lasts, true), "{fault:?}: {failure:?}");
         let told = house.logs_in(0).await.unwrap_err().to_string();
-        assert!(told.contains(words) && house.requests() == first + found, "a login asks no more than that: {told}");
+        assert!(
+            told.contains(words) && house.requests() == first + found,
+            "a login asks no more than that: {told}"
+        );
         assert_eq!(refresh_token(&house.grant(0).await), before, "{fault:?}");
 
         house.fault(None);
         house.awake_for(75 * MINUTE).await;
-        assert_eq!((house.standing(0).await.failure, house.grant(0).await.refused), (None, None), "{fault:?}");
+        assert_eq!(
+            (house.standing(0).await.failure, house.grant(0).await.refused),
+            (None, None),
+            "{fault:?}"
+        );
         assert_eq!(house.grant(0).await.version, 2, "{fault:?}");
     }
 }

@@ -40,9 +40,10 @@ impl Fault {
         let error = Box::new(match self {
             Self::Down => EndpointError::Unreachable("no route to host".to_owned()),
             Self::Stalled => EndpointError::TimedOut,
-            Self::TooMany(seconds) => {
-                EndpointError::Status { status: 429, retry_after: Some(Duration::from_secs(seconds.unsigned_abs())) }
-            }
+            Self::TooMany(seconds) => EndpointError::Status {
+                status: 429,
+                retry_after: Some(Duration::from_secs(seconds.unsigned_abs())),
+            },
             Self::InvalidClient => EndpointError::Refused {
                 status: 401,
                 code: "invalid_client".to_owned(),
@@ -289,7 +290,11 @@ impl Year {
             return Err(TokenError::GrantRefused { whose: String::new(), address: String::new(), reason });
         }
         if let (true, Some(limit)) = (grant.standing.renewable, provider.client.consent_idle_limit) {
-            assert!(seconds(now - grant.redeemed_at) < limit, "{key} lapsed after {} s", now - grant.redeemed_at);
+            assert!(
+                seconds(now - grant.redeemed_at) < limit,
+                "{key} lapsed after {} s",
+                now - grant.redeemed_at
+            );
         }
         assert_eq!(grant.stored, grant.newest, "{key}: a refresh token is used twice");
         grant.newest += u32::from(provider.rotates);
@@ -344,7 +349,11 @@ impl Year {
         }
         let trouble = provider.fault.is_some() || self.now < provider.calm_since + 90 * MINUTE;
         let first_minute = self.now < self.awake_since + MINUTE || self.now < self.clock_set_at + MINUTE;
-        assert!(trouble || first_minute || !was_in_use, "{key}: a login waits for a refresh, at {}", self.now);
+        assert!(
+            trouble || first_minute || !was_in_use,
+            "{key}: a login waits for a refresh, at {}",
+            self.now
+        );
         let version = standing.version;
         if provider.fault.is_none() {
             self.waited += 1;
@@ -462,7 +471,8 @@ fn events() -> Vec<(i64, Event)> {
         let set = day * DAY + 12 * HOUR;
         events.extend([(set, Event::ClockSet(offset)), (set + hours * HOUR, Event::ClockSet(0))]);
     }
-    for (day, key) in [(15, account(3)), (45, account(50)), (115, account(95)), (200, account(12)), (260, account(70))]
+    for (day, key) in
+        [(15, account(3)), (45, account(50)), (115, account(95)), (200, account(12)), (260, account(70))]
     {
         events.push((day * DAY + dice(&key, DAY), Event::Revoked(key)));
     }
@@ -492,8 +502,10 @@ fn in_a_year_no_grant_lapses_and_each_is_refreshed_when_the_rules_say_so() {
     let refreshes = |key: &GrantKey| year.grants[key].refreshes;
     // All year in use, undisturbed but by what befell the machine itself.
     for mailbox in in_use().skip(13) {
-        let (least, most) = (year.awake_for / (HOUR - 6 * MINUTE + SLACK), year.awake_for / (HOUR - 10 * MINUTE));
-        let (least, most) = (u64::try_from(least).unwrap() - 20, u64::try_from(most).unwrap() + year.disturbances);
+        let (least, most) =
+            (year.awake_for / (HOUR - 6 * MINUTE + SLACK), year.awake_for / (HOUR - 10 * MINUTE));
+        let (least, most) =
+            (u64::try_from(least).unwrap() - 20, u64::try_from(most).unwrap() + year.disturbances);
         let found = refreshes(&mailbox);
         assert!((least..=most).contains(&found), "{mailbox}: {found} of {least} to {most}");
     }
