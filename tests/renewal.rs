@@ -203,7 +203,7 @@ async fn a_login_with_a_live_token_waits_for_nothing() {
 
 #[tokio::test]
 async fn a_stop_waits_for_the_answer_that_may_hold_the_only_refresh_token() {
-    let mut house = House::with_accounts(1).await;
+    let house = House::with_accounts(1).await;
     let before = refresh_token(&house.grant(0).await);
     house.hands.forward(2 * HOUR);
     let held = CancellationToken::new();

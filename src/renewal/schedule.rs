@@ -91,12 +91,9 @@ impl Schedule {
             else {
                 continue;
             };
-            let pauses = [self.pause_of(&subject), self.providers.get(&subject.client.provider)];
-            let paused =
-                pauses.into_iter().flatten().filter(|pause| !pause.is_over(now)).map(Pause::until).max();
-            let at = paused.map_or(at, |until| at.max(until));
-            if at > now {
-                again = Some(again.map_or(at, |again| again.min(at)));
+            let until = if at > now { Some(at) } else { self.paused_until(&subject, now) };
+            if let Some(until) = until {
+                again = Some(again.map_or(until, |again| again.min(until)));
                 continue;
             }
             let failures = self.pause_of(&subject).map_or(0, Pause::failures);
@@ -163,6 +160,11 @@ impl Schedule {
             Some(_) => 0,
         };
         self.running.values().filter(|running| *running == provider).count() < most
+    }
+
+    fn paused_until(&self, subject: &Subject<'_>, now: SystemTime) -> Option<SystemTime> {
+        let pauses = [self.pause_of(subject), self.providers.get(&subject.client.provider)];
+        pauses.into_iter().flatten().filter(|pause| !pause.is_over(now)).map(Pause::until).max()
     }
 
     /// That of the version that is there now: another one has not failed yet.
