@@ -6,6 +6,8 @@
 
 mod due;
 mod schedule;
+#[cfg(test)]
+mod year;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -173,10 +175,6 @@ impl From<&TokenError> for Trouble {
         let Some(endpoint) = error.endpoint() else { return Self::default() };
         let of_one_mailbox =
             matches!(error, TokenError::ClientRefused { grant: GrantType::ServiceAccount, .. });
-        Self {
-            at_provider: !of_one_mailbox,
-            lasts: endpoint.lasts(),
-            retry_after: endpoint.retry_after(),
-        }
+        Self { at_provider: !of_one_mailbox, lasts: endpoint.lasts(), retry_after: endpoint.retry_after() }
     }
 }

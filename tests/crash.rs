@@ -84,23 +84,36 @@ async fn a_first_start_that_is_cut_short_is_taken_up_again() {
 async fn a_refresh_that_is_cut_short_works_or_says_that_somebody_must_connect_again() {
     let mut tries = tokio::task::JoinSet::new();
     for (name, still_good) in REFRESHING {
-        tries.spawn(cut_short_in_a_refresh(name, still_good));
+        tries.spawn(cut_short_in_a_refresh(name, still_good, Refreshes::AtALogin));
+        tries.spawn(cut_short_in_a_refresh(name, still_good, Refreshes::InTheBackground));
     }
     while let Some(tried) = tries.join_next().await {
         tried.unwrap();
     }
 }
 
-async fn cut_short_in_a_refresh(name: &str, still_good: bool) {
+/// Who begins a refresh.
+#[derive(Clone, Copy)]
+enum Refreshes {
+    AtALogin,
+    InTheBackground,
+}
+
+async fn cut_short_in_a_refresh(name: &str, still_good: bool, begins: Refreshes) {
     let mut world = World::with_listeners(UpstreamTls::Implicit, LISTENERS, |_| {}).await;
-    world.connect_with_an_expired_token().await;
+    match begins {
+        Refreshes::AtALogin => world.connect_with_an_expired_token().await,
+        Refreshes::InTheBackground => world.expire().await,
+    }
     let config = world.folder().join("gatepost.yaml");
     fs::write(&config, &world.yaml).unwrap();
 
     let mut cut_short = Process::begin(&config, Some(name));
-    assert!(cut_short.becomes_ready().await, "{name} was met too early");
-    let told = log_in(cut_short.addresses[0]).await;
-    assert_eq!(told, "", "{name}: the connection ends without a word, and not with success");
+    if let Refreshes::AtALogin = begins {
+        assert!(cut_short.becomes_ready().await, "{name} was met too early");
+        let told = log_in(cut_short.addresses[0]).await;
+        assert_eq!(told, "", "{name}: the connection ends without a word, and not with success");
+    }
     cut_short.aborts().await;
     assert_eq!(
         world.sandbox.counters().smtp_connections,
