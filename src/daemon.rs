@@ -21,6 +21,7 @@ use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
+use crate::renewal::Renewal;
 use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
@@ -98,6 +99,8 @@ impl Daemon {
             daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
         }
         let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
+        let renewal = Renewal::new(gateway.tokens.clone(), store.clone(), config.providers.clone());
+        tasks.spawn(renewal.run(gateway.stopping.clone()));
         tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
         if let Some(certificate) = certificate {
             tasks.spawn(watch::certificate(certificate, gateway.stopping.clone()));

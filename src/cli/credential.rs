@@ -64,12 +64,15 @@ impl Command {
     /// Does it, and prints what was done.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         if matches!(self, Self::Hash) {
-            return print(&hash(io::stdin()).await?);
+            return print(&hash(device_password::input(true).await?).await?);
         }
         let config = context.config()?;
         let store = context.store(&config).await?;
         let said = match self {
-            Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
+            Self::Add(arguments) => {
+                let input = device_password::input(arguments.device.password_stdin).await?;
+                arguments.run(&config, &store, input).await?
+            }
             Self::Hash => String::new(),
             Self::List(arguments) => arguments.run(&store).await?,
             Self::Revoke(arguments) => arguments.run(&store).await?,

@@ -8,6 +8,7 @@ pub mod account_set;
 mod catch_all;
 pub mod certificate;
 pub mod check;
+mod complain;
 pub mod connect;
 pub mod credential;
 pub mod demo;
@@ -31,6 +32,8 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
 use crate::store::Store;
+
+pub use self::complain::complain;
 
 /// Lets mail programs that only know a password use mailboxes that only accept OAuth 2.0
 #[derive(clap::Parser, Debug)]

@@ -202,6 +202,33 @@ pub(super) fn client_secret(token_endpoint: &Url, secret: &Secret<String>) -> Op
     })
 }
 
+/// A client id that has not the form of the sign-in's own: most often it was taken from the field beside it.
+pub(crate) fn client_id(token_endpoint: &Url, client_id: &str) -> Option<String> {
+    if microsoft::is_sign_in(token_endpoint) && !is_guid(client_id) {
+        return Some(format!(
+            "`{}` is not an id like 11111111-2222-3333-4444-555555555555; Overview shows it as Application (client) ID",
+            client_id.replace(char::is_control, "?")
+        ));
+    }
+    (is_google(token_endpoint) && !client_id.ends_with(GOOGLE_CLIENT_ID)).then(|| {
+        format!(
+            "`{}` is not a client id of Google; it ends with {GOOGLE_CLIENT_ID}",
+            client_id.replace(char::is_control, "?")
+        )
+    })
+}
+
+/// Whether an application has a secret there in any case: Google gives one to desktop applications too, and wants to see it.
+pub(crate) fn needs_secret(token_endpoint: &Url) -> bool {
+    is_google(token_endpoint)
+}
+
+const GOOGLE_CLIENT_ID: &str = ".apps.googleusercontent.com";
+
+fn is_google(token_endpoint: &Url) -> bool {
+    token_endpoint.host_str() == Some("oauth2.googleapis.com")
+}
+
 /// Whether it has the form of the ids that Microsoft Entra gives to everything.
 pub(crate) fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();

@@ -110,6 +110,11 @@ impl EndpointError {
         }
     }
 
+    /// Whether asking again will not help until somebody does something.
+    pub fn lasts(&self) -> bool {
+        self.remedy() != Remedy::Wait || matches!(self, Self::Untrusted(_) | Self::Redirected(_))
+    }
+
     /// When the endpoint wants to be asked again, where it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

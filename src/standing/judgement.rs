@@ -51,7 +51,7 @@ impl Case<'_> {
         match stored {
             None => Verdict::new(State::NotConnected, "no password of the mailbox is stored", self.connect()),
             Some(Some(said)) => {
-                let reason = format!("the provider does not take the stored password: {said}");
+                let reason = format!("the provider refused a login with the stored password: {said}");
                 Verdict::new(State::Refused, reason, self.connect())
             }
             Some(None) => Verdict::connected(),
