@@ -128,6 +128,10 @@ impl Case<'_> {
         }
         let reason = format!("{provider} gave no new token: {text}");
         if is_live {
+            let idle = self.of_idle(client, grant);
+            if idle.next_step.is_some() {
+                return idle;
+            }
             let reason = format!("{reason}; Gatepost tries again by itself");
             return Verdict { reason: Some(reason), ..Verdict::connected() };
         }

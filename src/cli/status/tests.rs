@@ -45,9 +45,13 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) async fn new() -> Self {
+        Self::configured(CONFIGURATION).await
+    }
+
+    async fn configured(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let environment = |name: &str| (name == "SECRET").then(|| "tanstaaf".to_owned());
-        let config = Config::parse(Path::new("gatepost.yaml"), CONFIGURATION, &environment).unwrap();
+        let config = Config::parse(Path::new("gatepost.yaml"), text, &environment).unwrap();
         let store = open(folder.path()).await.unwrap();
         Self { config, store, _folder: folder }
     }
@@ -328,4 +332,26 @@ async fn scripts_get_stable_keys_words_and_times() {
             "proof_until": "2027-01-20T00:00:00Z",
         })
     );
+}
+
+#[tokio::test]
+async fn the_readme_shows_what_is_told() {
+    let (two_providers, _) = CONFIGURATION.split_once("  post:").unwrap();
+    let desk = Desk::configured(two_providers).await;
+    let scanner = desk.add("scanner@contoso.example", "contoso").await;
+    desk.tokens(&GrantKey::Account(scanner), 25 * MINUTE, "scanner@contoso.example").await;
+    desk.store.note_login(scanner, now() - 3 * MINUTE).await.unwrap();
+    desk.add("ups@contoso.example", "contoso").await;
+    let office = desk.add("office@contoso.example", "contoso").await;
+    desk.tokens(&GrantKey::Account(office), 3 * DAY, "office@contoso.example").await;
+    let said = "invalid_grant (HTTP 400): AADSTS50173: The provided grant has been revoked.";
+    desk.store.mark_refused(&GrantKey::Account(office), 1, said).await.unwrap();
+    desk.store.note_login(office, now() - 4 * DAY).await.unwrap();
+    let erp = desk.add("erp@fabrikam.example", "fabrikam").await;
+    desk.tokens(&GrantKey::Provider("fabrikam".to_owned()), 10 * MINUTE, "x").await;
+    desk.store.note_login(erp, now() - 2 * DAY).await.unwrap();
+    let look = desk.look(true).await;
+    let conclusion = look.conclusion().unwrap_err().message;
+    let told = format!("$ gatepost status\n{}gatepost: {conclusion}\n", look.in_words(None));
+    assert!(include_str!("../../../README.md").contains(&told), "{told}");
 }
