@@ -150,7 +150,7 @@ async fn the_commands_name_the_mailbox_and_say_which_is_meant() {
         "{told}"
     );
     let told = does(&config, &["account", "list"], "").await;
-    assert!(told.contains("*@example.com        sandbox   3          by the application's token"), "{told}");
+    assert!(told.contains("*@example.com        sandbox   3          connected"), "{told}");
     let told = does(&config, &["credential", "list", EVERY_MAILBOX, "--json"], "").await;
     let listed: serde_json::Value = serde_json::from_str(&told).unwrap();
     let mailboxes: Vec<_> = listed.as_array().unwrap().iter().map(|row| row["mailbox"].as_str()).collect();

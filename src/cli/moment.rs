@@ -45,15 +45,13 @@ pub(super) fn day(moment: SystemTime) -> String {
     OffsetDateTime::from(moment).date().to_string()
 }
 
-/// In the greatest unit that is not zero, rounded to the nearest; empty for less than half a minute, `None` for more than can be
-/// pictured.
+/// In whole units that have passed or are left; empty for less than a minute, `None` for more than can be pictured.
 fn far(distance: Duration) -> Option<String> {
     let seconds = distance.as_secs();
-    let rounded = |unit: u64| (seconds + unit / 2) / unit;
-    Some(match (rounded(MINUTE), rounded(HOUR), rounded(DAY)) {
+    Some(match (seconds / MINUTE, seconds / HOUR, seconds / DAY) {
         (0, ..) => String::new(),
         (minutes @ 1..60, ..) => format!("{minutes} min"),
-        (_, hours @ 0..36, _) => format!("{hours} h"),
+        (_, hours @ 0..48, _) => format!("{hours} h"),
         (.., days @ 0..=MOST_DAYS) => format!("{days} days"),
         _ => return None,
     })
@@ -70,13 +68,13 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         for (seconds, ahead, behind) in [
             (0, "now", "now"),
-            (29, "now", "now"),
-            (30, "in 1 min", "1 min ago"),
-            (3569, "in 59 min", "59 min ago"),
-            (3570, "in 1 h", "1 h ago"),
-            (35 * HOUR, "in 35 h", "35 h ago"),
-            (36 * HOUR, "in 2 days", "2 days ago"),
-            (99 * DAY, "in 99 days", "99 days ago"),
+            (59, "now", "now"),
+            (60, "in 1 min", "1 min ago"),
+            (3599, "in 59 min", "59 min ago"),
+            (3600, "in 1 h", "1 h ago"),
+            (2 * DAY - 1, "in 47 h", "47 h ago"),
+            (2 * DAY, "in 2 days", "2 days ago"),
+            (100 * DAY - 1, "in 99 days", "99 days ago"),
             (100 * DAY, "2024-02-22", "2023-08-06"),
         ] {
             let distance = Duration::from_secs(seconds);

@@ -4,6 +4,8 @@
 mod account;
 mod json;
 mod report;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -51,7 +51,7 @@ impl Case<'_> {
         match stored {
             None => Verdict::new(State::NotConnected, "no password of the mailbox is stored", self.connect()),
             Some(Some(said)) => {
-                let reason = format!("the provider does not take the stored password: {said}");
+                let reason = format!("the provider refused a login with the stored password: {said}");
                 Verdict::new(State::Refused, reason, self.connect())
             }
             Some(None) => Verdict::connected(),
@@ -128,6 +128,10 @@ impl Case<'_> {
         }
         let reason = format!("{provider} gave no new token: {text}");
         if is_live {
+            let idle = self.of_idle(client, grant);
+            if idle.next_step.is_some() {
+                return idle;
+            }
             let reason = format!("{reason}; Gatepost tries again by itself");
             return Verdict { reason: Some(reason), ..Verdict::connected() };
         }

@@ -1,7 +1,7 @@
 //! Passwords of mailboxes at rest, for providers without OAuth: sealed like tokens, and in a table of their own, so that
 //! neither can ever be taken for the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gatepost_protocol::secret::Secret;
 
@@ -83,13 +83,6 @@ impl Store {
             sqlx::query_as("SELECT account_id, refused FROM mailbox_passwords").fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|(id, refused)| (AccountId(id), refused)).collect())
     }
-
-    /// Which accounts have one. Opens none of them.
-    pub async fn accounts_with_password(&self) -> Result<BTreeSet<AccountId>, StoreError> {
-        let ids: Vec<i64> =
-            sqlx::query_scalar("SELECT account_id FROM mailbox_passwords").fetch_all(&self.pool).await?;
-        Ok(ids.into_iter().map(AccountId).collect())
-    }
 }
 
 fn record(account: &str) -> Record<'_> {
@@ -125,7 +118,7 @@ mod tests {
             let stored = store.mailbox_password(ann).await.unwrap().unwrap();
             assert_eq!((stored.secret.expose().as_str(), stored.version), (text, version));
         }
-        assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([ann]));
+        assert_eq!(store.password_standings().await.unwrap(), BTreeMap::from([(ann, None)]));
         assert!(store.mailbox_password(bob).await.unwrap().is_none());
     }
 
@@ -139,8 +132,26 @@ mod tests {
         sqlx::query(copy).bind(bob.0).execute(&store.pool).await.unwrap();
         assert!(matches!(store.mailbox_password(bob).await, Err(StoreError::Forged { .. })));
         sqlx::query("DELETE FROM accounts WHERE id = $1").bind(ann.0).execute(&store.pool).await.unwrap();
-        assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([bob]));
+        assert_eq!(store.password_standings().await.unwrap(), BTreeMap::from([(bob, None)]));
         let gone = store.replace_mailbox_password(ann, &password("late")).await;
         assert!(matches!(gone, Err(StoreError::AccountGone)), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn a_verdict_is_about_the_version_that_was_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let ann = account(&store, "ann@example.com").await;
+        let said = async || store.password_standings().await.unwrap().remove(&ann).unwrap();
+        store.replace_mailbox_password(ann, &password("first")).await.unwrap();
+        store.note_password_verdict(ann, 1, Some("535 no")).await.unwrap();
+        assert_eq!(said().await.as_deref(), Some("535 no"));
+        store.note_password_verdict(ann, 1, None).await.unwrap();
+        assert_eq!(said().await, None);
+        store.note_password_verdict(ann, 1, Some("535 no")).await.unwrap();
+        store.replace_mailbox_password(ann, &password("second")).await.unwrap();
+        assert_eq!(said().await, None);
+        store.note_password_verdict(ann, 1, Some("late")).await.unwrap();
+        assert_eq!(said().await, None);
     }
 }

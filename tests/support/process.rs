@@ -71,6 +71,11 @@ impl Process {
         assert_eq!(status.signal(), Some(rustix::process::Signal::ABORT.as_raw()), "{status}");
     }
 
+    /// Kills it, and waits until it is gone.
+    pub async fn killed(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Asks it to stop, and waits until it has.
     pub async fn stops(mut self) {
         let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();

@@ -2,7 +2,7 @@
 //! if one of them takes it.
 
 use std::io::{IsTerminal, stdin};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamSecret;
@@ -44,10 +44,8 @@ pub(super) async fn connect(
         );
         return Err(Failure::new(Exit::Upstream, message));
     }
-    store
-        .replace_mailbox_password(account.id, &password)
-        .await
-        .map_err(|error| Failure::new(Exit::State, error))?;
+    store.replace_mailbox_password(account.id, &password).await?;
+    store.note_login(account.id, SystemTime::now()).await?;
     print(&format!(
         "{} {address} is connected to {name} by its password, which is kept sealed.\n",
         style::tick()

@@ -28,10 +28,7 @@ impl Look<'_> {
             line("Token until", self.moment(standing.token_until));
         }
         if let Some(until) = standing.consent_until.filter(|_| standing.way == Some(Way::Consent)) {
-            line(
-                "Consent until",
-                format!("{}; every refresh begins the time anew", self.moment(Some(until))),
-            );
+            line("Consent until", format!("{}; every refresh makes it longer", self.moment(Some(until))));
         }
         text
     }

@@ -99,7 +99,9 @@ impl Look<'_> {
         let mut groups = BTreeMap::<(Reverse<Attention>, State, &str), Vec<&AccountStanding>>::new();
         for standing in &self.survey.accounts {
             let verdict = &standing.verdict;
-            if let Some(reason) = verdict.reason.as_deref().filter(|_| verdict.state != State::Disabled) {
+            // What the admin switched off is well so, unless it is asked about.
+            let is_told = verdict.state != State::Disabled || self.is_of_one;
+            if let Some(reason) = verdict.reason.as_deref().filter(|_| is_told) {
                 groups
                     .entry((Reverse(verdict.attention()), verdict.state, reason))
                     .or_default()
@@ -109,7 +111,7 @@ impl Look<'_> {
         let groups =
             groups.into_iter().map(|((_, state, reason), standings)| group(state, reason, &standings));
         let endings = self.survey.providers.iter().filter_map(|standing| self.ending(standing));
-        groups.chain(endings.map(|text| paragraph(&capitalised(&text), ""))).collect()
+        groups.chain(endings.map(|text| paragraph(&capitalised(&text), ""))).collect::<Vec<_>>().join("\n")
     }
 
     fn providers(&self) -> String {

@@ -135,3 +135,53 @@ fn told(verdict: &Verdict) -> String {
     let next_step = verdict.next_step.iter().map(|step| format!("; next: {step}"));
     reason.chain(next_step).fold(verdict.state.word().to_owned(), |text, part| text + &part)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use super::super::tests::{Desk, now};
+    use super::*;
+    use crate::store::grants::GrantKey;
+
+    #[test]
+    fn a_frame_wipes_what_was_there_and_stays_on_its_screen() {
+        assert_eq!(frame("a\nb\n", Some(2)), "\u{1b}[Ha\u{1b}[K\r\nb\u{1b}[K\u{1b}[J");
+        assert_eq!(
+            frame("a\nb\nc\n", Some(2)),
+            "\u{1b}[Ha\u{1b}[K\r\n… 2 lines more: gatepost status\u{1b}[K\u{1b}[J"
+        );
+        assert_eq!(frame("a\nb\n", None), "\u{1b}[Ha\u{1b}[K\r\nb\u{1b}[K\u{1b}[J");
+    }
+
+    #[tokio::test]
+    async fn only_what_changes_is_added() {
+        let desk = Desk::new().await;
+        let (ann, bob) =
+            (desk.add("ann@contoso.example", "contoso").await, desk.add("bob@post.example", "post").await);
+        let look = desk.look(false).await;
+        let told = changes(None, &look);
+        assert_eq!(
+            told,
+            "2027-01-01T12:00:00Z no Gatepost is running\n\
+             2027-01-01T12:00:00Z ann@contoso.example: not connected: nobody has consented yet; next: gatepost connect \
+             ann@contoso.example\n\
+             2027-01-01T12:00:00Z bob@post.example: not connected: no password of the mailbox is stored; next: gatepost \
+             connect bob@post.example\n"
+        );
+        let seen = Seen::of(&look);
+        assert_eq!(changes(Some(&seen), &desk.look(false).await), "");
+        desk.tokens(&GrantKey::Account(ann), Duration::ZERO, "ann@contoso.example").await;
+        desk.store.note_login(ann, now()).await.unwrap();
+        desk.store.remove_account(bob).await.unwrap();
+        let look = desk.look(true).await;
+        assert_eq!(
+            changes(Some(&seen), &look),
+            "2027-01-01T12:00:00Z Gatepost is running\n\
+             2027-01-01T12:00:00Z ann@contoso.example: connected\n\
+             2027-01-01T12:00:00Z bob@post.example: removed\n"
+        );
+    }
+}
