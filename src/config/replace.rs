@@ -23,7 +23,10 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         let changed = |old: u32, new: u32| (old != new).then_some(old);
         let (user, group) = (changed(old.uid(), new.uid()), changed(old.gid(), new.gid()));
         if user.or(group).is_some() {
-            fchown(file.as_file(), user, group)?;
+            fchown(file.as_file(), user, group).map_err(|error| {
+                let whose = format!("it belongs to user {} and group {}", old.uid(), old.gid());
+                io::Error::new(error.kind(), format!("{whose}, which only root can give it again ({error})"))
+            })?;
         }
     }
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
