@@ -16,6 +16,7 @@
 //! - [`address`]: the two sides of an address, and when two are one mailbox.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
+//! - [`renewal`]: refreshes grants before anybody has to wait for it.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
 //! - [`standing`]: how every account and provider stands, for people.
 //! - [`store`]: sealed records at rest.
@@ -42,7 +43,9 @@ pub mod jwt;
 pub mod listener;
 pub mod mailbox_password;
 pub mod oauth;
+mod pause;
 mod random;
+pub mod renewal;
 pub mod sandbox;
 pub mod session;
 pub mod standing;

@@ -350,8 +350,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// L16: what Gatepost proves itself with ends soon, or has ended.
-fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<String> {
+/// What Gatepost proves itself with ends soon, or has ended; and what to do.
+pub(crate) fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<String> {
     let (what, remedy) = match oauth.authentication {
         ClientAuthentication::PrivateKeyJwt(_) => {
             ("client_certificate", "make a new one, and upload it to the provider")
@@ -363,7 +363,7 @@ fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<Stri
         Ok(left) => format!("ends in {} days", left.as_secs() / 86_400),
         Err(_) => format!("ended on {}", OffsetDateTime::from(ends).date()),
     };
-    Some(format!("the `{what}` of the provider `{}` {when}; {remedy} (L16)", oauth.provider))
+    Some(format!("the `{what}` of the provider `{}` {when}; {remedy}", oauth.provider))
 }
 
 /// A client id that is still the example's; L16: a certificate about to expire; L17: a protocol without its scope.
@@ -373,7 +373,8 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
     if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
         warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
     }
-    warnings.extend(oauth.authentication_ends.and_then(|ends| ending(oauth, ends, SystemTime::now())));
+    let ending = oauth.authentication_ends.and_then(|ends| ending(oauth, ends, SystemTime::now()));
+    warnings.extend(ending.map(|text| format!("{text} (L16)")));
     let Some(cloud) = microsoft::cloud(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
         return warnings;
     };

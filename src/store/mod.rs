@@ -8,6 +8,7 @@ pub mod apply;
 pub mod credentials;
 pub mod grants;
 pub mod mailbox_passwords;
+pub mod running;
 
 mod error;
 mod folder;
