@@ -69,9 +69,13 @@ mod tests {
 
     #[test]
     fn it_lasts_as_long_as_was_asked_for_within_reason() {
-        for (asked_for, jitter, seconds) in
-            [(None, 0.0, 2), (Some(1), 0.0, 2), (Some(60), 0.0, 60), (Some(60), 1.0, 72), (Some(u64::MAX), 0.0, 3600)]
-        {
+        for (asked_for, jitter, seconds) in [
+            (None, 0.0, 2),
+            (Some(1), 0.0, 2),
+            (Some(60), 0.0, 60),
+            (Some(60), 1.0, 72),
+            (Some(u64::MAX), 0.0, 3600),
+        ] {
             let asked_for = asked_for.map(Duration::from_secs);
             let pause = Pause::after(None, UNIX_EPOCH, &(2 * SECOND..=10 * SECOND), asked_for, jitter);
             assert_eq!(pause.length, seconds * SECOND, "{asked_for:?}");

@@ -574,6 +574,8 @@ fn an_app_password_is_asked_for_with_the_way_to_it() {
     terminal.shows("That is empty.\nPassword of ann@icloud.com: ");
     terminal.interrupts();
     let (_, shown) = terminal.end();
+    let made = fs::metadata(folder.path().join("new")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o755, "the service may run as another user");
     assert!(
         shown.lines().all(|line| line.chars().count() <= 80 || line.contains("gatepost.yaml")),
         "{shown}"

@@ -147,8 +147,9 @@ impl Refreshes {
         let (sender, receiver) = watch::channel(None);
         let now = self.clock.now();
         if self.last.len() > MOST_REMEMBERED {
-            self.last
-                .retain(|_, refresh| !matches!(refresh, Refresh::Failed(failed) if failed.pause.is_over(now)));
+            self.last.retain(
+                |_, refresh| !matches!(refresh, Refresh::Failed(failed) if failed.pause.is_over(now)),
+            );
         }
         let last = match self.last.entry(wanted.key.clone()) {
             Entry::Occupied(mut place) => match place.get() {

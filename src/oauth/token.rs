@@ -99,13 +99,22 @@ mod tests {
         assert!(
             matches!(TokenState::of(&refused, now), TokenState::Refused(reason) if reason == "invalid_grant")
         );
-        for (issued_ago, left, expected) in
-            [(3300, 299, "usable"), (540, 60, "live"), (541, 59, "usable"), (55, 5, "usable"), (50, 10, "live")]
-        {
+        for (issued_ago, left, expected) in [
+            (3300, 299, "usable"),
+            (540, 60, "live"),
+            (541, 59, "usable"),
+            (55, 5, "usable"),
+            (50, 10, "live"),
+        ] {
             let issued_at = Some(now - Duration::from_secs(issued_ago));
             let short = Grant { issued_at, ..grant(left) };
             let live = matches!(TokenState::of(&short, now), TokenState::Live(_));
-            assert_eq!(live, expected == "live", "{left} s left of {}", issued_ago.saturating_add_signed(left));
+            assert_eq!(
+                live,
+                expected == "live",
+                "{left} s left of {}",
+                issued_ago.saturating_add_signed(left)
+            );
         }
         let set_back = [
             Grant { issued_at: Some(now + Duration::from_hours(1)), ..grant(7200) },
