@@ -13,6 +13,7 @@
 //! - [`daemon`]: everything that runs, from its start to its drained end.
 //! - [`listener`]: accepts and counts connections.
 //! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
+//! - [`address`]: the two sides of an address, and when two are one mailbox.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
 //! - [`renewal`]: refreshes grants before anybody has to wait for it.
@@ -30,6 +31,7 @@
 //! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
+pub mod address;
 pub mod cli;
 pub mod clock;
 pub mod config;

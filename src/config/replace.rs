@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// The file holds no secret, and the service may run as another user than whoever sets it up.
 const MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
 
 /// Writes the text; makes the file, and its folder, where there is none.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let (path, old) = real(path)?;
     let folder = folder_of(&path);
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     // 0600 and O_EXCL, until it is whole.
     let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
@@ -23,7 +24,10 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         let changed = |old: u32, new: u32| (old != new).then_some(old);
         let (user, group) = (changed(old.uid(), new.uid()), changed(old.gid(), new.gid()));
         if user.or(group).is_some() {
-            fchown(file.as_file(), user, group)?;
+            fchown(file.as_file(), user, group).map_err(|error| {
+                let whose = format!("it belongs to user {} and group {}", old.uid(), old.gid());
+                io::Error::new(error.kind(), format!("{whose}, which only root can give it again ({error})"))
+            })?;
         }
     }
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
@@ -34,7 +38,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// Makes a file that only its owner can read, and its folder, where there is none. Fails where there is a file already.
 pub fn make_private(path: &Path, text: &str) -> io::Result<()> {
-    fs::create_dir_all(folder_of(path))?;
+    make_folder(folder_of(path))?;
     let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder_of(path))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
@@ -58,6 +62,15 @@ fn real(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
         return Err(io::Error::other("it is not a file"));
     }
     Ok((path, Some(metadata)))
+}
+
+/// The service has to get at the file, and this process makes everything for its own user alone.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.try_exists()? {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -10,6 +10,7 @@ use sqlx::{FromRow, SqliteConnection};
 use super::accounts::{Account, AccountId, AccountRow};
 use super::seal::Record;
 use super::{Store, StoreError, milliseconds, system_time};
+use crate::address::{every_mailbox_of, spellings};
 
 /// Passwords that may share a user name within a provider, as with app passwords.
 pub const MAX_PER_USER_NAME: usize = 8;
@@ -20,7 +21,7 @@ pub const MAX_FOR_ALL_MAILBOXES: usize = 4;
 
 /// How many passwords may have this user name.
 pub(super) fn most(user_name: &str) -> usize {
-    if user_name.starts_with("*@") { MAX_FOR_ALL_MAILBOXES } else { MAX_PER_USER_NAME }
+    if every_mailbox_of(user_name).is_some() { MAX_FOR_ALL_MAILBOXES } else { MAX_PER_USER_NAME }
 }
 
 /// A row number in the store.
@@ -68,15 +69,18 @@ impl Store {
         of(self, &mut *self.pool.acquire().await?, account).await
     }
 
-    /// Every credential with this user name, in whatever case, with its account.
+    /// Every credential with this user name, in whatever case and spelling, with its account.
     pub async fn credentials_named(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
+        let [written, in_ascii, in_its_script] = spellings(user_name);
         let rows: Vec<NamedRow> = sqlx::query_as(
             "SELECT credentials.id AS credential_id, account_id, user_name, mailbox, password_hash_sealed, label,
                  created_at, last_used_at, accounts.*
              FROM credentials JOIN accounts ON accounts.id = credentials.account_id
-             WHERE lower(user_name) = $1 ORDER BY credentials.id",
+             WHERE lower(user_name) IN ($1, $2, $3) ORDER BY credentials.id",
         )
-        .bind(user_name.to_ascii_lowercase())
+        .bind(written)
+        .bind(in_ascii)
+        .bind(in_its_script)
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
@@ -186,12 +190,15 @@ pub(super) async fn insert(
         .fetch_optional(&mut *connection)
         .await?
         .ok_or(StoreError::AccountGone)?;
+    let [written, in_ascii, in_its_script] = spellings(&credential.user_name);
     let sharing: Vec<i64> = sqlx::query_scalar(
         "SELECT credentials.id FROM credentials JOIN accounts ON accounts.id = credentials.account_id
-         WHERE provider = $1 AND lower(user_name) = $2",
+         WHERE provider = $1 AND lower(user_name) IN ($2, $3, $4)",
     )
     .bind(&provider)
-    .bind(credential.user_name.to_ascii_lowercase())
+    .bind(written)
+    .bind(in_ascii)
+    .bind(in_its_script)
     .fetch_all(&mut *connection)
     .await?;
     if sharing.len() >= most(&credential.user_name) {

@@ -8,6 +8,7 @@ use sqlx::migrate::MigrateError;
 use thiserror::Error;
 
 use super::credentials::most;
+use crate::address::every_mailbox_of;
 
 /// The store cannot be used, or could not do what was asked.
 #[derive(Debug, Error)]
@@ -113,7 +114,7 @@ pub enum StoreError {
     #[error(
         "user name {user_name} has {} passwords at provider {provider} already; revoke one first{}",
         most(user_name),
-        if user_name.starts_with("*@") { "" } else { ", or choose another user name" }
+        if every_mailbox_of(user_name).is_some() { "" } else { ", or choose another user name" }
     )]
     TooManyCredentials {
         /// What devices type.
