@@ -6,10 +6,10 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::secret::Secret;
-use sqlx::FromRow;
+use sqlx::{FromRow, SqliteConnection};
 
 use super::accounts::AccountId;
-use super::seal::Record;
+use super::seal::{Record, Resealing, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
 
@@ -134,14 +134,15 @@ impl fmt::Display for Identity {
 impl Store {
     /// The grant, opened.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<GrantRow> = sqlx::query_as(
             "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused
              FROM grants WHERE owner = $1",
         )
         .bind(key.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
-        row.map(|row| self.opened(key, row)).transpose()
+        row.map(|row| opened(&sealer, key, row)).transpose()
     }
 
     /// Which grants there are, and how each stands. Opens none of them.
@@ -164,11 +165,11 @@ impl Store {
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
-        let sealed = self.sealed(key, tokens)?;
         if let GrantKey::Mailbox(..) = key {
             self.forget_ended_mailbox_tokens(SystemTime::now()).await?;
         }
-        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealed(&sealer, key, tokens)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO grants
                  (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity)
@@ -187,9 +188,10 @@ impl Store {
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
+        transaction.commit().await?;
         versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
@@ -200,7 +202,8 @@ impl Store {
         read: i64,
         tokens: &NewTokens,
     ) -> Result<Option<i64>, StoreError> {
-        let sealed = self.sealed(key, tokens)?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealed(&sealer, key, tokens)?;
         crash_point("before-commit");
         let done = sqlx::query(
             "UPDATE grants SET
@@ -217,8 +220,9 @@ impl Store {
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         crash_point("after-commit");
         Ok((done.rows_affected() == 1).then_some(read + 1))
     }
@@ -296,34 +300,6 @@ impl Store {
         .await?;
         Ok(done.rows_affected() == 1)
     }
-
-    fn sealed(&self, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
-        let owner = key.to_string();
-        let refresh_token = tokens.refresh_token.as_ref();
-        Ok(SealedTokens {
-            refresh_token: refresh_token.map(|token| self.seal(refresh_record(&owner), token)).transpose()?,
-            access_token: self.seal(access_record(&owner), &tokens.access_token)?,
-        })
-    }
-
-    fn opened(&self, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
-        let owner = key.to_string();
-        let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
-        Ok(Grant {
-            key: key.clone(),
-            version: row.version,
-            refresh_token: refresh_token
-                .map(|sealed| self.unseal(refresh_record(&owner), &sealed))
-                .transpose()?,
-            access_token: access_token
-                .map(|sealed| self.unseal(access_record(&owner), &sealed))
-                .transpose()?,
-            expires_at: row.expires_at.map(system_time),
-            scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
-            identity: row.identity,
-            refused: row.refused,
-        })
-    }
 }
 
 #[derive(FromRow)]
@@ -340,6 +316,57 @@ struct GrantRow {
 struct SealedTokens {
     refresh_token: Option<Vec<u8>>,
     access_token: Vec<u8>,
+}
+
+fn sealed(sealer: &Sealer, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
+    let owner = key.to_string();
+    let refresh_token = tokens.refresh_token.as_ref();
+    Ok(SealedTokens {
+        refresh_token: refresh_token.map(|token| sealer.seal(refresh_record(&owner), token)).transpose()?,
+        access_token: sealer.seal(access_record(&owner), &tokens.access_token)?,
+    })
+}
+
+fn opened(sealer: &Sealer, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
+    let owner = key.to_string();
+    let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
+    Ok(Grant {
+        key: key.clone(),
+        version: row.version,
+        refresh_token: refresh_token
+            .map(|sealed| sealer.open(refresh_record(&owner), &sealed))
+            .transpose()?,
+        access_token: access_token.map(|sealed| sealer.open(access_record(&owner), &sealed)).transpose()?,
+        expires_at: row.expires_at.map(system_time),
+        scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
+        identity: row.identity,
+        refused: row.refused,
+    })
+}
+
+/// Seals every token anew; gives how many.
+pub(super) async fn reseal(
+    connection: &mut SqliteConnection,
+    resealing: &Resealing<'_>,
+) -> Result<usize, StoreError> {
+    let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
+        sqlx::query_as("SELECT owner, refresh_token_sealed, access_token_sealed FROM grants")
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut count = 0;
+    for (owner, refresh_token, access_token) in rows {
+        let resealed = |record, sealed: &Option<Vec<u8>>| {
+            sealed.as_ref().map(|sealed| resealing.resealed(record, sealed)).transpose()
+        };
+        sqlx::query("UPDATE grants SET refresh_token_sealed = $2, access_token_sealed = $3 WHERE owner = $1")
+            .bind(&owner)
+            .bind(resealed(refresh_record(&owner), &refresh_token)?)
+            .bind(resealed(access_record(&owner), &access_token)?)
+            .execute(&mut *connection)
+            .await?;
+        count += usize::from(refresh_token.is_some()) + usize::from(access_token.is_some());
+    }
+    Ok(count)
 }
 
 fn refresh_record(owner: &str) -> Record<'_> {

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use gatepost_protocol::secret::Secret;
+use sqlx::SqliteConnection;
 
 use super::accounts::AccountId;
 use super::grants::gone;
-use super::seal::Record;
+use super::seal::{Record, Resealing};
 use super::{Store, StoreError};
 
 /// What opens a mailbox at its provider.
@@ -22,13 +23,14 @@ pub struct MailboxPassword {
 impl Store {
     /// The mailbox's password, opened.
     pub async fn mailbox_password(&self, account: AccountId) -> Result<Option<MailboxPassword>, StoreError> {
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<(i64, Vec<u8>)> =
             sqlx::query_as("SELECT version, password_sealed FROM mailbox_passwords WHERE account_id = $1")
                 .bind(account.0)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *transaction)
                 .await?;
         let Some((version, sealed)) = row else { return Ok(None) };
-        let secret = self.unseal(record(&account.0.to_string()), &sealed)?;
+        let secret = sealer.open(record(&account.0.to_string()), &sealed)?;
         Ok(Some(MailboxPassword { secret, version }))
     }
 
@@ -38,8 +40,8 @@ impl Store {
         account: AccountId,
         password: &Secret<String>,
     ) -> Result<i64, StoreError> {
-        let sealed = self.seal(record(&account.0.to_string()), password)?;
-        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealer.seal(record(&account.0.to_string()), password)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, 1, $2)
              ON CONFLICT (account_id) DO UPDATE SET
@@ -48,9 +50,10 @@ impl Store {
         )
         .bind(account.0)
         .bind(sealed)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
+        transaction.commit().await?;
         versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
@@ -60,6 +63,26 @@ impl Store {
             sqlx::query_scalar("SELECT account_id FROM mailbox_passwords").fetch_all(&self.pool).await?;
         Ok(ids.into_iter().map(AccountId).collect())
     }
+}
+
+/// Seals every password anew; gives how many.
+pub(super) async fn reseal(
+    connection: &mut SqliteConnection,
+    resealing: &Resealing<'_>,
+) -> Result<usize, StoreError> {
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT account_id, password_sealed FROM mailbox_passwords")
+            .fetch_all(&mut *connection)
+            .await?;
+    let count = rows.len();
+    for (account, sealed) in rows {
+        sqlx::query("UPDATE mailbox_passwords SET password_sealed = $2 WHERE account_id = $1")
+            .bind(account)
+            .bind(resealing.resealed(record(&account.to_string()), &sealed)?)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(count)
 }
 
 fn record(account: &str) -> Record<'_> {
