@@ -86,6 +86,7 @@ mod tests {
         NewTokens {
             access_token: secret(&format!("access {number}")),
             refresh_token: Some(secret(&format!("refresh {number}"))),
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::now(),
             scopes: Vec::new(),
             identity: None,
