@@ -18,6 +18,7 @@
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
 //! - [`standing`]: how every account and provider stands, for people.
 //! - [`store`]: sealed records at rest.
+//! - [`backup`]: all of that in one file, under a passphrase.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.
 //! - [`clock`]: wall time, which may jump.
@@ -29,6 +30,7 @@
 //! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,7 +8,7 @@ use gatepost_protocol::secret::Secret;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::accounts::{Account, AccountId, AccountRow};
-use super::seal::{Record, Resealing, Sealer};
+use super::seal::{Record, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
 
 /// Passwords that may share a user name within a provider, as with app passwords.
@@ -159,27 +159,6 @@ pub(super) async fn of(
     rows.into_iter().map(|row| opened(sealer, row)).collect()
 }
 
-/// Seals every hash anew; gives how many.
-pub(super) async fn reseal(
-    connection: &mut SqliteConnection,
-    resealing: &Resealing<'_>,
-) -> Result<usize, StoreError> {
-    let rows: Vec<(i64, i64, String, Option<String>, Vec<u8>)> =
-        sqlx::query_as("SELECT id, account_id, user_name, mailbox, password_hash_sealed FROM credentials")
-            .fetch_all(&mut *connection)
-            .await?;
-    let count = rows.len();
-    for (id, account, user_name, mailbox, sealed) in rows {
-        let key = record_key(id, account, &user_name, mailbox.as_deref());
-        sqlx::query("UPDATE credentials SET password_hash_sealed = $2 WHERE id = $1")
-            .bind(id)
-            .bind(resealing.resealed(record(&key), &sealed)?)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(count)
-}
-
 /// Only within a transaction that began as a writer: it counts before it adds.
 pub(super) async fn insert(
     sealer: &Sealer,
@@ -280,12 +259,12 @@ fn opened(sealer: &Sealer, row: CredentialRow) -> Result<Credential, StoreError>
 }
 
 /// The length keeps a mailbox and a user name that were cut elsewhere from making the same key.
-fn record_key(id: i64, account: i64, user_name: &str, mailbox: Option<&str>) -> String {
+pub(super) fn record_key(id: i64, account: i64, user_name: &str, mailbox: Option<&str>) -> String {
     let only = mailbox.map(|mailbox| format!(" for {} {mailbox}", mailbox.len())).unwrap_or_default();
     format!("{id} of account:{account}{only} as {user_name}")
 }
 
-fn record(key: &str) -> Record<'_> {
+pub(super) fn record(key: &str) -> Record<'_> {
     Record { table: "credentials", column: "password_hash", key }
 }
 

@@ -6,10 +6,10 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::secret::Secret;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use super::accounts::AccountId;
-use super::seal::{Record, Resealing, Sealer};
+use super::seal::{Record, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
 
@@ -25,7 +25,7 @@ pub enum GrantKey {
 }
 
 impl GrantKey {
-    fn account(&self) -> Option<i64> {
+    pub(super) fn account(&self) -> Option<i64> {
         match self {
             Self::Account(AccountId(id)) | Self::Mailbox(AccountId(id), _) => Some(*id),
             Self::Provider(_) => None,
@@ -463,36 +463,11 @@ fn opened(sealer: &Sealer, key: &GrantKey, row: GrantRow) -> Result<Grant, Store
     })
 }
 
-/// Seals every token anew; gives how many.
-pub(super) async fn reseal(
-    connection: &mut SqliteConnection,
-    resealing: &Resealing<'_>,
-) -> Result<usize, StoreError> {
-    let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
-        sqlx::query_as("SELECT owner, refresh_token_sealed, access_token_sealed FROM grants")
-            .fetch_all(&mut *connection)
-            .await?;
-    let mut count = 0;
-    for (owner, refresh_token, access_token) in rows {
-        let resealed = |record, sealed: &Option<Vec<u8>>| {
-            sealed.as_ref().map(|sealed| resealing.resealed(record, sealed)).transpose()
-        };
-        sqlx::query("UPDATE grants SET refresh_token_sealed = $2, access_token_sealed = $3 WHERE owner = $1")
-            .bind(&owner)
-            .bind(resealed(refresh_record(&owner), &refresh_token)?)
-            .bind(resealed(access_record(&owner), &access_token)?)
-            .execute(&mut *connection)
-            .await?;
-        count += usize::from(refresh_token.is_some()) + usize::from(access_token.is_some());
-    }
-    Ok(count)
-}
-
-fn refresh_record(owner: &str) -> Record<'_> {
+pub(super) fn refresh_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "refresh_token", key: owner }
 }
 
-fn access_record(owner: &str) -> Record<'_> {
+pub(super) fn access_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "access_token", key: owner }
 }
 

@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatepost_protocol::secret::Secret;
-use sqlx::SqliteConnection;
 
 use super::accounts::AccountId;
 use super::grants::gone;
-use super::seal::{Record, Resealing};
+use super::seal::Record;
 use super::{Store, StoreError};
 
 /// What opens a mailbox at its provider.
@@ -95,27 +94,7 @@ impl Store {
     }
 }
 
-/// Seals every password anew; gives how many.
-pub(super) async fn reseal(
-    connection: &mut SqliteConnection,
-    resealing: &Resealing<'_>,
-) -> Result<usize, StoreError> {
-    let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT account_id, password_sealed FROM mailbox_passwords")
-            .fetch_all(&mut *connection)
-            .await?;
-    let count = rows.len();
-    for (account, sealed) in rows {
-        sqlx::query("UPDATE mailbox_passwords SET password_sealed = $2 WHERE account_id = $1")
-            .bind(account)
-            .bind(resealing.resealed(record(&account.to_string()), &sealed)?)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(count)
-}
-
-fn record(account: &str) -> Record<'_> {
+pub(super) fn record(account: &str) -> Record<'_> {
     Record { table: "mailbox_passwords", column: "password", key: account }
 }
 

@@ -5,9 +5,11 @@
 
 pub mod accounts;
 pub mod apply;
+pub mod contents;
 pub mod credentials;
 pub mod grants;
 pub mod mailbox_passwords;
+pub mod restore;
 
 mod current_key;
 mod error;

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sqlx::SqliteConnection;
+
 use super::seal::Resealing;
 use super::{Store, StoreError, credentials, current_key, database, folder, grants, mailbox_passwords};
 use crate::crash_point::crash_point;
@@ -45,9 +47,9 @@ impl Store {
             return Err(StoreError::RotatedBefore { new: source.beside() });
         }
         let resealing = Resealing { old: &old, new: &new };
-        let resealed = credentials::reseal(&mut transaction, &resealing).await?
-            + grants::reseal(&mut transaction, &resealing).await?
-            + mailbox_passwords::reseal(&mut transaction, &resealing).await?;
+        let resealed = reseal_credentials(&mut transaction, &resealing).await?
+            + reseal_grants(&mut transaction, &resealing).await?
+            + reseal_mailbox_passwords(&mut transaction, &resealing).await?;
         current_key::replace(&mut transaction, &new).await?;
         crash_point("resealed");
         transaction.commit().await?;
@@ -58,6 +60,72 @@ impl Store {
         let (key, left) = source.left_behind();
         Ok(Rotation { resealed, key, left })
     }
+}
+
+/// Seals every hash anew; gives how many.
+async fn reseal_credentials(
+    connection: &mut SqliteConnection,
+    resealing: &Resealing<'_>,
+) -> Result<usize, StoreError> {
+    let rows: Vec<(i64, i64, String, Option<String>, Vec<u8>)> =
+        sqlx::query_as("SELECT id, account_id, user_name, mailbox, password_hash_sealed FROM credentials")
+            .fetch_all(&mut *connection)
+            .await?;
+    let count = rows.len();
+    for (id, account, user_name, mailbox, sealed) in rows {
+        let key = credentials::record_key(id, account, &user_name, mailbox.as_deref());
+        sqlx::query("UPDATE credentials SET password_hash_sealed = $2 WHERE id = $1")
+            .bind(id)
+            .bind(resealing.resealed(credentials::record(&key), &sealed)?)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(count)
+}
+
+/// Seals every token anew; gives how many.
+async fn reseal_grants(
+    connection: &mut SqliteConnection,
+    resealing: &Resealing<'_>,
+) -> Result<usize, StoreError> {
+    let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
+        sqlx::query_as("SELECT owner, refresh_token_sealed, access_token_sealed FROM grants")
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut count = 0;
+    for (owner, refresh_token, access_token) in rows {
+        let resealed = |record, sealed: &Option<Vec<u8>>| {
+            sealed.as_ref().map(|sealed| resealing.resealed(record, sealed)).transpose()
+        };
+        sqlx::query("UPDATE grants SET refresh_token_sealed = $2, access_token_sealed = $3 WHERE owner = $1")
+            .bind(&owner)
+            .bind(resealed(grants::refresh_record(&owner), &refresh_token)?)
+            .bind(resealed(grants::access_record(&owner), &access_token)?)
+            .execute(&mut *connection)
+            .await?;
+        count += usize::from(refresh_token.is_some()) + usize::from(access_token.is_some());
+    }
+    Ok(count)
+}
+
+/// Seals every password anew; gives how many.
+async fn reseal_mailbox_passwords(
+    connection: &mut SqliteConnection,
+    resealing: &Resealing<'_>,
+) -> Result<usize, StoreError> {
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT account_id, password_sealed FROM mailbox_passwords")
+            .fetch_all(&mut *connection)
+            .await?;
+    let count = rows.len();
+    for (account, sealed) in rows {
+        sqlx::query("UPDATE mailbox_passwords SET password_sealed = $2 WHERE account_id = $1")
+            .bind(account)
+            .bind(resealing.resealed(mailbox_passwords::record(&account.to_string()), &sealed)?)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(count)
 }
 
 #[cfg(test)]
