@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 use crate::store::contents::{Carried, Contents};
 use crate::tls::authority::KeptAuthority;
 
+/// Of every age file.
+const BEGINNING: &[u8] = b"age-encryption.org/";
+
 /// What scrypt costs for each guess at a passphrase: 2^17 blocks of 1 KiB, so 128 MiB of memory and about half a second.
 pub const WORK_FACTOR: u8 = 17;
 
@@ -105,6 +108,9 @@ impl Backup {
 
     /// Opens the octets of a file.
     pub fn open(sealed: &[u8], passphrase: &Secret<String>) -> Result<Self, BackupError> {
+        if !sealed.starts_with(BEGINNING) {
+            return Err(BackupError::NotOurs);
+        }
         let decryptor = Decryptor::new_buffered(sealed).map_err(|error| refused(&error))?;
         if !decryptor.is_scrypt() {
             return Err(BackupError::NotOurs);
