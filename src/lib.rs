@@ -20,6 +20,7 @@
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
 //! - [`standing`]: how every account and provider stands, for people.
 //! - [`store`]: sealed records at rest.
+//! - [`backup`]: all of that in one file, under a passphrase.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.
 //! - [`clock`]: wall time, which may jump.
@@ -32,6 +33,7 @@
 
 pub mod account;
 pub mod address;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -13,9 +13,13 @@ pub mod connect;
 pub mod credential;
 pub mod demo;
 mod device_password;
+pub mod export;
 pub mod find;
+pub mod import;
+pub mod key;
 mod mailbox_password;
 mod moment;
+mod passphrase;
 mod progress;
 pub mod providers;
 pub mod run;
@@ -82,6 +86,13 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// Write accounts, passwords, tokens and the CA into one file, sealed with a passphrase
+    Export(export::Arguments),
+    /// Take over what `gatepost export` has written
+    Import(import::Arguments),
+    /// Give the store a new master key
+    #[command(subcommand)]
+    Key(key::Command),
     /// List the providers that Gatepost knows, or show one in full
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
@@ -113,6 +124,9 @@ impl Cli {
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Export(arguments) => arguments.run(context).await,
+            Command::Import(arguments) => arguments.run(context).await,
+            Command::Key(command) => command.run(context).await,
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
             Command::Setup(arguments) => arguments.run(context).await,

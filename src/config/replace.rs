@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 /// The file holds no secret, and the service may run as another user than whoever sets it up.
 const MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
@@ -37,13 +39,24 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Makes a file that only its owner can read, and its folder, where there is none. Fails where there is a file already.
-pub fn make_private(path: &Path, text: &str) -> io::Result<()> {
+pub fn make_private(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    private_beside(path, text.as_ref())?.persist_noclobber(path)?;
+    fs::File::open(folder_of(path))?.sync_all()
+}
+
+/// The same, in the place of a file that is there.
+pub fn replace_private(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    private_beside(path, text.as_ref())?.persist(path)?;
+    fs::File::open(folder_of(path))?.sync_all()
+}
+
+/// Whole, and still to be moved to its place.
+fn private_beside(path: &Path, text: &[u8]) -> io::Result<NamedTempFile> {
     make_folder(folder_of(path))?;
     let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder_of(path))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    fs::File::open(folder_of(path))?.sync_all()
+    Ok(file)
 }
 
 /// Where the text really stands, and what is there now.
@@ -136,5 +149,7 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert!(make_private(&path, "two\n").is_err());
         assert_eq!((fs::read_to_string(&path).unwrap(), names(home.path())), ("one\n".to_owned(), 1));
+        replace_private(&path, "two\n").unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap(), mode(&path)), ("two\n".to_owned(), 0o600));
     }
 }

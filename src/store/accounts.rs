@@ -175,10 +175,10 @@ impl Store {
         account: &NewAccount,
         credential: Option<&NewCredential>,
     ) -> Result<(AccountId, Option<CredentialId>), StoreError> {
-        let mut transaction = self.begin().await?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
         let id = insert(&mut transaction, account).await?;
         let credential = match credential {
-            Some(credential) => Some(credentials::insert(self, &mut transaction, id, credential).await?),
+            Some(credential) => Some(credentials::insert(&sealer, &mut transaction, id, credential).await?),
             None => None,
         };
         transaction.commit().await?;
