@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::account::Accounts;
+use crate::alarm::Alarms;
+use crate::clock::Clock;
 use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
 use crate::mailbox_password::MailboxPasswords;
@@ -94,6 +96,8 @@ impl Daemon {
             daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
         }
         let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
+        let alarms = Alarms::new(Arc::new(config), store.clone(), gateway.tokens.clone(), Clock::system());
+        tasks.spawn(alarms.watch(gateway.stopping.clone()));
         tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
         if let Some(certificate) = certificate {
             tasks.spawn(watch::certificate(certificate, gateway.stopping.clone()));
@@ -159,7 +163,7 @@ impl Daemon {
 }
 
 /// The host's name where it can stand in a greeting.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]

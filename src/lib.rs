@@ -16,7 +16,9 @@
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
+//! - [`alarm`]: what will end and who is in trouble, told before mail stops.
 //! - [`standing`]: how every account and provider stands, for people.
+//! - [`submission`]: Gatepost's own messages.
 //! - [`store`]: sealed records at rest.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.
@@ -29,6 +31,7 @@
 //! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
+pub mod alarm;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -45,4 +48,5 @@ pub mod sandbox;
 pub mod session;
 pub mod standing;
 pub mod store;
+pub mod submission;
 pub mod tls;
