@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::account::Account;
 use crate::config::Provider;
+use crate::random::number;
 use crate::session::driver::Connection;
 use crate::session::upstream::{self, UpstreamError};
 
@@ -107,14 +108,14 @@ impl Message {
         let seconds = self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let to: Vec<&str> = self.to.iter().map(String::as_str).collect();
         let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-        let unique = (crate::random::fraction() * 4_294_967_296.0) as u64;
+        let unique = number();
         let mut message = Vec::new();
         MessageBuilder::new()
             .from(("Gatepost", from))
             .to(Address::from(to))
             .subject(self.subject.replace(char::is_control, " "))
             .date(Date::new(i64::try_from(seconds).unwrap_or(i64::MAX)))
-            .message_id(format!("gatepost.{seconds}.{unique:08x}@{domain}"))
+            .message_id(format!("gatepost.{seconds}.{unique:x}@{domain}"))
             .header("Auto-Submitted", Raw::new("auto-generated"))
             .text_body(self.text.replace('\n', "\r\n"))
             .serialize(&mut message);
@@ -205,7 +206,7 @@ pub(crate) async fn reply(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::time::Duration;
+    use time::macros::datetime;
 
     use super::*;
 
@@ -214,7 +215,7 @@ mod tests {
             to: vec!["admin@example.com".to_owned(), "night@example.org".to_owned()],
             subject: subject.to_owned(),
             text: text.to_owned(),
-            at: UNIX_EPOCH + Duration::from_secs(1_801_353_600),
+            at: datetime!(2027-01-31 0:00 UTC).into(),
         };
         String::from_utf8(message.composed("scanner@example.com")).unwrap()
     }

@@ -160,11 +160,13 @@ fn failed(status: ExitStatus, said: &str) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use std::collections::BTreeMap;
     use std::path::Path;
     use std::time::UNIX_EPOCH;
+
+    use time::macros::datetime;
 
     use super::super::words::Kind;
     use super::*;
@@ -190,7 +192,7 @@ mod tests {
         let to = folder.join("heard");
         let command =
             script("env > \"$1\"; cat >> \"$1\"; echo \"ARGUMENTS=$#\" >> \"$1\"", &[to.to_str().unwrap()]);
-        let now = UNIX_EPOCH + Duration::from_secs(1_801_353_600 - 7 * 86_400);
+        let now = datetime!(2027-01-24 0:00 UTC).into();
         run(&command, alarms, now).await.unwrap();
         let text = std::fs::read_to_string(to).unwrap();
         text.lines()

@@ -66,9 +66,9 @@ pub(super) fn message(to: &[String], alarms: &[Alarm], now: SystemTime) -> Messa
         [only] => format!("Gatepost on {host}: {}", only.headline(now)),
         all => format!("Gatepost on {host}: {} alarms", all.len()),
     };
-    let mut text: String = alarms.iter().map(|alarm| alarm.paragraph(now) + "\n").collect();
-    text.push_str(&format!("On {host}, `gatepost status` shows how everything stands.\n"));
-    Message { to: to.to_vec(), subject, text, at: now }
+    let footer = format!("On {host}, `gatepost status` shows how everything stands.\n");
+    let paragraphs = alarms.iter().map(|alarm| alarm.paragraph(now) + "\n");
+    Message { to: to.to_vec(), subject, text: paragraphs.chain([footer]).collect(), at: now }
 }
 
 /// Sends it through the first that can. Gives that one's address; `Err` says in words what each met.

@@ -251,6 +251,7 @@ mod tests {
         );
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as it stands in the tables")]
     fn end(threshold: Option<u64>) -> Option<Seen> {
         Some(Seen::End { until: NOW + Duration::from_hours(24 * 31), threshold })
     }

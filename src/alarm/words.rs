@@ -158,6 +158,8 @@ fn capitalised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
 
     fn alarm(kind: Kind) -> Alarm {
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_alarm_says_what_until_when_why_and_what_to_do() {
-        let until = UNIX_EPOCH + Duration::from_secs(1_801_353_600);
+        let until = SystemTime::from(datetime!(2027-01-31 0:00 UTC));
         let day = Duration::from_hours(24);
         for (kind, now, expected) in [
             (Kind::Account, until, "ann@example.com is refused"),

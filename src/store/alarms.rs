@@ -299,7 +299,7 @@ mod tests {
 
         assert!(one.claim_alarm_line(&record, NOW).await.unwrap());
         assert!(!two.claim_alarm_line(&record, NOW).await.unwrap(), "one line");
-        let later = NOW + Duration::from_secs(120);
+        let later = NOW + Duration::from_mins(2);
         assert!(two.claim_telling(Channel::Command, &record, later).await.unwrap());
         assert!(!one.claim_telling(Channel::Command, &record, later).await.unwrap(), "one try");
         assert!(one.claim_telling(Channel::Mail, &record, later).await.unwrap(), "the other channel is free");
