@@ -96,7 +96,7 @@ impl Alarms {
             }
         };
         let all = async { tokio::join!(looking, commanding, mailing) };
-        stopping.run_until_cancelled(all).await;
+        stopping.run_until_cancelled(Box::pin(all)).await;
     }
 
     /// Looks once: what is new is in the store afterwards, and what the log has to say is said.
@@ -183,7 +183,7 @@ impl Alarms {
                 warn!(tries_left = left, "an alarm could not be mailed, and is tried again: {failure}");
             }
             Err(failure) => {
-                error!("an alarm could not be mailed, and was tried for the last time: {failure}")
+                error!("an alarm could not be mailed, and was tried for the last time: {failure}");
             }
         }
         Ok(())
