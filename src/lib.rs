@@ -18,7 +18,9 @@
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
 //! - [`renewal`]: refreshes grants before anybody has to wait for it.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
+//! - [`alarm`]: what will end and who is in trouble, told before mail stops.
 //! - [`standing`]: how every account and provider stands, for people.
+//! - [`submission`]: Gatepost's own messages.
 //! - [`store`]: sealed records at rest.
 //! - [`backup`]: all of that in one file, under a passphrase.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
@@ -34,6 +36,7 @@
 pub mod account;
 pub mod address;
 pub mod backup;
+pub mod alarm;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -52,4 +55,5 @@ pub mod sandbox;
 pub mod session;
 pub mod standing;
 pub mod store;
+pub mod submission;
 pub mod tls;

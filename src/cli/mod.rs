@@ -5,6 +5,7 @@ pub mod account;
 pub mod account_file;
 pub mod account_list;
 pub mod account_set;
+pub mod alarm;
 mod catch_all;
 pub mod certificate;
 pub mod check;
@@ -74,6 +75,9 @@ enum Command {
     /// Add, list, switch off and remove mailboxes
     #[command(subcommand)]
     Account(account::Command),
+    /// Try whether alarms arrive
+    #[command(subcommand)]
+    Alarm(alarm::Command),
     /// Export the certificate of Gatepost's own CA
     #[command(subcommand)]
     Certificate(certificate::Command),
@@ -119,6 +123,7 @@ impl Cli {
         let context = &Context { config: self.config };
         match self.command {
             Command::Account(command) => command.run(context).await,
+            Command::Alarm(command) => command.run(context).await,
             Command::Certificate(command) => command.run(context).await,
             Command::Credential(command) => command.run(context).await,
             Command::Check(arguments) => arguments.run(context).await,

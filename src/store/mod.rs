@@ -4,6 +4,7 @@
 //! statement, because other processes write too; a write is on disk (`synchronous=FULL`) before it is called done.
 
 pub mod accounts;
+pub mod alarms;
 pub mod apply;
 pub mod contents;
 pub mod credentials;
