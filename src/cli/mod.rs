@@ -4,14 +4,17 @@
 pub mod account;
 pub mod account_file;
 pub mod account_list;
+pub mod account_remove;
 pub mod account_set;
 mod catch_all;
 pub mod certificate;
 pub mod check;
+mod confirm;
 pub mod connect;
 pub mod credential;
 pub mod demo;
 mod device_password;
+pub mod disconnect;
 pub mod find;
 mod mailbox_password;
 mod progress;
@@ -76,6 +79,8 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// Revoke the consent for an account at its provider, and forget it; the account stays
+    Disconnect(disconnect::Arguments),
     /// List the providers that Gatepost knows, or show one in full
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
@@ -105,6 +110,7 @@ impl Cli {
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Disconnect(arguments) => arguments.run(context).await,
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
             Command::Setup(arguments) => arguments.run(context).await,

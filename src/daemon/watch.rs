@@ -19,7 +19,8 @@ const STORE_LOOK: Duration = Duration::from_secs(1);
 /// How often the certificate's files are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
 
-/// Ends the sessions of credentials that were revoked, by whichever process, until Gatepost stops.
+/// Ends the sessions of credentials that were revoked, and of accounts that were disconnected, by whichever process, until
+/// Gatepost stops.
 pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationToken) {
     let mut seen = Seen::default();
     let look = async {
@@ -36,11 +37,31 @@ pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationT
     stopping.run_until_cancelled(look).await;
 }
 
-/// The credentials that were usable when the store had this version.
+/// The credentials as they were when the store had this version.
 #[derive(Default)]
 struct Seen {
     version: Option<i64>,
     usable: HashSet<CredentialId>,
+    /// Those whose account is opened by a consent or a password.
+    connected: HashSet<CredentialId>,
+    /// Those whose account was, and is no more. Only what was seen to go counts: another provider's way in leaves no such row.
+    disconnected: HashSet<CredentialId>,
+}
+
+impl Seen {
+    fn next(&self, version: i64, usable: HashSet<CredentialId>, connected: HashSet<CredentialId>) -> Self {
+        let before = self.connected.union(&self.disconnected);
+        let disconnected = before.filter(|credential| !connected.contains(credential)).copied().collect();
+        Self { version: Some(version), usable, connected, disconnected }
+    }
+
+    /// Why sessions that the credential let in must end; `None` if they need not.
+    fn why_ended(&self, credential: CredentialId) -> Option<&'static str> {
+        if !self.usable.contains(&credential) {
+            return Some("credential revoked or account disabled: its sessions end");
+        }
+        self.disconnected.contains(&credential).then_some("account disconnected: its sessions end")
+    }
 }
 
 async fn end_revoked(store: &Store, live: &Live, seen: &mut Seen) -> Result<(), StoreError> {
@@ -50,11 +71,13 @@ async fn end_revoked(store: &Store, live: &Live, seen: &mut Seen) -> Result<(), 
     let version = store.data_version().await?;
     if seen.version != Some(version) {
         // A look that failed half way is repeated.
-        *seen = Seen { usable: store.usable_credentials().await?, version: Some(version) };
+        *seen = seen.next(version, store.usable_credentials().await?, store.connected_credentials().await?);
     }
-    for revoked in live_now.into_iter().filter(|credential| !seen.usable.contains(credential)) {
-        info!(credential = revoked.0, "credential revoked or account disabled: its sessions end");
-        live.end(revoked);
+    for credential in live_now {
+        if let Some(why) = seen.why_ended(credential) {
+            info!(credential = credential.0, "{why}");
+            live.end(credential);
+        }
     }
     Ok(())
 }

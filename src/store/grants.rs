@@ -132,11 +132,11 @@ impl fmt::Display for Identity {
 }
 
 impl Store {
-    /// The grant, opened.
+    /// The grant, opened. One that was forgotten is none, though its row stays.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
         let row: Option<GrantRow> = sqlx::query_as(
             "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused
-             FROM grants WHERE owner = $1",
+             FROM grants WHERE owner = $1 AND access_token_sealed IS NOT NULL",
         )
         .bind(key.to_string())
         .fetch_optional(&self.pool)
@@ -146,10 +146,11 @@ impl Store {
 
     /// Which grants there are, and how each stands. Opens none of them.
     pub async fn standings(&self) -> Result<BTreeMap<GrantKey, Standing>, StoreError> {
-        let rows: Vec<(String, Option<i64>, Option<String>, Option<String>)> =
-            sqlx::query_as("SELECT owner, account_id, refused, identity FROM grants")
-                .fetch_all(&self.pool)
-                .await?;
+        let rows: Vec<(String, Option<i64>, Option<String>, Option<String>)> = sqlx::query_as(
+            "SELECT owner, account_id, refused, identity FROM grants WHERE access_token_sealed IS NOT NULL",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         let mailbox = |owner: &str| Some(owner.strip_prefix("mailbox:")?.split_once(':')?.1.to_owned());
         let key = |owner: String, account: Option<i64>| match (account, mailbox(&owner)) {
             (Some(id), Some(mailbox)) => GrantKey::Mailbox(AccountId(id), mailbox),

@@ -2,6 +2,7 @@
 //! neither can ever be taken for the other.
 
 use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_protocol::secret::Secret;
 
@@ -32,7 +33,8 @@ impl Store {
         Ok(Some(MailboxPassword { secret, version }))
     }
 
-    /// A password in place of whatever was there; gives its version.
+    /// A password in place of whatever was there; gives its version. The first one is the time, because one that was forgotten
+    /// leaves nothing behind to count on from.
     pub async fn replace_mailbox_password(
         &self,
         account: AccountId,
@@ -41,13 +43,14 @@ impl Store {
         let sealed = self.seal(record(&account.0.to_string()), password)?;
         // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
         let versions: Vec<i64> = sqlx::query_scalar(
-            "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, 1, $2)
+            "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, $3, $2)
              ON CONFLICT (account_id) DO UPDATE SET
                  version = mailbox_passwords.version + 1, password_sealed = excluded.password_sealed
              RETURNING version",
         )
         .bind(account.0)
         .bind(sealed)
+        .bind(first_version(SystemTime::now()))
         .fetch_all(&self.pool)
         .await
         .map_err(gone)?;
@@ -60,6 +63,12 @@ impl Store {
             sqlx::query_scalar("SELECT account_id FROM mailbox_passwords").fetch_all(&self.pool).await?;
         Ok(ids.into_iter().map(AccountId).collect())
     }
+}
+
+/// Later than any version of a password that was forgotten.
+fn first_version(now: SystemTime) -> i64 {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX / 2)
 }
 
 fn record(account: &str) -> Record<'_> {
@@ -90,10 +99,13 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let (ann, bob) = (account(&store, "ann@example.com").await, account(&store, "bob@example.com").await);
         assert!(store.mailbox_password(ann).await.unwrap().is_none());
-        for (version, text) in [(1, "first"), (2, "schlüssel"), (3, "schlüssel")] {
-            assert_eq!(store.replace_mailbox_password(ann, &password(text)).await.unwrap(), version);
+        let mut last = 0;
+        for text in ["first", "schlüssel", "schlüssel"] {
+            let version = store.replace_mailbox_password(ann, &password(text)).await.unwrap();
+            assert!(version > last, "{version} after {last}");
             let stored = store.mailbox_password(ann).await.unwrap().unwrap();
             assert_eq!((stored.secret.expose().as_str(), stored.version), (text, version));
+            last = version;
         }
         assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([ann]));
         assert!(store.mailbox_password(bob).await.unwrap().is_none());

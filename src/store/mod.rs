@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod apply;
 pub mod credentials;
+pub mod forget;
 pub mod grants;
 pub mod mailbox_passwords;
 
