@@ -10,7 +10,8 @@ use super::device_password::{self, Prepared};
 use super::table::print;
 use super::who::{self, Who};
 use super::{
-    Context, Exit, Failure, account_file, account_list, account_remove, account_set, catch_all, find, user_names,
+    Context, Exit, Failure, account_file, account_list, account_remove, account_set, catch_all, find,
+    user_names,
 };
 use crate::account::CredentialId;
 use crate::account::catch_all::{address_for, domain};

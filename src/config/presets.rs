@@ -153,8 +153,8 @@ fn read(name: &str, field: &Field<'_>) -> Option<Preset> {
     let servers: Option<Vec<_>> = servers.collect();
     let mut about = about.section()?;
     let title = about.require("title", "its name for people");
-    let [domains, mx, unverified, withdrawal, notes] =
-        ["domains", "mx", "unverified", "withdrawal", "notes"].map(|key| about.take(key).map(|field| field.texts()).unwrap_or_default());
+    let [domains, mx, unverified, withdrawal, notes] = ["domains", "mx", "unverified", "withdrawal", "notes"]
+        .map(|key| about.take(key).map(|field| field.texts()).unwrap_or_default());
     let registration = about.take("registration").map(|field| read_registration(&field));
     let app_passwords =
         about.take("app_passwords").map(|field| field.choice(&[("true", true), ("false", false)]));

@@ -40,7 +40,9 @@ pub enum EndpointError {
     #[error("its answer is not a token response: {0}")]
     NotUnderstood(&'static str),
     /// It sent us elsewhere. A request that carries secrets follows nobody.
-    #[error("it answered with a redirect (HTTP {0}), which is never followed; check its address in the configuration")]
+    #[error(
+        "it answered with a redirect (HTTP {0}), which is never followed; check its address in the configuration"
+    )]
     Redirected(u16),
     /// It answered with an OAuth error.
     #[error("{code} (HTTP {status}){}", described(description.as_deref()))]

@@ -222,8 +222,7 @@ mod tests {
     #[test]
     fn a_revocation_endpoint_without_tls_is_none() {
         let told = |endpoint: &str| {
-            let text =
-                format!(r#"{{ "issuer": "https://a.example", "revocation_endpoint": "{endpoint}" }}"#);
+            let text = format!(r#"{{ "issuer": "https://a.example", "revocation_endpoint": "{endpoint}" }}"#);
             serde_json::from_str::<Metadata>(&text).unwrap().revocation_endpoint()
         };
         let url = "https://a.example/revoke";

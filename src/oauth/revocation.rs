@@ -33,7 +33,9 @@ pub enum Revoked {
 #[derive(Debug, Error)]
 pub enum RevocationError {
     /// Another consent came in between.
-    #[error("it was connected again meanwhile, and what is stored now was not touched; if that is to go too, run this again")]
+    #[error(
+        "it was connected again meanwhile, and what is stored now was not touched; if that is to go too, run this again"
+    )]
     ConnectedMeanwhile,
     /// The provider did not do it.
     #[error("{host} did not revoke the consent: {error}")]

@@ -19,6 +19,7 @@ mod personality;
 mod pop3;
 mod provider_yaml;
 pub mod record;
+mod revocation;
 mod sasl;
 mod service_account;
 mod smtp;
@@ -39,6 +40,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use faults::{Action, MailFault, Moment, TokenFault};
 pub use personality::Personality;
+pub use revocation::Revocation;
 
 use crate::config::provider::UpstreamTls;
 
@@ -94,6 +96,8 @@ pub struct Counters {
     pub refresh_requests: u64,
     /// With anything else.
     pub other_token_requests: u64,
+    /// Requests to the revocation endpoint.
+    pub revocation_requests: u64,
     /// Connections to either SMTP port.
     pub smtp_connections: u64,
     /// Connections to either POP3 port.

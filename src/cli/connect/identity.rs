@@ -58,7 +58,9 @@ async fn taken_back(
             Some(format!("The consent of {identity} is revoked at {}.", client.provider))
         }
         Ok(Revoked::NotAsked | Revoked::NotPossible) => None,
-        Err(error) => Some(format!("The consent of {identity} is not kept here, but stands at the provider: {error}")),
+        Err(error) => {
+            Some(format!("The consent of {identity} is not kept here, but stands at the provider: {error}"))
+        }
     })
 }
 
