@@ -16,9 +16,11 @@
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
+//! - [`standing`]: how every account and provider stands, for people.
 //! - [`store`]: sealed records at rest.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.
+//! - [`clock`]: wall time, which may jump.
 //! - [`jwt`]: what Gatepost signs to say who it is.
 //! - [`tls`]: the certificate shown to clients, and the one verifier for everything upstream.
 //! - [`sandbox`]: a provider in this process, for the demo and the tests.
@@ -28,6 +30,7 @@
 
 pub mod account;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod crash_point;
 pub mod daemon;
@@ -40,5 +43,6 @@ pub mod oauth;
 mod random;
 pub mod sandbox;
 pub mod session;
+pub mod standing;
 pub mod store;
 pub mod tls;

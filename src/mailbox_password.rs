@@ -120,7 +120,7 @@ impl MailboxPasswords {
     }
 
     /// Remembers that this service refused that version, what the client was told, and what the provider said.
-    pub fn refused(
+    pub async fn refused(
         &self,
         account: &Account,
         service: Protocol,
@@ -128,11 +128,27 @@ impl MailboxPasswords {
         failure: AuthFailure,
         said: String,
     ) {
+        self.note(account, version, Some(&said)).await;
         let user_name = account.upstream_user_name(service).to_owned();
         let refusal = Refusal { user_name, version, failure, said, at: Instant::now() };
         let mut refusals = self.refusals();
         refusals.retain(|_, refusal| refusal.at.elapsed() < REFUSAL_REMEMBERED);
         refusals.insert((account.id, service), refusal);
+    }
+
+    /// A service took that version; `was_refused` says that the store knows otherwise.
+    pub async fn taken(&self, account: &Account, version: i64, was_refused: bool) {
+        if was_refused {
+            self.note(account, version, None).await;
+        }
+    }
+
+    /// For whoever asks how the account stands; the login itself needs no note.
+    async fn note(&self, account: &Account, version: i64, refused: Option<&str>) {
+        let noted = self.store.note_password_verdict(account.id, version, refused).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, account = account.address, "cannot note what the provider said about a password");
+        }
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<(AccountId, Protocol), Refusal>> {
@@ -178,7 +194,7 @@ mod tests {
 
         // The store works in threads of its own, so time stands still only where it is asked for the rest.
         tokio::time::pause();
-        passwords.refused(&account, Protocol::Smtp, version, failure(), "535 5.7.8 no".to_owned());
+        passwords.refused(&account, Protocol::Smtp, version, failure(), "535 5.7.8 no".to_owned()).await;
         let minutes = |minutes: u64| advance(Duration::from_mins(minutes));
         minutes(9).await;
         tokio::time::resume();
@@ -194,7 +210,7 @@ mod tests {
         tokio::time::resume();
         assert!(passwords.usable(&account, Protocol::Smtp).await.is_ok());
 
-        passwords.refused(&account, Protocol::Smtp, version, failure(), String::new());
+        passwords.refused(&account, Protocol::Smtp, version, failure(), String::new()).await;
         assert!(passwords.usable(&account, Protocol::Smtp).await.is_err());
         store.replace_mailbox_password(account.id, &Secret::new("new".to_owned())).await.unwrap();
         let password = passwords.usable(&account, Protocol::Smtp).await.unwrap();

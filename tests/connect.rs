@@ -265,6 +265,7 @@ async fn killed_at_any_point_of_a_refresh_the_account_works_or_says_what_to_do()
         let ended = NewTokens {
             access_token: Secret::new("planted-access-0".to_owned()),
             refresh_token: Some(Secret::new("planted-refresh-0".to_owned())),
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::UNIX_EPOCH,
             scopes: Vec::new(),
             identity: None,

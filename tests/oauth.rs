@@ -51,6 +51,7 @@ impl World {
         let tokens = NewTokens {
             access_token: Secret::new("planted-access-0".to_owned()),
             refresh_token: Some(Secret::new("planted-refresh-0".to_owned())),
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::now() + Duration::from_secs(seconds_left),
             scopes: vec!["mail".to_owned()],
             identity: None,
@@ -77,6 +78,8 @@ impl World {
             authentication: ClientAuthentication::ClientSecretPost(Secret::new(
                 "planted-client-secret".to_owned(),
             )),
+            authentication_ends: None,
+            consent_idle_limit: None,
             service_account: None,
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: Vec::new(),
@@ -231,7 +234,8 @@ async fn two_processes_make_one_refresh() {
 #[tokio::test]
 async fn a_process_that_died_with_the_lease_is_not_waited_for_for_ever() {
     let world = World::with_token(0).await;
-    let lease = world.store.lease_grant(&ACCOUNT, 1, "dead", Duration::from_millis(50)).await;
+    let lease =
+        world.store.lease_grant(SystemTime::now(), &ACCOUNT, 1, "dead", Duration::from_millis(50)).await;
     assert!(lease.unwrap());
     assert_eq!(world.login().await.unwrap().version, 2);
 }
@@ -250,6 +254,7 @@ async fn a_rotated_refresh_token_is_stored_before_its_access_token_is_used() {
         let ended = NewTokens {
             access_token: token.secret,
             refresh_token: stored.refresh_token,
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::UNIX_EPOCH,
             scopes: stored.scopes,
             identity: None,
@@ -428,6 +433,7 @@ async fn an_account_that_never_consented_is_told_to_connect() {
     let new = NewTokens {
         access_token: Secret::new("planted-access-0".to_owned()),
         refresh_token: None,
+        issued_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::now() + Duration::from_hours(1),
         scopes: Vec::new(),
         identity: None,

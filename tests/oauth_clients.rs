@@ -245,6 +245,7 @@ async fn what_a_service_account_is_refused_can_be_mended_without_connecting_agai
     let ended = gatepost::store::grants::NewTokens {
         access_token: Secret::new("planted-access-0".to_owned()),
         refresh_token: None,
+        issued_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,
         scopes: Vec::new(),
         identity: None,

@@ -125,6 +125,7 @@ async fn without_a_stored_password_nothing_goes_out_and_a_token_is_none() {
     let tokens = NewTokens {
         access_token: Secret::new(APP_PASSWORD.to_owned()),
         refresh_token: None,
+        issued_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::now() + std::time::Duration::from_hours(1),
         scopes: Vec::new(),
         identity: None,

@@ -58,6 +58,7 @@ async fn expire(store: &Store, refresh_token: Option<&String>) -> String {
     let tokens = NewTokens {
         access_token: grant.access_token.unwrap(),
         refresh_token: refresh_token.map(|token| Secret::new(token.clone())),
+        issued_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::now() - Duration::from_mins(1),
         scopes: Vec::new(),
         identity: None,

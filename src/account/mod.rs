@@ -5,8 +5,10 @@ pub mod catch_all;
 pub mod name;
 pub mod password;
 
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
+use dashmap::DashMap;
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::secret::Secret;
@@ -24,11 +26,16 @@ pub use crate::store::credentials::{Credential, CredentialId};
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// How exactly it is known when an account was last let in.
+const LOGIN_NOTED_EVERY: Duration = Duration::from_mins(1);
+
 /// The one call that a session makes.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     store: Store,
     hasher: Hasher,
+    /// When each account was last noted to have been let in.
+    let_in: Arc<DashMap<AccountId, Instant>>,
     /// Last uses on their way into the store.
     writing: TaskTracker,
 }
@@ -62,7 +69,7 @@ pub enum NewPasswordError {
 impl Accounts {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        Self { store, hasher: Hasher::new(), writing: TaskTracker::new() }
+        Self { store, hasher: Hasher::new(), let_in: Arc::default(), writing: TaskTracker::new() }
     }
 
     /// Finds the account that the credentials open among those of `providers`. An unknown user costs the same Argon2
@@ -147,6 +154,31 @@ impl Accounts {
         self.writing.close();
         self.writing.wait().await;
         self.writing.reopen();
+    }
+
+    /// Notes that the provider let a login of the account in: beside the session, which does not wait for a disk, and at most
+    /// once a minute for each account.
+    pub fn note_login(&self, account: AccountId) {
+        let now = Instant::now();
+        let mut noted = false;
+        self.let_in
+            .entry(account)
+            .and_modify(|last| {
+                noted = now.duration_since(*last) < LOGIN_NOTED_EVERY;
+                if !noted {
+                    *last = now;
+                }
+            })
+            .or_insert(now);
+        if noted {
+            return;
+        }
+        let store = self.store.clone();
+        self.writing.spawn(async move {
+            if let Err(error) = store.note_login(account, SystemTime::now()).await {
+                tracing::warn!(%error, account = account.0, "cannot note an account's last login");
+            }
+        });
     }
 
     /// Beside the login, which does not wait for a disk; at most once a minute for each credential.

@@ -102,7 +102,7 @@ impl GrantWord {
         let by_application = client.is_some_and(|client| !client.grant.needs_person());
         let key = client.map_or(GrantKey::Account(account.id), |client| grant_key(client, account));
         let standing = grants.standings.get(&key);
-        let Standing { refused, identity } = standing.cloned().unwrap_or_default();
+        let Standing { refused, identity, .. } = standing.cloned().unwrap_or_default();
         let name = match (&refused, standing) {
             (Some(_), _) => "refused",
             _ if by_application => "application",
@@ -155,6 +155,7 @@ mod tests {
         let tokens = NewTokens {
             access_token: Secret::new("tanstaaf".to_owned()),
             refresh_token: None,
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::now(),
             scopes: Vec::new(),
             identity: None,

@@ -2,13 +2,12 @@
 //! section 2.3, RFC 7523). Which way follows from what is written; only where a secret goes has to be chosen.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepost_protocol::secret::Secret;
-use time::OffsetDateTime;
 use x509_parser::pem::parse_x509_pem;
 
 use super::section::{Field, Section, readable};
@@ -89,6 +88,15 @@ impl<'a> Written<'a> {
         [&self.method, &self.secret, &self.certificate].into_iter().flatten()
     }
 
+    /// When the secret ends by what the file says, or the certificate by what stands in it. `None` where that is not known.
+    pub(super) fn ends(&self, authentication: Option<&ClientAuthentication>) -> Option<SystemTime> {
+        match (&self.secret, authentication) {
+            (Some(field), _) => secret::expires(field),
+            (None, Some(ClientAuthentication::PrivateKeyJwt(certificate))) => Some(certificate.expires_at),
+            _ => None,
+        }
+    }
+
     /// `None` only after a complaint.
     pub(super) fn read(&self, surroundings: &Surroundings<'_>) -> Option<ClientAuthentication> {
         let method = readable(self.method.as_ref().map(|field| field.choice(&METHODS)));
@@ -132,14 +140,6 @@ impl ClientAuthentication {
     }
 }
 
-impl ClientCertificate {
-    /// Whole days until the provider takes it no more.
-    pub fn days_left(&self, now: SystemTime) -> u64 {
-        const DAY: Duration = Duration::from_hours(24);
-        self.expires_at.duration_since(now).unwrap_or_default().as_secs() / DAY.as_secs()
-    }
-}
-
 fn read_certificate(field: &Field<'_>, folder: &Path) -> Option<ClientCertificate> {
     let mut section = field.section()?;
     let certificate = section.require("certificate", "the PEM file that you uploaded to the provider");
@@ -148,7 +148,7 @@ fn read_certificate(field: &Field<'_>, folder: &Path) -> Option<ClientCertificat
     section.finish();
 
     let algorithm = readable(algorithm.map(|field| field.choice(&ALGORITHMS)));
-    let parsed = certificate.and_then(|field| parse_certificate(&field, folder, SystemTime::now()));
+    let parsed = certificate.and_then(|field| parse_certificate(&field, folder));
     let key = key.and_then(|field| Some((read_key(&field, folder)?, field)));
     let (algorithm, parsed, (key, key_field)) = (algorithm?.unwrap_or(Algorithm::Ps256), parsed?, key?);
     if !key.belongs_to(&parsed.public_key) {
@@ -174,7 +174,7 @@ struct Parsed {
     expires_at: SystemTime,
 }
 
-fn parse_certificate(field: &Field<'_>, folder: &Path, now: SystemTime) -> Option<Parsed> {
+fn parse_certificate(field: &Field<'_>, folder: &Path) -> Option<Parsed> {
     let path = field.readable_file(folder)?;
     let name = path.display();
     let read = std::fs::read(&path).ok();
@@ -183,18 +183,10 @@ fn parse_certificate(field: &Field<'_>, folder: &Path, now: SystemTime) -> Optio
         field.complain(format!("{name} holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)"));
         return None;
     };
-    let end = certificate.validity().not_after.to_datetime();
-    if end < OffsetDateTime::from(now) {
-        field.complain(format!(
-            "{name} expired on {}; make a new one, and upload it to the provider",
-            end.date()
-        ));
-        return None;
-    }
     Some(Parsed {
         der: pem.contents.clone(),
         public_key: certificate.public_key().subject_public_key.data.to_vec(),
-        expires_at: end.into(),
+        expires_at: certificate.validity().not_after.to_datetime().into(),
     })
 }
 

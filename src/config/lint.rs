@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use ipnet::IpNet;
+use time::OffsetDateTime;
 use url::Url;
 
 use super::Config;
 use super::complaint::Complaint;
 use super::listener::ListenerTls;
 use super::microsoft;
-use super::provider::{ClientAuthentication, GrantType, Provider, UpstreamTls};
+use super::provider::{ClientAuthentication, GrantType, OAuthClient, Provider, UpstreamTls};
 
 /// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
 const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
@@ -37,8 +38,8 @@ pub(super) fn refused_tenants(grant: GrantType) -> &'static [&'static str] {
     }
 }
 
-/// A certificate with fewer days left should be replaced.
-const SOON: u64 = 30;
+/// What ends sooner should be replaced.
+const SOON: Duration = Duration::from_hours(24 * 30);
 
 /// L01 to L03: a well-known port with another protocol or another start of TLS.
 pub(super) fn upstream_port(protocol: Protocol, port: u16, tls: UpstreamTls) -> Option<String> {
@@ -322,6 +323,22 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
+/// L16: what Gatepost proves itself with ends soon, or has ended.
+fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<String> {
+    let (what, remedy) = match oauth.authentication {
+        ClientAuthentication::PrivateKeyJwt(_) => {
+            ("client_certificate", "make a new one, and upload it to the provider")
+        }
+        _ => ("client_secret", "make a new one at the provider, and write its day into `expires`"),
+    };
+    let when = match ends.duration_since(now) {
+        Ok(left) if left >= SOON => return None,
+        Ok(left) => format!("ends in {} days", left.as_secs() / 86_400),
+        Err(_) => format!("ended on {}", OffsetDateTime::from(ends).date()),
+    };
+    Some(format!("the `{what}` of the provider `{}` {when}; {remedy} (L16)", oauth.provider))
+}
+
 /// A client id that is still the example's; L16: a certificate about to expire; L17: a protocol without its scope.
 fn application_warnings(provider: &Provider) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -329,15 +346,7 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
     if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
         warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
     }
-    if let ClientAuthentication::PrivateKeyJwt(certificate) = &oauth.authentication {
-        let days = certificate.days_left(SystemTime::now());
-        if days < SOON {
-            warnings.push(format!(
-                "the `client_certificate` of the provider `{name}` expires in {days} days; make a new one, and upload it \
-                 to the provider (L16)"
-            ));
-        }
-    }
+    warnings.extend(oauth.authentication_ends.and_then(|ends| ending(oauth, ends, SystemTime::now())));
     let Some(cloud) = microsoft::cloud(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
         return warnings;
     };

@@ -1,5 +1,8 @@
 //! [`OAuthClient`]: how a token is got from a provider. Reads the keys of a provider that say it.
 
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
+
 use url::Url;
 
 use super::client_authentication::{ClientAuthentication, Written};
@@ -35,6 +38,10 @@ pub struct OAuthClient {
     pub client_id: String,
     /// How Gatepost proves that it is that application. Secrets and keys are read when the configuration is loaded.
     pub authentication: ClientAuthentication,
+    /// When the provider takes the client secret (by what the file says) or the certificate (by what stands in it) no more.
+    pub authentication_ends: Option<SystemTime>,
+    /// For how long a consent lives that nobody uses: each refresh begins it anew.
+    pub consent_idle_limit: Option<Duration>,
     /// Who signs for the mailboxes; only for [`GrantType::ServiceAccount`].
     pub service_account: Option<ServiceAccount>,
     /// As the provider spells them.
@@ -89,6 +96,9 @@ impl GrantType {
     }
 }
 
+/// What a provider may let an unused consent live.
+const IDLE_LIMITS: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 3650);
+
 const GRANTS: [(&str, GrantType); 4] = [
     ("authorization_code", GrantType::AuthorizationCode),
     ("client_credentials", GrantType::ClientCredentials),
@@ -109,13 +119,14 @@ const OWN_PARAMETERS: [&str; 8] = [
 ];
 
 /// Every key that says how a token is got.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "authorization_endpoint",
     "authorization_parameters",
     "client_authentication",
     "client_certificate",
     "client_id",
     "client_secret",
+    "consent_idle_limit",
     "device_authorization_endpoint",
     "grant",
     "issuer",
@@ -144,6 +155,7 @@ pub(super) fn read(
     let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
     let written = Written::take(section);
+    let idle_limit_field = section.take("consent_idle_limit");
     let [client_id_field, token_field] = [
         ("client_id", "the id of the application that you registered at the provider"),
         (
@@ -168,6 +180,8 @@ pub(super) fn read(
     let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let authentication = written.read(surroundings);
+    let authentication_ends = written.ends(authentication.as_ref());
+    let idle_limit = idle_limit_field.and_then(|field| field.duration(IDLE_LIMITS));
     if let Some(missing) = missing(
         grant,
         authorization_field.as_ref().or(issuer_field.as_ref()),
@@ -176,17 +190,9 @@ pub(super) fn read(
     ) {
         provider.complain(missing);
     }
-    let service_account = match grant {
-        GrantType::ServiceAccount => {
-            for field in client_id_field.iter().chain(&issuer_field).chain(written.fields()) {
-                field.complain(
-                    "does not go with service_account: its key file says who it is; leave this out",
-                );
-            }
-            Some(service_account_field.as_ref().and_then(|field| service_account::read(field, surroundings)))
-        }
-        _ => None,
-    };
+    let own = client_id_field.iter().chain(&issuer_field).chain(written.fields());
+    let service_account = service_account_field.as_ref().filter(|_| grant == GrantType::ServiceAccount);
+    let service_account = service_account.map(|field| read_service_account(field, own, surroundings));
     if let (Some(field), None) = (&service_account_field, &service_account) {
         field.complain("goes with `grant: service_account` alone; write that, or leave this out");
     }
@@ -235,6 +241,8 @@ pub(super) fn read(
         revocation_endpoint: readable(revocation_endpoint)?,
         client_id,
         authentication: authentication?,
+        authentication_ends,
+        consent_idle_limit: idle_limit.filter(|_| grant.needs_person()),
         service_account,
         scopes: scopes?,
         authorization_parameters,
@@ -284,6 +292,18 @@ fn missing(
         ),
         _ => None,
     }
+}
+
+/// `own` is what says who Gatepost is in other grants.
+fn read_service_account<'f>(
+    field: &Field<'_>,
+    own: impl Iterator<Item = &'f Field<'f>>,
+    surroundings: &Surroundings<'_>,
+) -> Option<ServiceAccount> {
+    for field in own {
+        field.complain("does not go with service_account: its key file says who it is; leave this out");
+    }
+    service_account::read(field, surroundings)
 }
 
 fn complain(field: Option<&Field<'_>>, problem: Option<String>) {

@@ -5,12 +5,17 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use gatepost_protocol::secret::Secret;
+use time::Date;
+use time::macros::format_description;
 
 use super::file::Value;
 use super::section::Field;
 use super::{Surroundings, secret_command};
+
+const EXPIRES: &str = "expires";
 
 /// No client secret or key is longer.
 pub(super) const LONGEST: u64 = 64 * 1024;
@@ -27,6 +32,7 @@ pub(super) fn read(field: &Field<'_>, surroundings: &Surroundings<'_>) -> Option
     }
     let mut section = field.section()?;
     let ways = ["file", "env", "credential", "command"].map(|key| section.take(key));
+    section.take(EXPIRES);
     section.finish();
     match ways {
         [Some(file), None, None, None] => from_file(&file, surroundings.folder),
@@ -38,6 +44,19 @@ pub(super) fn read(field: &Field<'_>, surroundings: &Surroundings<'_>) -> Option
             None
         }
     }
+}
+
+/// When the provider takes the secret no more: `expires: 2027-01-31` beside where it is. The provider shows the day when the
+/// secret is made, and tells nobody when it comes.
+pub(super) fn expires(field: &Field<'_>) -> Option<SystemTime> {
+    let Value::Mapping(_) = field.node.value else { return None };
+    let (_, field) = field.entries().into_iter().find(|(key, _)| *key == EXPIRES)?;
+    let text = field.text()?;
+    match Date::parse(text, format_description!("[year]-[month]-[day]")) {
+        Ok(day) => return Some(day.midnight().assume_utc().into()),
+        Err(_) => field.complain(format!("`{text}` is not a day; write it like `2027-01-31`")),
+    }
+    None
 }
 
 fn from_file(field: &Field<'_>, folder: &Path) -> Option<Secret<String>> {

@@ -230,6 +230,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
+        "d" => 86_400,
         _ => return None,
     };
     Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds_each)?))
@@ -238,6 +239,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 /// As the file writes it.
 pub(super) fn in_words(duration: Duration) -> String {
     match duration.as_secs() {
+        seconds if seconds > 86_400 && seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
         seconds if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         seconds if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),
@@ -252,10 +254,16 @@ mod tests {
 
     #[test]
     fn a_time_has_a_whole_number_and_a_unit() {
-        for (text, seconds) in [("30s", Some(30)), ("10m", Some(600)), ("2h", Some(7200)), ("0s", Some(0))] {
+        for (text, seconds) in [
+            ("30s", Some(30)),
+            ("10m", Some(600)),
+            ("2h", Some(7200)),
+            ("90d", Some(7_776_000)),
+            ("0s", Some(0)),
+        ] {
             assert_eq!(parse_duration(text), seconds.map(Duration::from_secs), "{text}");
         }
-        for text in ["30", "1.5h", "-1s", "10 m", "10min", "1d", "s", "99999999999999999999s", ""] {
+        for text in ["30", "1.5h", "-1s", "10 m", "10min", "1w", "s", "99999999999999999999s", ""] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }
@@ -269,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_time_is_said_as_it_is_written() {
-        for text in ["30s", "90s", "10m", "2h"] {
+        for text in ["30s", "90s", "10m", "2h", "24h", "90d"] {
             assert_eq!(parse_duration(text).map(in_words).as_deref(), Some(text));
         }
     }

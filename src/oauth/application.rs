@@ -2,6 +2,7 @@
 //! kept nowhere, and no account is needed.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -28,8 +29,12 @@ pub async fn token(client: &Arc<OAuthClient>, mailbox: &str) -> Result<Secret<St
     let client = &Issuers::default().completed(client).await?;
     let endpoint = Endpoint::new(client)?;
     let tokens = match client.grant {
-        GrantType::ClientCredentials => client_credentials::request(&endpoint, client).await,
-        GrantType::ServiceAccount => service_account::request(&endpoint, client, mailbox).await,
+        GrantType::ClientCredentials => {
+            client_credentials::request(&endpoint, client, SystemTime::now()).await
+        }
+        GrantType::ServiceAccount => {
+            service_account::request(&endpoint, client, mailbox, SystemTime::now()).await
+        }
         GrantType::AuthorizationCode | GrantType::Password => Err(EndpointError::NothingToRedeem),
     };
     tokens.map(|tokens| tokens.access_token)

@@ -13,8 +13,8 @@ use crate::store::grants::NewTokens;
 pub(super) async fn request(
     endpoint: &Endpoint<'_>,
     client: &OAuthClient,
+    asked_at: SystemTime,
 ) -> Result<NewTokens, EndpointError> {
-    let asked_at = SystemTime::now();
     let answer =
         oauth2(client).exchange_client_credentials().add_scopes(scopes(client)).request_async(endpoint).await;
     // A refresh token has no business here (section 4.4.3); one that comes all the same is not kept.

@@ -222,6 +222,7 @@ mod tests {
             let tokens = NewTokens {
                 access_token: Secret::new("a".to_owned()),
                 refresh_token: Some(Secret::new("r".to_owned())),
+                issued_at: SystemTime::UNIX_EPOCH,
                 expires_at: SystemTime::UNIX_EPOCH,
                 scopes: Vec::new(),
                 identity: Identity::new(identity.map(str::to_owned)),
@@ -249,6 +250,7 @@ mod tests {
         let tokens = NewTokens {
             access_token: Secret::new("a".to_owned()),
             refresh_token: Some(Secret::new("r".to_owned())),
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::UNIX_EPOCH,
             scopes: Vec::new(),
             identity: Identity::new(names),

@@ -225,6 +225,7 @@ mod tests {
         NewTokens {
             access_token: Secret::new("a".to_owned()),
             refresh_token: Some(Secret::new("r".to_owned())),
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::UNIX_EPOCH,
             scopes: Vec::new(),
             identity: None,

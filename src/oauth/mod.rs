@@ -30,7 +30,7 @@ mod token_request;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
@@ -41,12 +41,16 @@ use self::error::Whose;
 use self::refresh::{Refreshes, Wanted};
 use self::token::TokenState;
 use crate::account::Account;
+use crate::clock::Clock;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::store::Store;
 use crate::store::grants::{Grant, GrantKey};
 
 /// For how long a service's refusal forces no second refresh.
 const REFUSAL_REMEMBERED: Duration = Duration::from_mins(5);
+
+/// How exactly it is known when a grant was last used.
+const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
 
 /// How long a login waits for a refresh while the old token has not ended.
 const PATIENCE_WITH_USABLE_TOKEN: Duration = Duration::from_secs(3);
@@ -64,6 +68,7 @@ pub struct AccessToken {
 #[derive(Clone, Debug)]
 pub struct Tokens {
     store: Store,
+    clock: Clock,
     refreshes: Arc<Refreshes>,
     /// When a service's refusal last forced a refresh; at most one entry per grant and service.
     forced: Arc<Mutex<HashMap<(GrantKey, Protocol), Instant>>>,
@@ -83,8 +88,13 @@ pub fn grant_key(client: &OAuthClient, account: &Account) -> GrantKey {
 impl Tokens {
     /// Over the given store. A provider's own [`crate::tls::Trust`] verifies its token endpoint.
     pub fn new(store: Store) -> Self {
-        let refreshes = Arc::new(Refreshes::new(store.clone()));
-        Self { store, refreshes, forced: Arc::default() }
+        Self::by(Clock::system(), store)
+    }
+
+    /// As [`Tokens::new`], by another clock.
+    pub fn by(clock: Clock, store: Store) -> Self {
+        let refreshes = Arc::new(Refreshes::new(store.clone(), clock.clone()));
+        Self { store, clock, refreshes, forced: Arc::default() }
     }
 
     /// A live token for the account, refreshed first if it has less than five minutes left. A token that has not ended is
@@ -98,7 +108,8 @@ impl Tokens {
         let Some(grant) = self.grant(&wanted).await? else {
             return self.refreshes.refresh(&wanted, None).await;
         };
-        match TokenState::of(&grant, SystemTime::now()) {
+        self.note_use(&wanted.key, &grant);
+        match TokenState::of(&grant, self.clock.now()) {
             TokenState::Refused(reason) => Err(wanted.whose.refused(reason)),
             TokenState::Live(token) => Ok(token),
             TokenState::Due { usable: None } => self.refreshes.refresh(&wanted, Some(grant.version)).await,
@@ -164,6 +175,22 @@ impl Tokens {
         self.store.grant(&wanted.key).await.map_err(|error| wanted.whose.store(error))
     }
 
+    /// Beside the login, which does not wait for a disk; at most once an hour for each grant. A grant in use is refreshed
+    /// before its token ends.
+    fn note_use(&self, key: &GrantKey, grant: &Grant) {
+        let now = self.clock.now();
+        let lately = |used| now.duration_since(used).is_ok_and(|ago| ago < USE_NOTED_EVERY);
+        if grant.used_at.is_some_and(lately) {
+            return;
+        }
+        let (store, key) = (self.store.clone(), key.clone());
+        self.refreshes.running().spawn(async move {
+            if let Err(error) = store.note_grant_used(&key, now).await {
+                tracing::warn!(%error, grant = %key, "cannot note that a grant is in use");
+            }
+        });
+    }
+
     /// Whether a refusal may force a refresh now; if so, that it did is remembered.
     fn may_force(&self, key: &GrantKey, service: Protocol) -> bool {
         let now = Instant::now();
@@ -221,6 +248,8 @@ pub(crate) mod tests {
             revocation_endpoint: None,
             client_id: "gatepost".to_owned(),
             authentication: ClientAuthentication::None,
+            authentication_ends: None,
+            consent_idle_limit: None,
             service_account: None,
             scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
             authorization_parameters: vec![("prompt".to_owned(), "select_account".to_owned())],

@@ -20,6 +20,7 @@ use super::http::Endpoints;
 use super::issuer::Issuers;
 use super::token::TokenState;
 use super::{AccessToken, client_credentials, refresh_token, service_account};
+use crate::clock::Clock;
 use crate::config::provider::GrantType;
 use crate::config::provider::OAuthClient;
 use crate::crash_point::crash_point;
@@ -42,6 +43,7 @@ const COMMIT_ATTEMPTS: u32 = 15;
 #[derive(Debug)]
 pub(super) struct Refreshes {
     store: Store,
+    clock: Clock,
     endpoints: Endpoints,
     issuers: Issuers,
     /// This process, toward the others.
@@ -90,10 +92,11 @@ type Outcome = Result<AccessToken, TokenError>;
 
 impl Refreshes {
     /// Over the given store.
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
         let holder = oauth2::CsrfToken::new_random().into_secret();
         Self {
             store,
+            clock,
             endpoints: Endpoints::default(),
             issuers: Issuers::default(),
             holder,
@@ -107,7 +110,7 @@ impl Refreshes {
     pub(super) fn is_young(&self, key: &GrantKey, asked: i64) -> bool {
         self.last.get(key).is_some_and(|refresh| {
             matches!(*refresh, Refresh::Fresh { version, young_until }
-                if version == asked && SystemTime::now() < young_until)
+                if version == asked && self.clock.now() < young_until)
         })
     }
 
@@ -128,6 +131,11 @@ impl Refreshes {
         outcome.clone().unwrap_or_else(|| Err(interrupted()))
     }
 
+    /// What a stop waits for.
+    pub(super) fn running(&self) -> &TaskTracker {
+        &self.running
+    }
+
     /// Waits until every refresh that has begun is over.
     pub(super) async fn settled(&self) {
         self.running.close();
@@ -142,7 +150,7 @@ impl Refreshes {
     ) -> Result<watch::Receiver<Option<Outcome>>, TokenError> {
         let (sender, receiver) = watch::channel(None);
         if self.last.len() > MOST_REMEMBERED {
-            let now = (Instant::now(), SystemTime::now());
+            let now = (Instant::now(), self.clock.now());
             self.last.retain(|_, refresh| refresh.is_worth_remembering(now));
         }
         let mut place = self
@@ -152,7 +160,10 @@ impl Refreshes {
         match &*place {
             // A sender that is gone means a task that was killed: then there is nothing to wait for.
             Refresh::Running(outcome) if outcome.has_changed().is_ok() => return Ok(outcome.clone()),
-            Refresh::Failed { version, error, until } if *version == stale && Instant::now() < *until => {
+            // Where there was no grant, the failure itself gave it a version.
+            Refresh::Failed { version, error, until }
+                if (version.is_none() || *version == stale) && Instant::now() < *until =>
+            {
                 return Err(error.clone());
             }
             _ => *place = Refresh::Running(receiver.clone()),
@@ -187,7 +198,7 @@ impl Refreshes {
             let Some(grant) = self.store.grant(&wanted.key).await.map_err(stored)? else {
                 return self.begin(wanted).await;
             };
-            match TokenState::of(&grant, SystemTime::now()) {
+            match TokenState::of(&grant, self.clock.now()) {
                 TokenState::Refused(reason) => return Err(wanted.whose.refused(reason)),
                 TokenState::Live(token) | TokenState::Due { usable: Some(token) }
                     if Some(token.version) != stale =>
@@ -200,7 +211,8 @@ impl Refreshes {
             if let Err(error) = self.issuers.completed(&wanted.client).await {
                 return Err(wanted.whose.endpoint(error));
             }
-            let leased = self.store.lease_grant(&wanted.key, grant.version, &self.holder, LEASE);
+            let leased =
+                self.store.lease_grant(self.clock.now(), &wanted.key, grant.version, &self.holder, LEASE);
             if leased.await.map_err(stored)? {
                 if let Some(fresh) = self.redeem(wanted, &grant).await? {
                     return Ok(fresh);
@@ -222,8 +234,13 @@ impl Refreshes {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
             }
             GrantType::ClientCredentials | GrantType::ServiceAccount => {
-                let tokens =
-                    self.request(wanted, None).await.map_err(|error| wanted.whose.endpoint(error))?;
+                let tokens = match self.request(wanted, None).await {
+                    Ok(tokens) => tokens,
+                    Err(error) => {
+                        self.note_failure(wanted, None, &error).await;
+                        return Err(wanted.whose.endpoint(error));
+                    }
+                };
                 let version = self.store.replace_grant(&wanted.key, &tokens).await;
                 Ok(Fresh::new(&tokens, version.map_err(|error| wanted.whose.store(error))?))
             }
@@ -242,7 +259,7 @@ impl Refreshes {
                 Ok(version.map(|version| Fresh::new(&tokens, version)))
             }
             Err(error) => {
-                self.note_failure(wanted, grant, &error).await;
+                self.note_failure(wanted, Some(grant.version), &error).await;
                 Err(wanted.whose.endpoint(error))
             }
         }
@@ -255,14 +272,15 @@ impl Refreshes {
     ) -> Result<NewTokens, EndpointError> {
         let client = &self.issuers.completed(&wanted.client).await?;
         let endpoint = self.endpoints.of(client)?;
+        let now = self.clock.now();
         match (client.grant, refresh_token) {
             (GrantType::AuthorizationCode | GrantType::Password, Some(refresh_token)) => {
-                refresh_token::request(&endpoint, client, refresh_token).await
+                refresh_token::request(&endpoint, client, refresh_token, now).await
             }
             (GrantType::AuthorizationCode | GrantType::Password, None) => Err(EndpointError::NothingToRedeem),
-            (GrantType::ClientCredentials, _) => client_credentials::request(&endpoint, client).await,
+            (GrantType::ClientCredentials, _) => client_credentials::request(&endpoint, client, now).await,
             (GrantType::ServiceAccount, _) => {
-                service_account::request(&endpoint, client, &wanted.whose.address).await
+                service_account::request(&endpoint, client, &wanted.whose.address, now).await
             }
         }
     }
@@ -289,13 +307,17 @@ impl Refreshes {
     }
 
     /// The tokens stay whatever happened; only the provider's word about the grant is noted in its row.
-    async fn note_failure(&self, wanted: &Wanted, grant: &Grant, error: &EndpointError) {
-        let noted = match error.remedy() {
+    async fn note_failure(&self, wanted: &Wanted, read: Option<i64>, error: &EndpointError) {
+        let (key, text) = (&wanted.key, error.to_string());
+        let noted = match (error.remedy(), read) {
             // Where nobody consented, the refusal is about the request and not about what is stored.
-            Remedy::Reconnect if wanted.whose.grant.needs_person() => {
-                self.store.mark_refused(&wanted.key, grant.version, &error.to_string()).await
+            (Remedy::Reconnect, Some(read)) if wanted.whose.grant.needs_person() => {
+                self.store.mark_refused(key, read, &text).await
             }
-            Remedy::FixClient | Remedy::Reconnect | Remedy::Wait => Ok(()),
+            (remedy, _) => {
+                let lasts = remedy != Remedy::Wait;
+                self.store.note_failure(key, read, self.clock.now(), &text, lasts).await
+            }
         };
         let released = self.store.release_grant(&wanted.key, &self.holder).await;
         if let Err(error) = noted.and(released) {
@@ -314,9 +336,8 @@ pub(super) struct Fresh {
 
 impl Fresh {
     fn new(tokens: &NewTokens, version: i64) -> Self {
-        let now = SystemTime::now();
-        let life = tokens.expires_at.duration_since(now).unwrap_or_default();
+        let life = tokens.expires_at.duration_since(tokens.issued_at).unwrap_or_default();
         let token = AccessToken { secret: tokens.access_token.clone(), version };
-        Self { token, young_until: now + life.mul_f64(0.9) }
+        Self { token, young_until: tokens.issued_at + life.mul_f64(0.9) }
     }
 }

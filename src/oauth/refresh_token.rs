@@ -16,8 +16,8 @@ pub(super) async fn request(
     endpoint: &Endpoint<'_>,
     client: &OAuthClient,
     refresh_token: &Secret<String>,
+    asked_at: SystemTime,
 ) -> Result<NewTokens, EndpointError> {
-    let asked_at = SystemTime::now();
     let refresh_token = RefreshToken::new(refresh_token.expose().clone());
     let answer = oauth2(client).exchange_refresh_token(&refresh_token).request_async(endpoint).await;
     new_tokens(answer, asked_at)

@@ -14,6 +14,7 @@ use super::diagnosis::EndpointError;
 use super::http::Endpoint;
 use super::issuer::Issuers;
 use super::refresh::{LEASE, POLL};
+use crate::clock::Clock;
 use crate::config::provider::OAuthClient;
 use crate::store::grants::{Grant, GrantKey};
 use crate::store::{Store, StoreError};
@@ -133,7 +134,7 @@ async fn leased(store: &Store, key: &GrantKey, holder: &str) -> Result<Option<Gr
     let give_up = Instant::now() + LEASE + Duration::from_secs(5);
     loop {
         let Some(grant) = store.grant(key).await? else { return Ok(None) };
-        if store.lease_grant(key, grant.version, holder, LEASE).await? {
+        if store.lease_grant(Clock::system().now(), key, grant.version, holder, LEASE).await? {
             return Ok(Some(grant));
         }
         if Instant::now() >= give_up {

@@ -22,13 +22,13 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// Google takes at most an hour; the request is made at once.
 const LIFE: Duration = Duration::from_mins(10);
 
-/// Asks for a token of the given mailbox.
+/// Asks for a token of the given mailbox. `asked_at` is the moment now.
 pub(super) async fn request(
     endpoint: &Endpoint<'_>,
     client: &OAuthClient,
     mailbox: &str,
+    asked_at: SystemTime,
 ) -> Result<NewTokens, EndpointError> {
-    let asked_at = SystemTime::now();
     let service_account = client.service_account.as_ref().ok_or(EndpointError::NotSigned)?;
     let request = signed_request(service_account, &client.scopes, mailbox, asked_at)?;
     let answer = endpoint.call(request).await?;

@@ -61,6 +61,7 @@ mod tests {
             scopes: Vec::new(),
             identity: None,
             refused: None,
+            used_at: None,
         };
         for (left, expected) in
             [(3600, "live"), (300, "live"), (299, "usable"), (1, "usable"), (0, "due"), (-1, "due")]

@@ -98,6 +98,7 @@ pub(super) fn new_tokens(
             .refresh_token
             .map(|token| Secret::new(token.into_secret()))
             .filter(|token| !token.expose().is_empty()),
+        issued_at: asked_at,
         expires_at: asked_at + life,
         scopes: answer.scope.unwrap_or_default().iter().map(|scope| scope.to_string()).collect(),
         identity: answer.id_token.as_ref().and_then(|token| identity(token.expose())),

@@ -65,6 +65,7 @@ impl Identified {
             Err(outcome) => Err(accepted.close(outcome)),
             Ok(Ok(((upstream, success), slot))) => {
                 let session = accepted.gateway.live.enter(verified.credential);
+                accepted.gateway.accounts.note_login(attempt.account.id);
                 // Invariant 3: this is the only place where a client hears success.
                 accepted.step = accepted.dialogue.verdict(&Ok(success), &mut accepted.client.output);
                 match timeout_at(deadline, accepted.client.send()).await {
@@ -152,14 +153,18 @@ impl Attempt {
     ) -> Result<(Connection, Success), Failed> {
         let (passwords, account) = (&self.gateway.mailbox_passwords, &self.account);
         let password = passwords.usable(account, self.protocol).await?;
+        let version = password.version;
         let error =
             match self.log_in_with(provider, endpoint, UpstreamSecret::Password(password.secret)).await {
-                Ok(logged_in) => return Ok(logged_in),
+                Ok(logged_in) => {
+                    passwords.taken(account, version, password.refused).await;
+                    return Ok(logged_in);
+                }
                 Err(error) => error,
             };
         let (failure, mut detail) = (error.with_password(), error.to_string());
         if error.is_about_secret() {
-            passwords.refused(account, self.protocol, password.version, failure.clone(), detail.clone());
+            passwords.refused(account, self.protocol, version, failure.clone(), detail.clone()).await;
             detail.push_str("; run: gatepost connect ");
             detail.push_str(&account.address);
         }

@@ -1,11 +1,14 @@
 //! Accounts at rest. An address exists once per provider, whatever its case; removing one takes its credentials and its
 //! grant along (the tables see to that).
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use gatepost_protocol::Protocol;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::credentials::{self, CredentialId, NewCredential};
-use super::{Store, StoreError};
+use super::{Store, StoreError, milliseconds, system_time};
 
 /// A row number in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +120,27 @@ impl From<AccountRow> for Account {
 }
 
 impl Store {
+    /// Notes that the provider let a login of the account in.
+    pub async fn note_login(&self, id: AccountId, now: SystemTime) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE accounts SET last_login_at = $2 WHERE id = $1 AND (last_login_at IS NULL OR last_login_at < $2)",
+        )
+        .bind(id.0)
+        .bind(milliseconds(now))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// When the provider last let a login in, of each account that has had one.
+    pub async fn last_logins(&self) -> Result<BTreeMap<AccountId, SystemTime>, StoreError> {
+        let rows: Vec<(i64, i64)> =
+            sqlx::query_as("SELECT id, last_login_at FROM accounts WHERE last_login_at IS NOT NULL")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(|(id, at)| (AccountId(id), system_time(at))).collect())
+    }
+
     /// All accounts, by address.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         all(&mut *self.pool.acquire().await?).await
@@ -328,6 +352,7 @@ mod tests {
         let tokens = NewTokens {
             access_token: Secret::new("a".to_owned()),
             refresh_token: None,
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::now(),
             scopes: Vec::new(),
             identity: None,

@@ -119,7 +119,8 @@ impl Store {
              WHERE EXISTS (SELECT 1 FROM mailbox_passwords WHERE mailbox_passwords.account_id = accounts.id)
                 OR EXISTS (SELECT 1 FROM grants
                            WHERE grants.account_id = COALESCE(accounts.token_account_id, accounts.id)
-                             AND owner LIKE 'account:%' AND access_token_sealed IS NOT NULL)",
+                             AND owner LIKE 'account:%'
+                             AND (access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL))",
         )
         .fetch_all(&self.pool)
         .await?;

@@ -12,7 +12,8 @@ impl Store {
         let done = sqlx::query(
             "UPDATE grants SET
                  version = version + 1, refresh_token_sealed = NULL, access_token_sealed = NULL, expires_at = NULL,
-                 scopes = '', identity = NULL, refused = NULL, lease_holder = NULL, lease_until = NULL
+                 scopes = '', identity = NULL, issued_at = NULL, used_at = NULL, refused = NULL, failed_since = NULL,
+                 failed_at = NULL, failure = NULL, failure_lasts = FALSE, lease_holder = NULL, lease_until = NULL
              WHERE owner = $1 AND version = $2",
         )
         .bind(key.to_string())
@@ -61,6 +62,7 @@ mod tests {
         NewTokens {
             access_token: Secret::new(access.to_owned()),
             refresh_token: Some(Secret::new(format!("{access}-refresh"))),
+            issued_at: SystemTime::now(),
             expires_at: SystemTime::now() + TEN,
             scopes: vec!["mail".to_owned()],
             identity: None,
@@ -79,7 +81,7 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let key = GrantKey::Account(account(&store, "ann@example.com").await);
         let read = store.replace_grant(&key, &tokens("old")).await.unwrap();
-        assert!(store.lease_grant(&key, read, "slow", TEN).await.unwrap());
+        assert!(store.lease_grant(SystemTime::now(), &key, read, "slow", TEN).await.unwrap());
         assert!(store.forget_grant(&key, read).await.unwrap());
 
         assert_eq!(store.commit_refresh(&key, read, &tokens("late")).await.unwrap(), None);
@@ -92,7 +94,10 @@ mod tests {
         store.mark_refused(&key, read, "invalid_grant").await.unwrap();
         let grant = store.grant(&key).await.unwrap().unwrap();
         assert_eq!((grant.access_token.unwrap().expose().as_str(), grant.refused), ("new", None));
-        assert!(store.lease_grant(&key, new, "next", TEN).await.unwrap(), "the old lease is over");
+        assert!(
+            store.lease_grant(SystemTime::now(), &key, new, "next", TEN).await.unwrap(),
+            "the old lease is over"
+        );
     }
 
     #[tokio::test]

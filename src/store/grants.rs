@@ -62,15 +62,42 @@ pub struct Grant {
     pub identity: Option<String>,
     /// Set once the provider said `invalid_grant` or the like: its words, for the admin. The tokens stay.
     pub refused: Option<String>,
+    /// When a login last wanted the token, to the hour.
+    pub used_at: Option<SystemTime>,
 }
 
 /// How a grant stands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
+    /// As in [`Grant`].
+    pub version: i64,
     /// The provider's words, where it refused the grant.
     pub refused: Option<String>,
     /// Who consented, where the provider told.
     pub identity: Option<String>,
+    /// Whether there is a refresh token.
+    pub renewable: bool,
+    /// When the access token ends.
+    pub expires_at: Option<SystemTime>,
+    /// When the tokens came, by consent or by a refresh.
+    pub issued_at: Option<SystemTime>,
+    /// When a login last wanted the token, to the hour.
+    pub used_at: Option<SystemTime>,
+    /// What keeps it from being refreshed, where the last attempt failed.
+    pub failure: Option<Failure>,
+}
+
+/// Refreshes that failed since the tokens came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The first of them.
+    pub since: SystemTime,
+    /// The last of them.
+    pub at: SystemTime,
+    /// What happened, for the admin.
+    pub text: String,
+    /// Whether waiting cannot help.
+    pub lasts: bool,
 }
 
 /// What a provider answered to a redeemed code or a refresh.
@@ -80,6 +107,8 @@ pub struct NewTokens {
     pub access_token: Secret<String>,
     /// `None`: the old one stays valid.
     pub refresh_token: Option<Secret<String>>,
+    /// When they were asked for, by this machine's clock.
+    pub issued_at: SystemTime,
     /// By this machine's clock.
     pub expires_at: SystemTime,
     /// Empty: as before.
@@ -135,8 +164,11 @@ impl Store {
     /// The grant, opened. One that was forgotten is none, though its row stays.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
         let row: Option<GrantRow> = sqlx::query_as(
-            "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused
-             FROM grants WHERE owner = $1 AND access_token_sealed IS NOT NULL",
+            "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused,
+                 used_at
+             FROM grants
+             WHERE owner = $1
+                 AND (access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL OR failure IS NOT NULL)",
         )
         .bind(key.to_string())
         .fetch_optional(&self.pool)
@@ -146,39 +178,44 @@ impl Store {
 
     /// Which grants there are, and how each stands. Opens none of them.
     pub async fn standings(&self) -> Result<BTreeMap<GrantKey, Standing>, StoreError> {
-        let rows: Vec<(String, Option<i64>, Option<String>, Option<String>)> = sqlx::query_as(
-            "SELECT owner, account_id, refused, identity FROM grants WHERE access_token_sealed IS NOT NULL",
+        let rows: Vec<StandingRow> = sqlx::query_as(
+            "SELECT owner, account_id, version, refused, identity, refresh_token_sealed IS NOT NULL AS renewable,
+                 expires_at, issued_at, used_at, failed_since, failed_at, failure, failure_lasts
+             FROM grants
+             WHERE access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL OR failure IS NOT NULL",
         )
         .fetch_all(&self.pool)
         .await?;
         let mailbox = |owner: &str| Some(owner.strip_prefix("mailbox:")?.split_once(':')?.1.to_owned());
-        let key = |owner: String, account: Option<i64>| match (account, mailbox(&owner)) {
+        let key = |row: &StandingRow| match (row.account_id, mailbox(&row.owner)) {
             (Some(id), Some(mailbox)) => GrantKey::Mailbox(AccountId(id), mailbox),
             (Some(id), None) => GrantKey::Account(AccountId(id)),
-            (None, _) => GrantKey::Provider(owner.strip_prefix("provider:").unwrap_or(&owner).to_owned()),
+            (None, _) => {
+                GrantKey::Provider(row.owner.strip_prefix("provider:").unwrap_or(&row.owner).to_owned())
+            }
         };
-        let standings = rows
-            .into_iter()
-            .map(|(owner, account, refused, identity)| (key(owner, account), Standing { refused, identity }));
-        Ok(standings.collect())
+        Ok(rows.into_iter().map(|row| (key(&row), row.into())).collect())
     }
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
         let sealed = self.sealed(key, tokens)?;
         if let GrantKey::Mailbox(..) = key {
-            self.forget_ended_mailbox_tokens(SystemTime::now()).await?;
+            self.forget_ended_mailbox_tokens(tokens.issued_at).await?;
         }
         // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO grants
-                 (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity)
-             VALUES ($1, $2, 1, $3, $4, $5, $6, $7)
+                 (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity,
+                  issued_at, used_at)
+             VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $8)
              ON CONFLICT (owner) DO UPDATE SET
                  version = grants.version + 1, refresh_token_sealed = excluded.refresh_token_sealed,
                  access_token_sealed = excluded.access_token_sealed, expires_at = excluded.expires_at,
-                 scopes = excluded.scopes, identity = excluded.identity,
-                 refused = NULL, lease_holder = NULL, lease_until = NULL
+                 scopes = excluded.scopes, identity = excluded.identity, issued_at = excluded.issued_at,
+                 used_at = excluded.used_at,
+                 refused = NULL, failed_since = NULL, failed_at = NULL, failure = NULL, failure_lasts = FALSE,
+                 lease_holder = NULL, lease_until = NULL
              RETURNING version",
         )
         .bind(key.to_string())
@@ -188,6 +225,7 @@ impl Store {
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
+        .bind(milliseconds(tokens.issued_at))
         .fetch_all(&self.pool)
         .await
         .map_err(gone)?;
@@ -208,7 +246,8 @@ impl Store {
                  version = version + 1, refresh_token_sealed = COALESCE($3, refresh_token_sealed),
                  access_token_sealed = $4, expires_at = $5,
                  scopes = CASE WHEN $6 = '' THEN scopes ELSE $6 END, identity = COALESCE($7, identity),
-                 refused = NULL, lease_holder = NULL, lease_until = NULL
+                 issued_at = $8, refused = NULL, failed_since = NULL, failed_at = NULL, failure = NULL,
+                 failure_lasts = FALSE, lease_holder = NULL, lease_until = NULL
              WHERE owner = $1 AND version = $2",
         )
         .bind(key.to_string())
@@ -218,6 +257,7 @@ impl Store {
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
+        .bind(milliseconds(tokens.issued_at))
         .execute(&self.pool)
         .await?;
         crash_point("after-commit");
@@ -239,16 +279,52 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the right to refresh version `read` until `duration` from now; false while another process holds it or
-    /// when the version is gone. A dead holder's lease runs out by itself.
-    pub async fn lease_grant(
+    /// Notes that version `read` could not be refreshed; changes nothing when the grant changed meanwhile. Its version stays,
+    /// since nothing that anybody waits for is different. A token that was never had gets a row, so that people hear why.
+    pub async fn note_failure(
         &self,
         key: &GrantKey,
-        read: i64,
-        holder: &str,
-        duration: Duration,
-    ) -> Result<bool, StoreError> {
-        self.lease_grant_at(SystemTime::now(), key, read, holder, duration).await
+        read: Option<i64>,
+        now: SystemTime,
+        text: &str,
+        lasts: bool,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO grants (owner, account_id, version, scopes, failed_since, failed_at, failure, failure_lasts)
+             SELECT $1, $2, 1, '', $4, $4, $5, $6 WHERE $3 IS NULL
+             ON CONFLICT (owner) DO NOTHING",
+        )
+        .bind(key.to_string())
+        .bind(key.account())
+        .bind(read)
+        .bind(milliseconds(now))
+        .bind(text)
+        .bind(lasts)
+        .execute(&self.pool)
+        .await
+        .map_err(gone)?;
+        sqlx::query(
+            "UPDATE grants SET failed_since = COALESCE(failed_since, $3), failed_at = $3, failure = $4, failure_lasts = $5
+             WHERE owner = $1 AND (version = $2 OR ($2 IS NULL AND issued_at IS NULL))",
+        )
+        .bind(key.to_string())
+        .bind(read)
+        .bind(milliseconds(now))
+        .bind(text)
+        .bind(lasts)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that a login wants the token.
+    pub async fn note_grant_used(&self, key: &GrantKey, now: SystemTime) -> Result<(), StoreError> {
+        sqlx::query("UPDATE grants SET used_at = $2 WHERE owner = $1 AND (used_at IS NULL OR used_at < $2)")
+            .bind(key.to_string())
+            .bind(milliseconds(now))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Gives the lease back after a failed refresh.
@@ -273,7 +349,9 @@ impl Store {
         Ok(())
     }
 
-    async fn lease_grant_at(
+    /// Takes the right to refresh version `read` until `duration` after `now`; false while another process holds it or
+    /// when the version is gone. A dead holder's lease runs out by itself.
+    pub async fn lease_grant(
         &self,
         now: SystemTime,
         key: &GrantKey,
@@ -323,6 +401,7 @@ impl Store {
             scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
             identity: row.identity,
             refused: row.refused,
+            used_at: row.used_at.map(system_time),
         })
     }
 }
@@ -336,6 +415,48 @@ struct GrantRow {
     scopes: String,
     identity: Option<String>,
     refused: Option<String>,
+    used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct StandingRow {
+    owner: String,
+    account_id: Option<i64>,
+    version: i64,
+    refused: Option<String>,
+    identity: Option<String>,
+    renewable: bool,
+    expires_at: Option<i64>,
+    issued_at: Option<i64>,
+    used_at: Option<i64>,
+    failed_since: Option<i64>,
+    failed_at: Option<i64>,
+    failure: Option<String>,
+    failure_lasts: bool,
+}
+
+impl From<StandingRow> for Standing {
+    fn from(row: StandingRow) -> Self {
+        let failure = match (row.failed_since, row.failed_at, row.failure) {
+            (Some(since), Some(at), Some(text)) => Some(Failure {
+                since: system_time(since),
+                at: system_time(at),
+                text,
+                lasts: row.failure_lasts,
+            }),
+            _ => None,
+        };
+        Self {
+            version: row.version,
+            refused: row.refused,
+            identity: row.identity,
+            renewable: row.renewable,
+            expires_at: row.expires_at.map(system_time),
+            issued_at: row.issued_at.map(system_time),
+            used_at: row.used_at.map(system_time),
+            failure,
+        }
+    }
 }
 
 struct SealedTokens {
@@ -377,6 +498,7 @@ mod tests {
         NewTokens {
             access_token: Secret::new(access.to_owned()),
             refresh_token: refresh.map(|token| Secret::new(token.to_owned())),
+            issued_at: system_time(1_700_000_000_000),
             expires_at: system_time(1_700_000_000_123),
             scopes: Vec::new(),
             identity: None,
@@ -448,7 +570,10 @@ mod tests {
         let grant = store.grant(&key()).await.unwrap().unwrap();
         assert_eq!(opened(&grant), (Some("a1"), Some("r1")));
         assert_eq!((grant.version, grant.refused.as_deref()), (2, Some("invalid_grant")));
-        assert!(!store.lease_grant(&key(), 1, "late", TEN).await.unwrap(), "looks again first");
+        assert!(
+            !store.lease_grant(SystemTime::now(), &key(), 1, "late", TEN).await.unwrap(),
+            "looks again first"
+        );
         assert_eq!(store.replace_grant(&key(), &tokens("a3", Some("r3"))).await.unwrap(), 3);
         assert_eq!(store.grant(&key()).await.unwrap().unwrap().refused, None);
     }
@@ -458,9 +583,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         let noon = system_time(1_700_000_000_000);
-        let lease = async |now, version, holder| {
-            store.lease_grant_at(now, &key(), version, holder, TEN).await.unwrap()
-        };
+        let lease =
+            async |now, version, holder| store.lease_grant(now, &key(), version, holder, TEN).await.unwrap();
         assert!(!lease(noon, 1, "one").await, "there is no grant");
         store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
         assert!(!lease(noon, 2, "one").await, "there is no such version");
@@ -480,13 +604,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         store.replace_grant(&key(), &tokens("a1", Some("r1"))).await.unwrap();
-        assert!(store.lease_grant(&key(), 1, "one", TEN).await.unwrap());
+        assert!(store.lease_grant(SystemTime::now(), &key(), 1, "one", TEN).await.unwrap());
         store.commit_refresh(&key(), 1, &tokens("a2", None)).await.unwrap();
-        assert!(store.lease_grant(&key(), 2, "two", TEN).await.unwrap());
+        assert!(store.lease_grant(SystemTime::now(), &key(), 2, "two", TEN).await.unwrap());
         store.replace_grant(&key(), &tokens("a3", None)).await.unwrap();
-        assert!(store.lease_grant(&key(), 3, "three", TEN).await.unwrap());
+        assert!(store.lease_grant(SystemTime::now(), &key(), 3, "three", TEN).await.unwrap());
         store.mark_refused(&key(), 3, "invalid_grant").await.unwrap();
-        assert!(store.lease_grant(&key(), 4, "four", TEN).await.unwrap());
+        assert!(store.lease_grant(SystemTime::now(), &key(), 4, "four", TEN).await.unwrap());
     }
 
     #[tokio::test]
@@ -497,7 +621,9 @@ mod tests {
         let mut tasks = tokio::task::JoinSet::new();
         for number in 0..20 {
             let store = if number % 2 == 0 { ours.clone() } else { theirs.clone() };
-            tasks.spawn(async move { store.lease_grant(&key(), 1, &number.to_string(), TEN).await.unwrap() });
+            tasks.spawn(async move {
+                store.lease_grant(SystemTime::now(), &key(), 1, &number.to_string(), TEN).await.unwrap()
+            });
         }
         assert_eq!(tasks.join_all().await.into_iter().filter(|&held| held).count(), 1);
     }
@@ -524,13 +650,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn failures_are_noted_until_tokens_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let noon = system_time(1_700_000_000_000);
+        let standing = async || store.standings().await.unwrap().remove(&key()).unwrap_or_default();
+        store.note_failure(&key(), None, noon, "HTTP status 503", false).await.unwrap();
+        store.note_failure(&key(), Some(1), noon + TEN, "invalid_client", true).await.unwrap();
+        let failure = Failure { since: noon, at: noon + TEN, text: "invalid_client".to_owned(), lasts: true };
+        assert_eq!((standing().await.failure, standing().await.issued_at), (Some(failure), None));
+        assert_eq!(store.commit_refresh(&key(), 1, &tokens("a1", None)).await.unwrap(), Some(2));
+        assert_eq!((standing().await.failure, standing().await.renewable), (None, false));
+        for stale in [None, Some(1)] {
+            store.note_failure(&key(), stale, noon, "late", false).await.unwrap();
+            assert_eq!(standing().await.failure, None, "{stale:?}: the grant changed meanwhile");
+        }
+        assert!(store.lease_grant(noon, &key(), 2, "one", TEN).await.unwrap());
+        store.note_failure(&key(), Some(2), noon, "HTTP status 503", false).await.unwrap();
+        store.replace_grant(&key(), &tokens("a2", Some("r2"))).await.unwrap();
+        assert_eq!((standing().await.failure, standing().await.renewable), (None, true));
+        store.note_grant_used(&key(), noon + TEN).await.unwrap();
+        store.note_grant_used(&key(), noon).await.unwrap();
+        assert_eq!(standing().await.used_at, Some(noon + TEN));
+    }
+
+    #[tokio::test]
     async fn ended_tokens_of_single_mailboxes_are_forgotten_when_the_next_one_comes() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         let account = NewAccount { address: "*@example.com".to_owned(), ..NewAccount::default() };
         let (account, _) = store.add_account(&account, None).await.unwrap();
         let of = |mailbox: &str| GrantKey::Mailbox(account, mailbox.to_owned());
-        let live = NewTokens { expires_at: SystemTime::now() + TEN, ..tokens("a1", None) };
+        let later = tokens("", None).expires_at + TEN;
+        let live = NewTokens { issued_at: later - TEN, expires_at: later, ..tokens("a1", None) };
         store.replace_grant(&key(), &tokens("ended", None)).await.unwrap();
         store.replace_grant(&of("ann@example.com"), &tokens("ended", None)).await.unwrap();
         store.replace_grant(&of("bob@example.com"), &live).await.unwrap();

@@ -1,7 +1,7 @@
 //! Passwords of mailboxes at rest, for providers without OAuth: sealed like tokens, and in a table of their own, so that
 //! neither can ever be taken for the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_protocol::secret::Secret;
@@ -18,19 +18,22 @@ pub struct MailboxPassword {
     pub secret: Secret<String>,
     /// Raised by every change.
     pub version: i64,
+    /// Whether the provider refused it when it was last tried.
+    pub refused: bool,
 }
 
 impl Store {
     /// The mailbox's password, opened.
     pub async fn mailbox_password(&self, account: AccountId) -> Result<Option<MailboxPassword>, StoreError> {
-        let row: Option<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT version, password_sealed FROM mailbox_passwords WHERE account_id = $1")
-                .bind(account.0)
-                .fetch_optional(&self.pool)
-                .await?;
-        let Some((version, sealed)) = row else { return Ok(None) };
+        let row: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
+            "SELECT version, password_sealed, refused IS NOT NULL FROM mailbox_passwords WHERE account_id = $1",
+        )
+        .bind(account.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some((version, sealed, refused)) = row else { return Ok(None) };
         let secret = self.unseal(record(&account.0.to_string()), &sealed)?;
-        Ok(Some(MailboxPassword { secret, version }))
+        Ok(Some(MailboxPassword { secret, version, refused }))
     }
 
     /// A password in place of whatever was there; gives its version. The first one is the time, because one that was forgotten
@@ -45,7 +48,8 @@ impl Store {
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, $3, $2)
              ON CONFLICT (account_id) DO UPDATE SET
-                 version = mailbox_passwords.version + 1, password_sealed = excluded.password_sealed
+                 version = mailbox_passwords.version + 1, password_sealed = excluded.password_sealed,
+                 refused = NULL
              RETURNING version",
         )
         .bind(account.0)
@@ -55,6 +59,32 @@ impl Store {
         .await
         .map_err(gone)?;
         versions.first().copied().ok_or(StoreError::AccountGone)
+    }
+
+    /// Notes the provider's words about that version, where it refused it; nothing where it took it.
+    pub async fn note_password_verdict(
+        &self,
+        account: AccountId,
+        version: i64,
+        refused: Option<&str>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE mailbox_passwords SET refused = $3
+             WHERE account_id = $1 AND version = $2 AND refused IS NOT $3",
+        )
+        .bind(account.0)
+        .bind(version)
+        .bind(refused)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Which accounts have one, and the provider's words where it refused it. Opens none of them.
+    pub async fn password_standings(&self) -> Result<BTreeMap<AccountId, Option<String>>, StoreError> {
+        let rows: Vec<(i64, Option<String>)> =
+            sqlx::query_as("SELECT account_id, refused FROM mailbox_passwords").fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(id, refused)| (AccountId(id), refused)).collect())
     }
 
     /// Which accounts have one. Opens none of them.
@@ -117,7 +147,7 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let (ann, bob) = (account(&store, "ann@example.com").await, account(&store, "bob@example.com").await);
         store.replace_mailbox_password(ann, &password("ann's")).await.unwrap();
-        let copy = "INSERT INTO mailbox_passwords SELECT $1, version, password_sealed FROM mailbox_passwords";
+        let copy = "INSERT INTO mailbox_passwords SELECT $1, version, password_sealed, refused FROM mailbox_passwords";
         sqlx::query(copy).bind(bob.0).execute(&store.pool).await.unwrap();
         assert!(matches!(store.mailbox_password(bob).await, Err(StoreError::Forged { .. })));
         sqlx::query("DELETE FROM accounts WHERE id = $1").bind(ann.0).execute(&store.pool).await.unwrap();

@@ -181,6 +181,7 @@ pub(crate) mod tests {
         NewTokens {
             access_token: Secret::new("tanstaaf-access".to_owned()),
             refresh_token: Some(Secret::new("tanstaaf-refresh".to_owned())),
+            issued_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::now(),
             scopes: Vec::new(),
             identity: None,
@@ -324,7 +325,15 @@ pub(crate) mod tests {
         .execute(&old.pool)
         .await
         .unwrap();
-        old.replace_grant(&key, &tokens()).await.unwrap();
+        let record = Record { table: "grants", column: "refresh_token", key: "account:7" };
+        sqlx::query(
+            "INSERT INTO grants (owner, account_id, version, refresh_token_sealed, scopes)
+             VALUES ('account:7', 7, 3, $1, 'mail')",
+        )
+        .bind(old.seal(record, &Secret::new("tanstaaf-refresh".to_owned())).unwrap())
+        .execute(&old.pool)
+        .await
+        .unwrap();
         old.close().await;
 
         let store = open(folder.path()).await.unwrap();
@@ -345,6 +354,11 @@ pub(crate) mod tests {
         assert_eq!(kept.mailbox, None);
         let grant = store.grant(&key).await.unwrap().unwrap();
         assert_eq!(grant.refresh_token.unwrap().expose(), "tanstaaf-refresh");
+        let standing = store.standings().await.unwrap().remove(&key).unwrap();
+        assert_eq!(
+            (standing.version, standing.renewable, standing.issued_at, standing.failure),
+            (3, true, None, None)
+        );
     }
 
     #[tokio::test]

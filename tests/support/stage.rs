@@ -281,6 +281,7 @@ fn tokens() -> NewTokens {
     NewTokens {
         access_token: Secret::new(TOKEN.to_owned()),
         refresh_token: Some(Secret::new("1//test".to_owned())),
+        issued_at: std::time::SystemTime::UNIX_EPOCH,
         expires_at: std::time::SystemTime::now() + Duration::from_hours(1),
         scopes: Vec::new(),
         identity: None,

@@ -146,8 +146,14 @@ impl World {
         let Grant { access_token, refresh_token, scopes, identity, .. } = self.grant().await;
         let identity = Identity::new(identity);
         let expires_at = SystemTime::now() - Duration::from_secs(1);
-        let expired =
-            NewTokens { access_token: access_token.unwrap(), refresh_token, expires_at, scopes, identity };
+        let expired = NewTokens {
+            access_token: access_token.unwrap(),
+            refresh_token,
+            issued_at: SystemTime::now(),
+            expires_at,
+            scopes,
+            identity,
+        };
         self.store.replace_grant(&GrantKey::Account(self.account), &expired).await.unwrap();
     }
 

@@ -1,0 +1,168 @@
+//! [`Survey`]: how every account and provider stands, as the store and the configuration know it. `gatepost status`, `account
+//! list` and the alarms all say what stands here, so that they say the same.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use crate::account::{Account, AccountId};
+use crate::config::Config;
+use crate::config::provider::{ClientAuthentication, GrantType, Login, OAuthClient, Provider};
+use crate::oauth::grant_key;
+use crate::store::grants::{GrantKey, Standing};
+use crate::store::{Store, StoreError};
+
+pub use self::state::{State, Verdict};
+use self::state::{judge_grant, judge_password};
+
+/// How everything stands at a moment.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// That moment.
+    pub at: SystemTime,
+    /// In the order of the store.
+    pub accounts: Vec<AccountStanding>,
+    /// Those of the configuration, by name.
+    pub providers: Vec<ProviderStanding>,
+}
+
+/// How an account stands.
+#[derive(Clone, Debug)]
+pub struct AccountStanding {
+    /// The account.
+    pub account: Account,
+    /// What it gets in with; `None` where the configuration does not know its provider.
+    pub way: Option<Way>,
+    /// The word for it, why, and what to do.
+    pub verdict: Verdict,
+    /// Who consented, where the provider told.
+    pub consent_by: Option<String>,
+    /// When the provider last let a login in, to the minute.
+    pub last_login: Option<SystemTime>,
+    /// When tokens last came, by consent or by a refresh.
+    pub last_refresh: Option<SystemTime>,
+    /// When the access token ends. Gatepost gets another one; people need to do nothing.
+    pub token_until: Option<SystemTime>,
+    /// When the provider forgets the consent, unless it is used before then.
+    pub consent_until: Option<SystemTime>,
+}
+
+/// What an account gets in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A person's consent.
+    Consent,
+    /// What the organisation allows the application.
+    Application,
+    /// A password of the mailbox.
+    Password,
+}
+
+/// How a provider stands.
+#[derive(Clone, Debug)]
+pub struct ProviderStanding {
+    /// As the configuration names it.
+    pub name: String,
+    /// What Gatepost proves itself with there, where that has an end that is known.
+    pub proof: Option<Proof>,
+    /// How many accounts there are at it.
+    pub accounts: usize,
+}
+
+/// What Gatepost proves to a token endpoint that it is the registered application with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Whether it is a certificate, whose end was read; that of a secret is what the configuration says.
+    pub is_certificate: bool,
+    /// When the provider takes it no more.
+    pub until: SystemTime,
+}
+
+impl Survey {
+    /// Looks at everything once. Opens no secret.
+    pub async fn take(config: &Config, store: &Store, now: SystemTime) -> Result<Self, StoreError> {
+        let known = Known {
+            grants: store.standings().await?,
+            passwords: store.password_standings().await?,
+            logins: store.last_logins().await?,
+        };
+        let accounts: Vec<_> = store
+            .accounts()
+            .await?
+            .into_iter()
+            .map(|account| {
+                known.standing(config.providers.get(&account.provider).map(AsRef::as_ref), account, now)
+            })
+            .collect();
+        let of = |name: &str| accounts.iter().filter(|standing| standing.account.provider == name).count();
+        let providers = config
+            .providers
+            .values()
+            .map(|provider| ProviderStanding {
+                name: provider.name.clone(),
+                proof: provider.oauth().and_then(|client| Proof::of(client)),
+                accounts: of(&provider.name),
+            })
+            .collect();
+        Ok(Self { at: now, accounts, providers })
+    }
+}
+
+impl Proof {
+    /// That of a client, where its end is known.
+    pub fn of(client: &OAuthClient) -> Option<Self> {
+        let is_certificate = matches!(client.authentication, ClientAuthentication::PrivateKeyJwt(_));
+        client.authentication_ends.map(|until| Self { is_certificate, until })
+    }
+}
+
+/// What the store knows of all accounts.
+struct Known {
+    grants: BTreeMap<GrantKey, Standing>,
+    passwords: BTreeMap<AccountId, Option<String>>,
+    logins: BTreeMap<AccountId, SystemTime>,
+}
+
+impl Known {
+    fn standing(&self, provider: Option<&Provider>, account: Account, now: SystemTime) -> AccountStanding {
+        let client = provider.and_then(|provider| provider.oauth());
+        let grant = client.and_then(|client| self.grant(client, &account));
+        let verdict = match provider.map(|provider| &provider.login) {
+            None => Verdict::unknown_provider(&account),
+            Some(_) if account.disabled => Verdict::disabled(&account),
+            Some(Login::Password) => judge_password(&account, self.passwords.get(&account.id)),
+            Some(Login::OAuth(client)) => judge_grant(client, &account, grant, now),
+        };
+        let way = provider.map(|provider| match &provider.login {
+            Login::Password => Way::Password,
+            Login::OAuth(client) if client.grant.needs_person() => Way::Consent,
+            Login::OAuth(_) => Way::Application,
+        });
+        AccountStanding {
+            way,
+            verdict,
+            consent_by: grant.and_then(|grant| grant.identity.clone()),
+            last_login: self.logins.get(&account.id).copied(),
+            last_refresh: grant.and_then(|grant| grant.issued_at),
+            token_until: grant.and_then(|grant| grant.expires_at),
+            consent_until: client.zip(grant).and_then(|(client, grant)| state::consent_until(client, grant)),
+            account,
+        }
+    }
+
+    /// The grant that the account uses. A service account has one for each mailbox, and a catch-all account many mailboxes: the
+    /// newest speaks for all.
+    fn grant(&self, client: &OAuthClient, account: &Account) -> Option<&Standing> {
+        if client.grant != GrantType::ServiceAccount {
+            return self.grants.get(&grant_key(client, account));
+        }
+        let of_account = |key: &GrantKey| matches!(key, GrantKey::Mailbox(id, _) if *id == account.id);
+        let mut grants = self.grants.iter().filter(|(key, _)| of_account(key)).map(|(_, grant)| grant);
+        let first = grants.next()?;
+        Some(
+            grants
+                .fold(first, |newest, grant| if grant.issued_at > newest.issued_at { grant } else { newest }),
+        )
+    }
+}
