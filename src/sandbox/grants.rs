@@ -200,7 +200,7 @@ impl Grants {
     /// Whose consent gave this token, while it is good.
     pub(super) fn owner(&self, token: &str) -> Option<String> {
         let refresh = self.refresh_tokens.get(token);
-        let live = refresh.filter(|token| !self.revoked_families.contains(&token.family));
+        let live = refresh.filter(|token| !token.rotated && !self.revoked_families.contains(&token.family));
         match (live, self.bearer(token)) {
             (Some(token), _) => Some(token.mailbox.clone()),
             (None, Some(Bearer::Person(mailbox))) => Some(mailbox),

@@ -230,6 +230,11 @@ impl Sandbox {
         self.shared.world().grants.revoke(address);
     }
 
+    /// Whether a refresh token or an access token of somebody's consent is good.
+    pub fn is_good(&self, token: &str) -> bool {
+        self.shared.world().grants.owner(token).is_some()
+    }
+
     /// What was said on the newest mail connections.
     pub fn dialogues(&self) -> Vec<record::Dialogue> {
         self.shared.world().records.all()
