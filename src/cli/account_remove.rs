@@ -7,7 +7,6 @@ use clap::Args;
 use super::account::Named;
 use super::{Exit, Failure, confirm, disconnect, find, who};
 use crate::account::Account;
-use crate::config::provider::Login;
 use crate::config::{Config, Provider};
 use crate::store::grants::GrantKey;
 use crate::store::{Store, StoreError};
@@ -56,12 +55,11 @@ async fn consented_at<'a>(
     account: &Account,
     store: &Store,
 ) -> Result<Option<&'a Provider>, Failure> {
-    let provider = config.providers.get(&account.provider).map(AsRef::as_ref);
-    let by_person = |provider: &&Provider| match &provider.login {
-        Login::OAuth(client) => client.grant.needs_person() && account.token_account.is_none(),
-        Login::Password => false,
-    };
-    let Some(provider) = provider.filter(by_person) else { return Ok(None) };
+    let Some(provider) = config.providers.get(&account.provider) else { return Ok(None) };
+    if account.token_account.is_some() || !provider.oauth().is_some_and(|client| client.grant.needs_person())
+    {
+        return Ok(None);
+    }
     let standings = store.standings().await?;
     let standing = standings.get(&GrantKey::Account(account.id));
     Ok(standing.is_some_and(|standing| standing.refused.is_none()).then_some(provider))
