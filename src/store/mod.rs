@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod forget;
 pub mod grants;
 pub mod mailbox_passwords;
+pub mod running;
 
 mod error;
 mod folder;

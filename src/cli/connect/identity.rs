@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::super::table::print;
-use super::super::{Exit, Failure, confirm, progress, style, who};
+use super::super::{Exit, Failure, complain, confirm, progress, style, who};
 use crate::account::Account;
 use crate::config::provider::OAuthClient;
 use crate::oauth::consent::{ConsentError, Destination};
@@ -34,7 +34,7 @@ pub(super) async fn settled(
         return destination.commit_whoever_consented(*tokens).await;
     }
     if let Some(said) = taken_back(client, destination.store, &tokens).await? {
-        eprintln!("{said}");
+        complain(&said);
     }
     Err(ConsentError::AnotherIdentity { identity, expected, tokens })
 }

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::super::connect::read_line;
-use super::super::{Exit, Failure, mailbox_password};
+use super::super::{Exit, Failure, complain, mailbox_password};
 
 pub(super) use super::super::confirm::is_possible;
 
@@ -24,7 +24,7 @@ pub(super) async fn answer(
         let line = line.trim();
         match wrong(line) {
             None => return Ok(line.to_owned()),
-            Some(problem) => eprintln!("That {problem}."),
+            Some(problem) => complain(&format!("That {problem}.")),
         }
     }
 }
