@@ -229,3 +229,63 @@ fn told(address: &str, error: RevocationError) -> Failure {
     };
     Failure::new(exit, format!("{address}: {error}{next}"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::SystemTime;
+
+    use gatepost_protocol::secret::Secret;
+
+    use super::super::account::tests::desk;
+    use super::*;
+    use crate::oauth::tests::client;
+    use crate::store::accounts::NewAccount;
+    use crate::store::grants::NewTokens;
+
+    #[tokio::test]
+    async fn a_service_account_s_tokens_are_forgotten_and_the_admin_console_is_named() {
+        let (_folder, _config, store) = desk().await;
+        let every = NewAccount {
+            address: "*@example.com".to_owned(),
+            provider: "example".to_owned(),
+            ..NewAccount::default()
+        };
+        let (id, _) = store.add_account(&every, None).await.unwrap();
+        let account = store.account(id).await.unwrap().unwrap();
+        let tokens = NewTokens {
+            access_token: Secret::new("a".to_owned()),
+            refresh_token: None,
+            issued_at: SystemTime::now(),
+            expires_at: SystemTime::now(),
+            scopes: Vec::new(),
+            identity: None,
+        };
+        store.replace_grant(&GrantKey::Mailbox(id, "ann@example.com".to_owned()), &tokens).await.unwrap();
+        let client = Arc::new(OAuthClient { grant: GrantType::ServiceAccount, ..client() });
+        for first in ["The tokens that were kept for *@example.com are forgotten.", "No token is kept for"] {
+            let said = application(&client, &account, &store).await.unwrap();
+            assert!(said.starts_with(first), "{said}");
+            for words in ["gatepost account disable '*@example.com'", "Manage domain wide delegation"] {
+                assert!(said.contains(words), "{said}");
+            }
+            assert!(said.lines().all(|line| line.len() <= 80), "{said}");
+            assert!(store.standings().await.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn where_a_consent_is_withdrawn_stands_in_the_preset() {
+        let (_folder, config, _store) = desk().await;
+        for (name, words) in [
+            ("contoso", "the person: https://myapps.microsoft.com"),
+            ("contoso", "the admin: Entra admin center, Users, the person, Revoke sessions"),
+            ("fabrikam", "https://myaccount.google.com/connections"),
+        ] {
+            let said = still_stands(config.providers.get(name).unwrap());
+            assert!(said.contains(words), "{said}");
+            assert!(said.lines().all(|line| line.len() <= 80), "{said}");
+        }
+    }
+}
