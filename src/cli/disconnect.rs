@@ -66,7 +66,7 @@ impl Arguments {
         self.agreed(address, &users, &same_person).await?;
         let withdrawn = withdraw(store, client, &key, !self.forget);
         let revoked = progress::shown("revoking the consent", withdrawn).await;
-        match revoked.map_err(|error| told(address, error))? {
+        match revoked.map_err(|error| told(address, &error))? {
             Some(revoked) => Ok(in_words(provider, account, revoked)),
             None => Ok(not_connected(account)),
         }
@@ -185,7 +185,7 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: &Store
         store.forget_mailbox_tokens(account.id).await? > 0
     } else {
         let forgotten = withdraw(store, client, &grant_key(client, account), false).await;
-        forgotten.map_err(|error| told(address, error))?.is_some()
+        forgotten.map_err(|error| told(address, &error))?.is_some()
     };
     let mut said = match (forgotten, is_service_account) {
         (false, _) => format!("No token is kept for {address}.\n"),
@@ -215,8 +215,8 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: &Store
     Ok(said)
 }
 
-fn told(address: &str, error: RevocationError) -> Failure {
-    let (exit, next) = match &error {
+fn told(address: &str, error: &RevocationError) -> Failure {
+    let (exit, next) = match error {
         RevocationError::Endpoint { .. } => (
             Exit::Upstream,
             format!(
