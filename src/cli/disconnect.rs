@@ -208,8 +208,8 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: &Store
     let shown = if domain(address).is_some() { format!("'{address}'") } else { address.clone() };
     let _ = write!(
         said,
-        "But nobody consented here: the organisation trusts {whom}, so the next\n\
-         login gets a new one. To switch the account off:\n  gatepost account disable {shown}\n\
+        "But nobody consented here: the organisation trusts {whom},\n\
+         so the next login gets a new one. To switch the account off:\n  gatepost account disable {shown}\n\
          The organisation's admin takes the access away:\n  {how}\n"
     );
     Ok(said)
