@@ -113,6 +113,7 @@ async fn only_a_yes_keeps_another_identity() {
         } else {
             assert_eq!(status, Some(1), "{shown}");
             assert!(shown.contains("shared@example.test is not connected:"), "{shown}");
+            assert!(shown.contains("The consent of martha@example.test is revoked at real."), "{shown}");
             assert!(grant.is_none(), "{answer:?} kept it");
         }
     }
