@@ -15,6 +15,7 @@
 //! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
+//! - [`renewal`]: refreshes grants before anybody has to wait for it.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
 //! - [`standing`]: how every account and provider stands, for people.
 //! - [`store`]: sealed records at rest.
@@ -42,7 +43,9 @@ pub mod jwt;
 pub mod listener;
 pub mod mailbox_password;
 pub mod oauth;
+mod pause;
 mod random;
+pub mod renewal;
 pub mod sandbox;
 pub mod session;
 pub mod standing;

@@ -63,6 +63,21 @@ fn check_makes_nothing_and_looks_into_what_is_there() {
 }
 
 #[test]
+fn a_variable_that_names_no_file_is_what_is_wrong() {
+    let home = tempfile::tempdir().unwrap();
+    let with_variable = |arguments: &[&str]| {
+        let mut command = gatepost(home.path(), arguments);
+        let output = command.env("GATEPOST_CONFIG", home.path().join("none.yaml")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, error) = with_variable(&["account", "list"]);
+    assert_eq!(status, Some(3), "{error}");
+    assert!(error.contains("none.yaml, which GATEPOST_CONFIG names\nTo make it: gatepost setup"), "{error}");
+    // What is known without a file is told without a word about it.
+    assert_eq!(with_variable(&["providers", "google"]), (Some(0), String::new()));
+}
+
+#[test]
 fn check_reads_the_certificate_and_its_key() {
     let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (ours, other) = (made(), made());

@@ -8,6 +8,7 @@ pub mod account_set;
 mod catch_all;
 pub mod certificate;
 pub mod check;
+mod complain;
 pub mod connect;
 pub mod credential;
 pub mod demo;
@@ -17,11 +18,13 @@ pub mod find;
 pub mod import;
 pub mod key;
 mod mailbox_password;
+mod moment;
 mod passphrase;
 mod progress;
 pub mod providers;
 pub mod run;
 pub mod setup;
+pub mod status;
 pub mod style;
 mod table;
 pub mod test;
@@ -33,6 +36,8 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
 use crate::store::Store;
+
+pub use self::complain::complain;
 
 /// Lets mail programs that only know a password use mailboxes that only accept OAuth 2.0
 #[derive(clap::Parser, Debug)]
@@ -52,7 +57,8 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 it worked, 1 it did not, 2 wrong command line, 3 the configuration is wrong, \
-4 the state folder or its key is wrong, 5 the provider refused or cannot be reached.";
+4 the state folder or its key is wrong, 5 the provider refused or cannot be reached; of `gatepost status` also 6 somebody \
+has to do something soon, 7 now.";
 
 /// How log lines are written.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -93,6 +99,8 @@ enum Command {
     Run(run::Arguments),
     /// Bring a mailbox from its address to its first mail, or prepare an organisation whose mailboxes need no consent
     Setup(Box<setup::Arguments>),
+    /// Tell how every account and provider stands, and what somebody has to do
+    Status(status::Arguments),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -122,6 +130,7 @@ impl Cli {
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
             Command::Setup(arguments) => arguments.run(context).await,
+            Command::Status(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }
@@ -138,6 +147,10 @@ pub enum Exit {
     State = 4,
     /// The provider refused, or cannot be reached.
     Upstream = 5,
+    /// Of `gatepost status`: mail goes through, and will not for ever unless somebody does something.
+    NeededSoon = 6,
+    /// Of `gatepost status`: mail does not go through.
+    NeededNow = 7,
 }
 
 /// A command that did not do its job.

@@ -143,19 +143,29 @@ async fn log_in_everywhere(
     told(&step)?;
     let mut steps = vec![step];
     let Some(secret) = secret else { return Ok(steps) };
-    for protocol in Protocol::ALL {
+    let is_password = matches!(secret, UpstreamSecret::Password(_));
+    let (mut was_let_in, mut was_refused) = (false, false);
+    for protocol in Protocol::ALL.into_iter().filter(|protocol| provider.endpoint(*protocol).is_some()) {
         let name = format!("{protocol} login");
-        let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
-        if let Some(result) = progress::shown(&name, attempt).await {
-            let user_name = Some(account.upstream_user_name(protocol).to_owned());
-            let result = result.map_err(|not_let_in| not_let_in.reason);
-            let step = Step { name, user_name, result };
-            told(&step)?;
-            steps.push(step);
-        }
+        // Nothing can renew a password, and three refusals in a row may lock the mailbox. One that was taken elsewhere is right.
+        let result = if is_password && was_refused && !was_let_in {
+            Err(NOT_TRIED.to_owned())
+        } else {
+            let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
+            let Some(result) = progress::shown(&name, attempt).await else { continue };
+            was_let_in |= result.is_ok();
+            was_refused |= result.as_ref().is_err_and(|not_let_in| not_let_in.against == Against::Secret);
+            result.map_err(|not_let_in| not_let_in.reason)
+        };
+        let user_name = Some(account.upstream_user_name(protocol).to_owned());
+        let step = Step { name, user_name, result };
+        told(&step)?;
+        steps.push(step);
     }
     Ok(steps)
 }
+
+const NOT_TRIED: &str = "not tried: the password was refused, and more refusals may lock the mailbox";
 
 /// Who let Gatepost have the token.
 fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String {
@@ -168,12 +178,23 @@ fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String
     }
 }
 
+/// What a server has against a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Against {
+    /// The token or the password is not the right one.
+    Secret,
+    /// Something else, now that it has seen the token or the password.
+    Mailbox,
+    /// It did not get as far as that.
+    Neither,
+}
+
 /// A login that failed.
 pub(super) struct NotLetIn {
     /// Where, as whom and why.
     pub(super) reason: String,
-    /// Whether the server had the token or the password, and does not take it.
-    pub(super) is_about_secret: bool,
+    /// What the server had against us.
+    pub(super) against: Against,
 }
 
 /// `None` where the provider does not have the protocol.
@@ -194,7 +215,11 @@ pub(super) async fn log_in(
     Some(match login.await {
         Ok(_) => Ok(format!("{place} let {user_name} in")),
         Err(error) => Err(NotLetIn {
-            is_about_secret: error.is_about_secret(),
+            against: match &error {
+                error if error.is_wrong_secret() => Against::Secret,
+                error if error.is_about_secret() => Against::Mailbox,
+                _ => Against::Neither,
+            },
             reason: format!("{place}, as {user_name}: {error}"),
         }),
     })

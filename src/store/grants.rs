@@ -13,6 +13,9 @@ use super::seal::{Record, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
 
+/// Two processes may note a use at about the same time, the earlier one last.
+const USE_NOTED_BETWEEN: Duration = Duration::from_mins(1);
+
 /// Whose grant it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum GrantKey {
@@ -54,6 +57,8 @@ pub struct Grant {
     pub refresh_token: Option<Secret<String>>,
     /// The newest access token.
     pub access_token: Option<Secret<String>>,
+    /// When the tokens came, by this machine's clock.
+    pub issued_at: Option<SystemTime>,
     /// When the access token ends, by this machine's clock.
     pub expires_at: Option<SystemTime>,
     /// As granted, not as asked for.
@@ -165,7 +170,7 @@ impl Store {
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
         let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<GrantRow> = sqlx::query_as(
-            "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused,
+            "SELECT version, refresh_token_sealed, access_token_sealed, issued_at, expires_at, scopes, identity, refused,
                  used_at
              FROM grants WHERE owner = $1",
         )
@@ -318,13 +323,16 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a login wants the token.
+    /// Notes that a login wants the token. A use that is noted for later than now is from before the clock was set back.
     pub async fn note_grant_used(&self, key: &GrantKey, now: SystemTime) -> Result<(), StoreError> {
-        sqlx::query("UPDATE grants SET used_at = $2 WHERE owner = $1 AND (used_at IS NULL OR used_at < $2)")
-            .bind(key.to_string())
-            .bind(milliseconds(now))
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "UPDATE grants SET used_at = $2 WHERE owner = $1 AND (used_at IS NULL OR used_at < $2 OR used_at > $3)",
+        )
+        .bind(key.to_string())
+        .bind(milliseconds(now))
+        .bind(milliseconds(now + USE_NOTED_BETWEEN))
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -383,6 +391,7 @@ struct GrantRow {
     version: i64,
     refresh_token_sealed: Option<Vec<u8>>,
     access_token_sealed: Option<Vec<u8>>,
+    issued_at: Option<i64>,
     expires_at: Option<i64>,
     scopes: String,
     identity: Option<String>,
@@ -455,6 +464,7 @@ fn opened(sealer: &Sealer, key: &GrantKey, row: GrantRow) -> Result<Grant, Store
             .map(|sealed| sealer.open(refresh_record(&owner), &sealed))
             .transpose()?,
         access_token: access_token.map(|sealed| sealer.open(access_record(&owner), &sealed)).transpose()?,
+        issued_at: row.issued_at.map(system_time),
         expires_at: row.expires_at.map(system_time),
         scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
         identity: row.identity,
@@ -671,6 +681,9 @@ mod tests {
         store.note_grant_used(&key(), noon + TEN).await.unwrap();
         store.note_grant_used(&key(), noon).await.unwrap();
         assert_eq!(standing().await.used_at, Some(noon + TEN));
+        let earlier = noon - Duration::from_hours(1000);
+        store.note_grant_used(&key(), earlier).await.unwrap();
+        assert_eq!(standing().await.used_at, Some(earlier), "the clock was set back");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod grants;
 pub mod mailbox_passwords;
 pub mod restore;
+pub mod running;
 
 mod current_key;
 mod error;

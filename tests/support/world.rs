@@ -140,7 +140,8 @@ impl World {
         returned.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
     }
 
-    /// Consents again, to an access token that has ended.
+    /// Consents again, to an access token that has ended. Nobody has used it for a week, so that no refresh begins but by a
+    /// login.
     pub async fn connect_with_an_expired_token(&self) {
         self.connect().await;
         let Grant { access_token, refresh_token, scopes, identity, .. } = self.grant().await;
@@ -154,7 +155,10 @@ impl World {
             scopes,
             identity,
         };
-        self.store.replace_grant(&GrantKey::Account(self.account), &expired).await.unwrap();
+        let key = GrantKey::Account(self.account);
+        let long_ago = NewTokens { issued_at: SystemTime::UNIX_EPOCH, ..expired.clone() };
+        let version = self.store.replace_grant(&key, &long_ago).await.unwrap();
+        assert!(self.store.commit_refresh(&key, version, &expired).await.unwrap().is_some());
     }
 
     /// What is stored for the account.

@@ -3,7 +3,7 @@
 
 use url::Url;
 
-use super::super::super::{Exit, Failure};
+use super::super::super::{Exit, Failure, complain};
 use super::super::{name_for, question};
 use crate::account::Account;
 use crate::config::presets::{self, Preset};
@@ -231,7 +231,7 @@ async fn asked(address: &str, known: &Known<'_>, nothing: &Nothing) -> Result<Ch
         );
         return Err(Failure::new(Exit::Failed, message));
     }
-    eprintln!("Nothing is known about the provider of {address}.\n{listed}");
+    complain(&format!("Nothing is known about the provider of {address}.\n{listed}"));
     let chosen = |answer: &str| chosen(answer, known, &nothing.servers);
     let wrong = |answer: &str| chosen(answer).is_none().then(|| "is none of these".to_owned());
     let question = "Which of these is it, or what is the https address of its OpenID issuer?";
