@@ -152,5 +152,6 @@ async fn a_running_gatepost_refreshes_and_takes_new_passwords_while_keys_rotate(
     let mut wire = Wire::connect(process.addresses[0]).await;
     wire.line().await;
     assert_eq!(wire.ask(&login(Smtp, PASSWORD)).await, success(Smtp), "started anew");
+    drop(wire);
     process.stops().await;
 }
