@@ -86,14 +86,12 @@ impl Schedule {
             if self.running.contains_key(subject.key) {
                 continue;
             }
-            let Some((urgency, at)) =
-                due(&subject, now, self.jitter((subject.key, subject.standing.version)))
+            let Some((urgency, at)) = due(&subject, now, self.jitter((subject.key, subject.standing.version)))
             else {
                 continue;
             };
             let pauses = [self.pause_of(&subject), self.providers.get(&subject.client.provider)];
-            let paused =
-                pauses.into_iter().flatten().filter(|pause| !pause.is_over(now)).map(Pause::until).max();
+            let paused = pauses.into_iter().flatten().filter(|pause| !pause.is_over(now)).map(Pause::until).max();
             let at = paused.map_or(at, |until| at.max(until));
             if at > now {
                 again = Some(again.map_or(at, |again| again.min(at)));
