@@ -215,11 +215,12 @@ impl Refreshes {
             return;
         };
         let before = last.and_then(|last| last.error.endpoint()).map(ToString::to_string);
-        let told = self.told.insert(provider.to_owned(), endpoint.clone());
-        if before.as_ref() == Some(&endpoint) || told.as_ref() == Some(&endpoint) {
+        let is_told = self.told.get(provider).is_some_and(|told| *told == endpoint);
+        if is_told || before.as_ref() == Some(&endpoint) {
             tracing::debug!(provider, "no token: {error}");
         } else {
             tracing::warn!(provider, "no token: {error}");
+            self.told.insert(provider.to_owned(), endpoint);
         }
     }
 
@@ -242,6 +243,7 @@ impl Refreshes {
             }
             // Before the lease, whose time is for the refresh alone.
             if let Err(error) = self.issuers.completed(&wanted.client).await {
+                self.note_failure(wanted, Some(grant.version), &error).await;
                 return Err(wanted.whose.endpoint(error));
             }
             let leased =
