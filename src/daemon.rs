@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::account::Accounts;
+use crate::alarm::Alarms;
+use crate::clock::Clock;
 use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
 use crate::mailbox_password::MailboxPasswords;
@@ -25,6 +27,7 @@ use crate::renewal::Renewal;
 use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
+use crate::store::running::Running;
 use crate::store::{Store, StoreError};
 use crate::tls::TlsError;
 use certificate::Certificate;
@@ -39,6 +42,8 @@ pub struct Daemon {
     entrances: Vec<Arc<Entrance>>,
     door: Arc<Door>,
     tasks: TaskTracker,
+    /// For `gatepost status`, until it has stopped.
+    _running: Running,
 }
 
 /// Why Gatepost cannot start.
@@ -90,6 +95,7 @@ impl Daemon {
             entrances: Vec::new(),
             door: Door::new(&config.limits),
             tasks: TaskTracker::new(),
+            _running: Running::begin(&config.state_dir)?,
         };
         for (listener, socket) in config.listeners.iter().zip(sockets) {
             daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
@@ -97,6 +103,8 @@ impl Daemon {
         let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
         let renewal = Renewal::new(gateway.tokens.clone(), store.clone(), config.providers.clone());
         tasks.spawn(renewal.run(gateway.stopping.clone()));
+        let alarms = Alarms::new(Arc::new(config), store.clone(), gateway.tokens.clone(), Clock::system());
+        tasks.spawn(alarms.watch(gateway.stopping.clone()));
         tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
         if let Some(certificate) = certificate {
             tasks.spawn(watch::certificate(certificate, gateway.stopping.clone()));
@@ -162,7 +170,7 @@ impl Daemon {
 }
 
 /// The host's name where it can stand in a greeting.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]

@@ -3,6 +3,7 @@
 //! `file` reads the text into a tree that knows its lines, `section` reads the tree key by key, and the other files
 //! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
+mod alarm;
 mod capabilities;
 mod client_authentication;
 pub(crate) mod complaint;
@@ -27,6 +28,7 @@ mod service_account;
 pub mod written;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ use complaint::Complaints;
 use provider::ProviderReader;
 use section::{Field, Section};
 
+pub use alarm::{AlarmCommand, OnAlarm};
 pub use capabilities::common_capabilities;
 pub use complaint::Complaint;
 pub(crate) use complaint::{nearest, suggestion};
@@ -59,6 +62,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Caps and times.
     pub limits: Limits,
+    /// Whom to tell what needs somebody.
+    pub on_alarm: OnAlarm,
 }
 
 /// There is no usable configuration.
@@ -73,6 +78,17 @@ pub enum ConfigError {
     NotFound {
         /// Where it was looked for, in this order.
         places: Vec<PathBuf>,
+    },
+    /// The file that was named is not there.
+    #[error(
+        "there is no configuration file {path}, which {named_by} names\nTo make it: gatepost setup ADDRESS",
+        path = .path.display()
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+        /// The option or the variable.
+        named_by: &'static str,
     },
     /// The file cannot be read.
     #[error("{path}: cannot be read: {source}", path = .path.display())]
@@ -100,11 +116,16 @@ pub(crate) struct Surroundings<'a> {
 
 impl Config {
     /// Finds the file (`path`, `$GATEPOST_CONFIG`, or the usual places) and reads it.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+    pub fn load(given: Option<&Path>) -> Result<Self, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
-        let path = locate::configuration_file(path, &environment)?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let path = locate::configuration_file(given, &environment)?;
+        let text = std::fs::read_to_string(&path).map_err(|source| {
+            let path = path.clone();
+            match (source.kind(), locate::named_by(given, &environment)) {
+                (ErrorKind::NotFound, Some(named_by)) => ConfigError::Missing { path, named_by },
+                _ => ConfigError::Read { path, source },
+            }
+        })?;
         Self::parse(&path, &text, &environment)
     }
 
@@ -163,6 +184,7 @@ fn read(
         section.take("certificate").and_then(|field| read_certificate(&field, surroundings.folder));
     let state_dir = read_state(&mut section, surroundings);
     let limits = limits::read(&mut section);
+    let on_alarm = alarm::read(&mut section, surroundings.folder);
     section.finish();
     Some(Config {
         path: path.to_owned(),
@@ -171,6 +193,7 @@ fn read(
         certificate,
         state_dir: state_dir?,
         limits,
+        on_alarm,
     })
 }
 

@@ -193,7 +193,7 @@ pub(super) fn presentable(text: &str, sent: &[Zeroizing<String>], max: usize) ->
 }
 
 /// The number that an Entra description begins with, like `50076` in `AADSTS50076: …`.
-pub(super) fn aadsts_number(description: &str) -> Option<&str> {
+pub(crate) fn aadsts_number(description: &str) -> Option<&str> {
     description.strip_prefix("AADSTS")?.split(|character: char| !character.is_ascii_digit()).next()
 }
 

@@ -137,7 +137,8 @@ impl From<&TokenError> for AuthFailure {
     }
 }
 
-fn what_to_check(grant: GrantType) -> &'static str {
+/// What an admin looks at where the provider will not have Gatepost as its client.
+pub(crate) fn what_to_check(grant: GrantType) -> &'static str {
     match grant {
         GrantType::ServiceAccount => {
             "check this machine's clock, that the mailbox exists, and that the organisation's admin has allowed the service \

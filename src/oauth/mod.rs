@@ -37,6 +37,7 @@ use tokio::time::Instant;
 
 pub use self::error::TokenError;
 use self::error::Whose;
+pub(crate) use self::error::what_to_check;
 use self::refresh::{Refreshes, Wanted};
 use self::token::TokenState;
 use crate::account::Account;

@@ -45,6 +45,8 @@ pub(super) struct Obstacle {
     pub(super) text: String,
     /// Whether it may go away by itself.
     pub(super) may_pass: bool,
+    /// Whether nobody was reached who could have refused anything.
+    pub(super) is_network: bool,
 }
 
 /// A mailbox with what came of its logins.
@@ -98,20 +100,22 @@ impl Attempt {
         // Only protocols that the provider has are tried.
         let Some(endpoint) = self.provider.endpoint(protocol) else { return Ok(()) };
         let deadline = Instant::now() + self.time;
-        let login = async {
-            let secret = UpstreamSecret::Token(token.clone());
-            let credentials = upstream::credentials(endpoint, user_name, secret)?;
-            upstream::log_in(protocol, TAG, endpoint, &self.provider.trust, credentials, deadline).await
-        };
+        let secret = UpstreamSecret::Token(token.clone());
+        let credentials =
+            upstream::credentials(endpoint, user_name, secret).map_err(|error| refused(&error))?;
+        let trust = &self.provider.trust;
+        let login = upstream::log_in(protocol, TAG, endpoint, trust, credentials.clone(), deadline);
         let (mut connection, _) = login.await.map_err(|error| refused(&error))?;
         let refusal = match protocol {
-            Protocol::Smtp => mail_from::refusal(&mut connection, &self.mailbox, deadline).await,
+            Protocol::Smtp => {
+                mail_from::refusal(&mut connection, &credentials, &self.mailbox, deadline).await
+            }
             Protocol::Pop3 | Protocol::Imap => None,
         };
         // Some providers count a session that was not ended for minutes.
         connection.stream.end().await;
         match refusal {
-            Some(text) => Err(Obstacle { text, may_pass: true }),
+            Some(text) => Err(Obstacle { text, may_pass: true, is_network: false }),
             None => Ok(()),
         }
     }
@@ -130,7 +134,8 @@ fn no_token(error: &EndpointError, grant: Option<GrantType>) -> Obstacle {
         EndpointError::Untrusted(_) | EndpointError::Redirected(_) | EndpointError::NotUnderstood(_) => false,
         _ => error.remedy() == Remedy::Wait,
     };
-    Obstacle { text: format!("no token: {error}"), may_pass }
+    let is_network = matches!(error, EndpointError::Unreachable(_) | EndpointError::TimedOut);
+    Obstacle { text: format!("no token: {error}"), may_pass, is_network }
 }
 
 /// Only what a permission could not be the reason of is for good.
@@ -141,5 +146,5 @@ fn refused(error: &UpstreamError) -> Obstacle {
         UpstreamError::Refused(refusal) => refusal.kind != RefusalKind::NoStartTls,
         UpstreamError::Dial(_) | UpstreamError::Ended { .. } | UpstreamError::TimedOut(_) => true,
     };
-    Obstacle { text: error.to_string(), may_pass }
+    Obstacle { text: error.to_string(), may_pass, is_network: matches!(error, UpstreamError::Dial(_)) }
 }
