@@ -193,14 +193,11 @@ impl Refreshes {
             Err(error) => error,
         };
         self.tell(provider, error, last.as_ref());
-        match error.pause(last.as_ref().map(|last| &last.pause), self.clock.now()) {
-            Some(pause) => {
-                let failed = Failed { version: stale, error: error.clone(), pause };
-                self.last.insert(wanted.key, Refresh::Failed(failed));
-            }
-            None => {
-                self.last.remove(&wanted.key);
-            }
+        if let Some(pause) = error.pause(last.as_ref().map(|last| &last.pause), self.clock.now()) {
+            let failed = Failed { version: stale, error: error.clone(), pause };
+            self.last.insert(wanted.key, Refresh::Failed(failed));
+        } else {
+            self.last.remove(&wanted.key);
         }
     }
 
