@@ -241,20 +241,20 @@ async fn each_fault_of_the_endpoint_is_asked_about_seldom_and_loses_nothing() {
         let mut house = House::with_accounts(1).await;
         let before = refresh_token(&house.grant(0).await);
         house.fault(Some(fault.clone()));
-        house.awake_for(50 * MINUTE).await;
-        assert!(house.requests() <= 1, "not before the token ends");
-        let first = house.requests();
+        house.awake_for(49 * MINUTE).await;
+        assert_eq!(house.requests(), 0, "not long before the token ends");
         house.awake_for(HOUR).await;
-        let found = house.requests() - first;
+        let found = house.requests();
         assert!((1..=most).contains(&found), "{fault:?}: {found}");
         let standing = house.standing(0).await;
         let failure = standing.failure.unwrap();
         assert!((failure.lasts, failure.text.contains(words)) == (lasts, true), "{fault:?}: {failure:?}");
+        // A login may ask for itself; one that follows does not.
         let told = house.logs_in(0).await.unwrap_err().to_string();
-        assert!(
-            told.contains(words) && house.requests() == first + found,
-            "a login asks no more than that: {told}"
-        );
+        assert!(told.contains(words) && house.requests() <= found + 1, "{told}");
+        let asked = house.requests();
+        house.logs_in(0).await.unwrap_err();
+        assert_eq!(house.requests(), asked, "{fault:?}");
         assert_eq!(refresh_token(&house.grant(0).await), before, "{fault:?}");
 
         house.fault(None);
@@ -264,7 +264,7 @@ async fn each_fault_of_the_endpoint_is_asked_about_seldom_and_loses_nothing() {
             (None, None),
             "{fault:?}"
         );
-        assert_eq!(house.grant(0).await.version, 2, "{fault:?}");
+        assert!(house.grant(0).await.version >= 2, "{fault:?}");
     }
 }
 
@@ -374,10 +374,9 @@ async fn two_processes_and_two_hundred_logins_make_one_refresh_per_expiry() {
 
 #[tokio::test]
 async fn two_daemons_on_one_store_make_one_refresh_per_expiry() {
-    let mut world = World::start().await;
+    let world = World::start().await;
     let config = world.folder().join("gatepost.yaml");
-    let yaml = world.yaml.clone();
-    std::fs::write(&config, &yaml).unwrap();
+    std::fs::write(&config, &world.yaml).unwrap();
     world.expire().await;
     let daemons = [Process::ready(&config).await, Process::ready(&config).await];
     for expiry in 1..=2 {
@@ -403,6 +402,4 @@ async fn two_daemons_on_one_store_make_one_refresh_per_expiry() {
     for daemon in daemons {
         daemon.stops().await;
     }
-    world.restart(&yaml, |_| {}).await;
-    drop(Wire::logged_in(&world, Smtp).await);
 }

@@ -99,8 +99,7 @@ impl Tokens {
     }
 
     /// A live token for the account, refreshed first if it has less than five minutes left (a tenth of its life, where that is
-    /// less). A token that has not ended is
-    /// used when its refresh fails or is slow.
+    /// less). A token that has not ended is used when its refresh fails or is slow.
     pub async fn access_token(
         &self,
         client: &Arc<OAuthClient>,

@@ -193,14 +193,11 @@ impl Refreshes {
             Err(error) => error,
         };
         self.tell(provider, error, last.as_ref());
-        match error.pause(last.as_ref().map(|last| &last.pause), self.clock.now()) {
-            Some(pause) => {
-                let failed = Failed { version: stale, error: error.clone(), pause };
-                self.last.insert(wanted.key, Refresh::Failed(failed));
-            }
-            None => {
-                self.last.remove(&wanted.key);
-            }
+        if let Some(pause) = error.pause(last.as_ref().map(|last| &last.pause), self.clock.now()) {
+            let failed = Failed { version: stale, error: error.clone(), pause };
+            self.last.insert(wanted.key, Refresh::Failed(failed));
+        } else {
+            self.last.remove(&wanted.key);
         }
     }
 
@@ -215,11 +212,12 @@ impl Refreshes {
             return;
         };
         let before = last.and_then(|last| last.error.endpoint()).map(ToString::to_string);
-        let told = self.told.insert(provider.to_owned(), endpoint.clone());
-        if before.as_ref() == Some(&endpoint) || told.as_ref() == Some(&endpoint) {
+        let is_told = self.told.get(provider).is_some_and(|told| *told == endpoint);
+        if is_told || before.as_ref() == Some(&endpoint) {
             tracing::debug!(provider, "no token: {error}");
         } else {
             tracing::warn!(provider, "no token: {error}");
+            self.told.insert(provider.to_owned(), endpoint);
         }
     }
 
@@ -242,6 +240,7 @@ impl Refreshes {
             }
             // Before the lease, whose time is for the refresh alone.
             if let Err(error) = self.issuers.completed(&wanted.client).await {
+                self.note_failure(wanted, Some(grant.version), &error).await;
                 return Err(wanted.whose.endpoint(error));
             }
             let leased =
