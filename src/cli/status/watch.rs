@@ -1,5 +1,5 @@
-//! `gatepost status --watch`: looks again and again until Ctrl-C. A terminal shows the newest look on a screen of its own, and gets
-//! its old screen back; elsewhere a line is added for each thing that changed.
+//! `gatepost status --watch`: looks again and again until Ctrl-C. A terminal shows the newest look on a screen of its own, and
+//! gets its old screen back; elsewhere a line is added for each thing that changed.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write, stdout};
