@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::account::Accounts;
+use crate::alarm::Alarms;
+use crate::clock::Clock;
 use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
 use crate::mailbox_password::MailboxPasswords;
@@ -101,6 +103,8 @@ impl Daemon {
         let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
         let renewal = Renewal::new(gateway.tokens.clone(), store.clone(), config.providers.clone());
         tasks.spawn(renewal.run(gateway.stopping.clone()));
+        let alarms = Alarms::new(Arc::new(config), store.clone(), gateway.tokens.clone(), Clock::system());
+        tasks.spawn(alarms.watch(gateway.stopping.clone()));
         tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
         if let Some(certificate) = certificate {
             tasks.spawn(watch::certificate(certificate, gateway.stopping.clone()));
@@ -166,7 +170,7 @@ impl Daemon {
 }
 
 /// The host's name where it can stand in a greeting.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]

@@ -13,12 +13,16 @@
 //! - [`daemon`]: everything that runs, from its start to its drained end.
 //! - [`listener`]: accepts and counts connections.
 //! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
+//! - [`address`]: the two sides of an address, and when two are one mailbox.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
 //! - [`renewal`]: refreshes grants before anybody has to wait for it.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
+//! - [`alarm`]: what will end and who is in trouble, told before mail stops.
 //! - [`standing`]: how every account and provider stands, for people.
+//! - [`submission`]: Gatepost's own messages.
 //! - [`store`]: sealed records at rest.
+//! - [`backup`]: all of that in one file, under a passphrase.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.
 //! - [`clock`]: wall time, which may jump.
@@ -30,6 +34,9 @@
 //! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
+pub mod address;
+pub mod backup;
+pub mod alarm;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -48,4 +55,5 @@ pub mod sandbox;
 pub mod session;
 pub mod standing;
 pub mod store;
+pub mod submission;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! Random numbers for jitter, from the system's generator.
+//! Random numbers for jitter, and for names that nobody else has, from the system's generator.
 
 use aws_lc_rs::rand;
 
@@ -9,6 +9,14 @@ pub(crate) fn fraction() -> f64 {
         Ok(()) => f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0,
         Err(_) => 0.0,
     }
+}
+
+/// Any number. When the system has no randomness to give it is 0.
+pub(crate) fn number() -> u64 {
+    let mut bytes = [0; 8];
+    // What stays of it then is zeros.
+    let _ = rand::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

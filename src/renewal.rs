@@ -6,6 +6,8 @@
 
 mod due;
 mod schedule;
+#[cfg(test)]
+mod year;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -179,3 +179,14 @@ fn a_reader_who_has_seen_enough_makes_no_command_panic() {
         assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }
+
+#[test]
+fn commands_that_start_at_the_same_time_make_one_authority() {
+    let home = home(CONFIGURATION);
+    let export = || gatepost(home.path(), &["certificate", "export"]).stdout(Stdio::piped()).spawn().unwrap();
+    let children: Vec<_> = (0..4).map(|_| export()).collect();
+    let outputs: Vec<_> =
+        children.into_iter().map(|child| child.wait_with_output().unwrap().stdout).collect();
+    assert!(outputs[0].starts_with(b"-----BEGIN CERTIFICATE-----"));
+    assert!(outputs.iter().all(|output| *output == outputs[0]), "devices would trust different ones");
+}

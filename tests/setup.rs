@@ -400,6 +400,19 @@ async fn what_cannot_be_known_is_asked_for_by_the_name_of_its_option() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_is_told_before_any_question_and_left_alone() {
+    let desk = Desk::new().await;
+    for text in ["providers: [\n", "providers: { a: {}, a: {} }\n"] {
+        fs::write(desk.file(), text).unwrap();
+        let (status, told) = desk.setup(&["--preset", "outlook"]).end().await;
+        assert_eq!(status, Some(3), "{told}");
+        let line = format!("{}:1: ", desk.file().display());
+        assert!(told.contains("the configuration is wrong\n") && told.contains(&line), "{told}");
+        assert_eq!(desk.text(), text);
+    }
+}
+
+#[tokio::test]
 async fn a_code_that_runs_out_is_told_like_any_other_failure() {
     let desk = Desk::new().await;
     desk.sandbox.change(|personality| personality.device_code_lifetime = Duration::from_secs(1));
@@ -561,6 +574,8 @@ fn an_app_password_is_asked_for_with_the_way_to_it() {
     terminal.shows("That is empty.\nPassword of ann@icloud.com: ");
     terminal.interrupts();
     let (_, shown) = terminal.end();
+    let made = fs::metadata(folder.path().join("new")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o755, "the service may run as another user");
     assert!(
         shown.lines().all(|line| line.chars().count() <= 80 || line.contains("gatepost.yaml")),
         "{shown}"

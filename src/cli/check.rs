@@ -9,7 +9,7 @@ use gatepost_protocol::Protocol;
 use super::table::print;
 use super::{Context, Exit, Failure, user_names};
 use crate::config::provider::Login;
-use crate::config::{Config, Listener, ListenerTls, Provider, lint};
+use crate::config::{Config, Listener, ListenerTls, OnAlarm, Provider, lint};
 use crate::store::{Store, StoreError};
 use crate::tls::acceptor::ServerCertificate;
 
@@ -67,7 +67,12 @@ fn summary(config: &Config, state: &str) -> String {
         Some(files) => files.certificate.display().to_string(),
         None => "made by Gatepost itself".to_owned(),
     };
-    let _ = writeln!(text, "\nCertificate: {certificate}\nState: {} ({state})", config.state_dir.display());
+    let _ = writeln!(
+        text,
+        "\nCertificate: {certificate}\nState: {} ({state})\nAlarms: {}",
+        config.state_dir.display(),
+        alarms(&config.on_alarm)
+    );
     for provider in config.providers.values() {
         if let Some(preset) = provider.preset.filter(|_| !provider.unverified.is_empty()) {
             let _ = writeln!(
@@ -85,6 +90,17 @@ fn summary(config: &Config, state: &str) -> String {
         let _ = writeln!(text, "Warning: {warning}");
     }
     text
+}
+
+/// Who hears of them, besides whoever reads the log.
+fn alarms(on_alarm: &OnAlarm) -> String {
+    let mut told = vec!["the log".to_owned()];
+    told.extend(on_alarm.command.as_ref().map(|command| command.program.display().to_string()));
+    if !on_alarm.mail_to.is_empty() {
+        let through = on_alarm.mail_account.as_ref().map(|address| format!(" through {address}"));
+        told.push(format!("mail to {}{}", on_alarm.mail_to.join(", "), through.unwrap_or_default()));
+    }
+    told.join("; ")
 }
 
 fn in_words(provider: &Provider) -> String {
@@ -198,6 +214,10 @@ listeners:
     allow_from: [192.168.1.0/24, 10.0.0.7]
     provider: contoso
 state: /var/lib/gatepost
+on_alarm:
+  command: [page, --urgent]
+  mail_to: [admin@example.com, night@example.com]
+  mail_account: scan@example.com
 ";
         let config = Config::parse(Path::new("gatepost.yaml"), text, &|_| None).unwrap();
         let expected = "gatepost.yaml is in order.
@@ -215,6 +235,7 @@ Listeners
 
 Certificate: made by Gatepost itself
 State: /var/lib/gatepost (2 accounts)
+Alarms: the log; page; mail to admin@example.com, night@example.com through scan@example.com
 Warning: no listener serves POP3 for the provider `contoso`
 ";
         assert_eq!(summary(&config, "2 accounts"), expected);

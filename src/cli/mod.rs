@@ -5,6 +5,7 @@ pub mod account;
 pub mod account_file;
 pub mod account_list;
 pub mod account_set;
+pub mod alarm;
 mod catch_all;
 pub mod certificate;
 pub mod check;
@@ -13,9 +14,13 @@ pub mod connect;
 pub mod credential;
 pub mod demo;
 mod device_password;
+pub mod export;
 pub mod find;
+pub mod import;
+pub mod key;
 mod mailbox_password;
 mod moment;
+mod passphrase;
 mod progress;
 pub mod providers;
 pub mod run;
@@ -70,6 +75,9 @@ enum Command {
     /// Add, list, switch off and remove mailboxes
     #[command(subcommand)]
     Account(account::Command),
+    /// Try whether alarms arrive
+    #[command(subcommand)]
+    Alarm(alarm::Command),
     /// Export the certificate of Gatepost's own CA
     #[command(subcommand)]
     Certificate(certificate::Command),
@@ -82,6 +90,13 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// Write accounts, passwords, tokens and the CA into one file, sealed with a passphrase
+    Export(export::Arguments),
+    /// Take over what `gatepost export` has written
+    Import(import::Arguments),
+    /// Give the store a new master key
+    #[command(subcommand)]
+    Key(key::Command),
     /// List the providers that Gatepost knows, or show one in full
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
@@ -108,11 +123,15 @@ impl Cli {
         let context = &Context { config: self.config };
         match self.command {
             Command::Account(command) => command.run(context).await,
+            Command::Alarm(command) => command.run(context).await,
             Command::Certificate(command) => command.run(context).await,
             Command::Credential(command) => command.run(context).await,
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Export(arguments) => arguments.run(context).await,
+            Command::Import(arguments) => arguments.run(context).await,
+            Command::Key(command) => command.run(context).await,
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
             Command::Setup(arguments) => arguments.run(context).await,

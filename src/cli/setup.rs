@@ -125,7 +125,7 @@ fn this_command() -> String {
 }
 
 /// A word of a command as a shell takes it.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-/".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         text.to_owned()

@@ -3,6 +3,7 @@
 //! `file` reads the text into a tree that knows its lines, `section` reads the tree key by key, and the other files
 //! each know one part. Mistakes of meaning are collected and told together; only text that is not YAML ends at once.
 
+mod alarm;
 mod capabilities;
 mod client_authentication;
 pub(crate) mod complaint;
@@ -38,6 +39,7 @@ use complaint::Complaints;
 use provider::ProviderReader;
 use section::{Field, Section};
 
+pub use alarm::{AlarmCommand, OnAlarm};
 pub use capabilities::common_capabilities;
 pub use complaint::Complaint;
 pub(crate) use complaint::{nearest, suggestion};
@@ -60,6 +62,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Caps and times.
     pub limits: Limits,
+    /// Whom to tell what needs somebody.
+    pub on_alarm: OnAlarm,
 }
 
 /// There is no usable configuration.
@@ -180,6 +184,7 @@ fn read(
         section.take("certificate").and_then(|field| read_certificate(&field, surroundings.folder));
     let state_dir = read_state(&mut section, surroundings);
     let limits = limits::read(&mut section);
+    let on_alarm = alarm::read(&mut section, surroundings.folder);
     section.finish();
     Some(Config {
         path: path.to_owned(),
@@ -188,6 +193,7 @@ fn read(
         certificate,
         state_dir: state_dir?,
         limits,
+        on_alarm,
     })
 }
 

@@ -9,7 +9,7 @@ use gatepost_protocol::secret::Secret;
 use sqlx::FromRow;
 
 use super::accounts::AccountId;
-use super::seal::Record;
+use super::seal::{Record, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
 
@@ -28,7 +28,7 @@ pub enum GrantKey {
 }
 
 impl GrantKey {
-    fn account(&self) -> Option<i64> {
+    pub(super) fn account(&self) -> Option<i64> {
         match self {
             Self::Account(AccountId(id)) | Self::Mailbox(AccountId(id), _) => Some(*id),
             Self::Provider(_) => None,
@@ -168,15 +168,16 @@ impl fmt::Display for Identity {
 impl Store {
     /// The grant, opened.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<GrantRow> = sqlx::query_as(
             "SELECT version, refresh_token_sealed, access_token_sealed, issued_at, expires_at, scopes, identity, refused,
                  used_at
              FROM grants WHERE owner = $1",
         )
         .bind(key.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
-        row.map(|row| self.opened(key, row)).transpose()
+        row.map(|row| opened(&sealer, key, row)).transpose()
     }
 
     /// Which grants there are, and how each stands. Opens none of them.
@@ -201,11 +202,11 @@ impl Store {
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
-        let sealed = self.sealed(key, tokens)?;
         if let GrantKey::Mailbox(..) = key {
             self.forget_ended_mailbox_tokens(tokens.issued_at).await?;
         }
-        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealed(&sealer, key, tokens)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO grants
                  (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity,
@@ -228,9 +229,10 @@ impl Store {
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
         .bind(milliseconds(tokens.issued_at))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
+        transaction.commit().await?;
         versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
@@ -241,7 +243,8 @@ impl Store {
         read: i64,
         tokens: &NewTokens,
     ) -> Result<Option<i64>, StoreError> {
-        let sealed = self.sealed(key, tokens)?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealed(&sealer, key, tokens)?;
         crash_point("before-commit");
         let done = sqlx::query(
             "UPDATE grants SET
@@ -260,8 +263,9 @@ impl Store {
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
         .bind(milliseconds(tokens.issued_at))
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         crash_point("after-commit");
         Ok((done.rows_affected() == 1).then_some(read + 1))
     }
@@ -380,36 +384,6 @@ impl Store {
         .await?;
         Ok(done.rows_affected() == 1)
     }
-
-    fn sealed(&self, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
-        let owner = key.to_string();
-        let refresh_token = tokens.refresh_token.as_ref();
-        Ok(SealedTokens {
-            refresh_token: refresh_token.map(|token| self.seal(refresh_record(&owner), token)).transpose()?,
-            access_token: self.seal(access_record(&owner), &tokens.access_token)?,
-        })
-    }
-
-    fn opened(&self, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
-        let owner = key.to_string();
-        let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
-        Ok(Grant {
-            key: key.clone(),
-            version: row.version,
-            refresh_token: refresh_token
-                .map(|sealed| self.unseal(refresh_record(&owner), &sealed))
-                .transpose()?,
-            access_token: access_token
-                .map(|sealed| self.unseal(access_record(&owner), &sealed))
-                .transpose()?,
-            issued_at: row.issued_at.map(system_time),
-            expires_at: row.expires_at.map(system_time),
-            scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
-            identity: row.identity,
-            refused: row.refused,
-            used_at: row.used_at.map(system_time),
-        })
-    }
 }
 
 #[derive(FromRow)]
@@ -471,11 +445,39 @@ struct SealedTokens {
     access_token: Vec<u8>,
 }
 
-fn refresh_record(owner: &str) -> Record<'_> {
+fn sealed(sealer: &Sealer, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
+    let owner = key.to_string();
+    let refresh_token = tokens.refresh_token.as_ref();
+    Ok(SealedTokens {
+        refresh_token: refresh_token.map(|token| sealer.seal(refresh_record(&owner), token)).transpose()?,
+        access_token: sealer.seal(access_record(&owner), &tokens.access_token)?,
+    })
+}
+
+fn opened(sealer: &Sealer, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
+    let owner = key.to_string();
+    let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
+    Ok(Grant {
+        key: key.clone(),
+        version: row.version,
+        refresh_token: refresh_token
+            .map(|sealed| sealer.open(refresh_record(&owner), &sealed))
+            .transpose()?,
+        access_token: access_token.map(|sealed| sealer.open(access_record(&owner), &sealed)).transpose()?,
+        issued_at: row.issued_at.map(system_time),
+        expires_at: row.expires_at.map(system_time),
+        scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
+        identity: row.identity,
+        refused: row.refused,
+        used_at: row.used_at.map(system_time),
+    })
+}
+
+pub(super) fn refresh_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "refresh_token", key: owner }
 }
 
-fn access_record(owner: &str) -> Record<'_> {
+pub(super) fn access_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "access_token", key: owner }
 }
 

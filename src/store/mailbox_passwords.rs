@@ -24,14 +24,15 @@ pub struct MailboxPassword {
 impl Store {
     /// The mailbox's password, opened.
     pub async fn mailbox_password(&self, account: AccountId) -> Result<Option<MailboxPassword>, StoreError> {
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
             "SELECT version, password_sealed, refused IS NOT NULL FROM mailbox_passwords WHERE account_id = $1",
         )
         .bind(account.0)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
         let Some((version, sealed, refused)) = row else { return Ok(None) };
-        let secret = self.unseal(record(&account.0.to_string()), &sealed)?;
+        let secret = sealer.open(record(&account.0.to_string()), &sealed)?;
         Ok(Some(MailboxPassword { secret, version, refused }))
     }
 
@@ -41,8 +42,8 @@ impl Store {
         account: AccountId,
         password: &Secret<String>,
     ) -> Result<i64, StoreError> {
-        let sealed = self.seal(record(&account.0.to_string()), password)?;
-        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealer.seal(record(&account.0.to_string()), password)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, 1, $2)
              ON CONFLICT (account_id) DO UPDATE SET
@@ -52,9 +53,10 @@ impl Store {
         )
         .bind(account.0)
         .bind(sealed)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
+        transaction.commit().await?;
         versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
@@ -85,7 +87,7 @@ impl Store {
     }
 }
 
-fn record(account: &str) -> Record<'_> {
+pub(super) fn record(account: &str) -> Record<'_> {
     Record { table: "mailbox_passwords", column: "password", key: account }
 }
 

@@ -105,6 +105,14 @@ pub async fn run(config: &Path, arguments: &[&str], input: &str) {
     assert!(output.status.success(), "{arguments:?}: {output:?}");
 }
 
+/// Runs another subcommand, which is to end at this crash point.
+pub async fn aborts_at(config: &Path, arguments: &[&str], place: &str) {
+    let child = command(config).args(arguments).env("GATEPOST_CRASH_AT", place).spawn().unwrap();
+    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let abort = rustix::process::Signal::ABORT.as_raw();
+    assert_eq!(output.status.signal(), Some(abort), "{place} was not met: {output:?}");
+}
+
 fn command(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.arg("--config").arg(config).env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET);

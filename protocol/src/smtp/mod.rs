@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod command;
+pub mod data;
 pub mod reply;
 pub mod server;
 

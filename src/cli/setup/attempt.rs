@@ -100,14 +100,16 @@ impl Attempt {
         // Only protocols that the provider has are tried.
         let Some(endpoint) = self.provider.endpoint(protocol) else { return Ok(()) };
         let deadline = Instant::now() + self.time;
-        let login = async {
-            let secret = UpstreamSecret::Token(token.clone());
-            let credentials = upstream::credentials(endpoint, user_name, secret)?;
-            upstream::log_in(protocol, TAG, endpoint, &self.provider.trust, credentials, deadline).await
-        };
+        let secret = UpstreamSecret::Token(token.clone());
+        let credentials =
+            upstream::credentials(endpoint, user_name, secret).map_err(|error| refused(&error))?;
+        let trust = &self.provider.trust;
+        let login = upstream::log_in(protocol, TAG, endpoint, trust, credentials.clone(), deadline);
         let (mut connection, _) = login.await.map_err(|error| refused(&error))?;
         let refusal = match protocol {
-            Protocol::Smtp => mail_from::refusal(&mut connection, &self.mailbox, deadline).await,
+            Protocol::Smtp => {
+                mail_from::refusal(&mut connection, &credentials, &self.mailbox, deadline).await
+            }
             Protocol::Pop3 | Protocol::Imap => None,
         };
         // Some providers count a session that was not ended for minutes.

@@ -1,0 +1,117 @@
+//! An alarm by mail: which account it goes through, and what it says. The account is one that works, if possible at another
+//! provider than those in trouble; where there is no other, one of the same provider that works still is better than silence.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamSecret;
+use tokio::time::{Instant, timeout_at};
+
+use super::words::Alarm;
+use crate::account::{Account, catch_all};
+use crate::config::provider::Login;
+use crate::config::{Config, Provider};
+use crate::daemon::host_name;
+use crate::mailbox_password::MailboxPasswords;
+use crate::oauth::Tokens;
+use crate::standing::{State, Survey};
+use crate::submission::{Message, can_carry, submit};
+
+/// For each account that is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Accounts that are tried at a time. Three times [`PATIENCE`] is less than the pause before the next try.
+const CANDIDATES: usize = 3;
+
+/// An account that a message may go through.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    pub(super) account: Account,
+    provider: Arc<Provider>,
+}
+
+/// Those that work, the best first: the one that the configuration names, those at providers that no alarm is about, then the
+/// others.
+pub(super) fn senders(survey: &Survey, config: &Config, alarms: &[Alarm]) -> Vec<Sender> {
+    let troubled: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.provider.as_str()).collect();
+    let preferred = config.on_alarm.mail_account.as_deref();
+    let mut senders: Vec<Sender> = survey
+        .accounts
+        .iter()
+        .filter(|standing| standing.verdict.state == State::Connected && standing.verdict.reason.is_none())
+        .map(|standing| &standing.account)
+        .filter(|account| catch_all::domain(&account.address).is_none() && can_carry(&account.address))
+        .filter_map(|account| {
+            let provider = Arc::clone(config.providers.get(&account.provider)?);
+            provider.endpoint(Protocol::Smtp)?;
+            Some(Sender { account: account.clone(), provider })
+        })
+        .collect();
+    senders.sort_by_key(|sender| {
+        let is_preferred =
+            preferred.is_some_and(|preferred| preferred.eq_ignore_ascii_case(&sender.account.address));
+        let is_shared = sender.account.token_account.is_some() || sender.account.owner.is_some();
+        // A mailbox of several people may lack the right to send.
+        (!is_preferred, troubled.contains(sender.account.provider.as_str()), is_shared)
+    });
+    senders
+}
+
+/// What is written about these.
+pub(super) fn message(to: &[String], alarms: &[Alarm], now: SystemTime) -> Message {
+    let host = host_name();
+    let subject = match alarms {
+        [only] => format!("Gatepost on {host}: {}", only.headline(now)),
+        all => format!("Gatepost on {host}: {} alarms", all.len()),
+    };
+    let footer = format!("On {host}, `gatepost status` shows how everything stands.\n");
+    let paragraphs = alarms.iter().map(|alarm| alarm.paragraph(now) + "\n");
+    Message { to: to.to_vec(), subject, text: paragraphs.chain([footer]).collect(), at: now }
+}
+
+/// Sends it through the first that can. Gives that one's address; `Err` says in words what each met.
+pub(super) async fn send(
+    senders: &[Sender],
+    tokens: &Tokens,
+    passwords: &MailboxPasswords,
+    message: &Message,
+) -> Result<String, String> {
+    let mut failures = Vec::new();
+    for sender in senders.iter().take(CANDIDATES) {
+        match sender.send(tokens, passwords, message).await {
+            Ok(()) => return Ok(sender.account.address.clone()),
+            Err(failure) => failures.push(format!("through {}: {failure}", sender.account.address)),
+        }
+    }
+    Err(failures.join("; "))
+}
+
+impl Sender {
+    async fn send(
+        &self,
+        tokens: &Tokens,
+        passwords: &MailboxPasswords,
+        message: &Message,
+    ) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        let secret = async {
+            match &self.provider.login {
+                Login::OAuth(client) => {
+                    let token = tokens.access_token(client, &self.account).await;
+                    token.map(|token| UpstreamSecret::Token(token.secret)).map_err(|error| error.to_string())
+                }
+                Login::Password => {
+                    let password = passwords.usable(&self.account, Protocol::Smtp).await;
+                    password
+                        .map(|password| UpstreamSecret::Password(password.secret))
+                        .map_err(|error| error.to_string())
+                }
+            }
+        };
+        let secret = timeout_at(deadline, secret).await.map_err(|_| "no token in time".to_owned())??;
+        let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
+        taken.map(drop).map_err(|error| error.to_string())
+    }
+}
