@@ -34,11 +34,11 @@ pub(super) async fn watch(config: &Config, store: &Store, only: Option<AccountId
     let mut before = None;
     loop {
         let look = Look::take(config, store, only, SystemTime::now()).await?;
-        let shown = match &screen {
-            Some(screen) => screen.show(&look.in_words(width())),
-            None => append(&changes(before.as_ref(), &look)),
+        let shown = match screen {
+            Some(_) => frame(&look.in_words(width()), style::rows(stdout())),
+            None => changes(before.as_ref(), &look),
         };
-        match shown {
+        match append(&shown) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             shown => shown.map_err(failed)?,
         }
@@ -57,10 +57,6 @@ impl Screen {
     fn enter() -> io::Result<Self> {
         append(ENTER)?;
         Ok(Self)
-    }
-
-    fn show(&self, text: &str) -> io::Result<()> {
-        append(&frame(text, style::rows(stdout())))
     }
 }
 
