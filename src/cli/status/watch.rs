@@ -34,9 +34,10 @@ pub(super) async fn watch(config: &Config, store: &Store, only: Option<AccountId
     let mut before = None;
     loop {
         let look = Look::take(config, store, only, SystemTime::now()).await?;
-        let shown = match screen {
-            Some(_) => frame(&look.in_words(width()), style::rows(stdout())),
-            None => changes(before.as_ref(), &look),
+        let shown = if screen.is_some() {
+            frame(&look.in_words(width()), style::rows(stdout()))
+        } else {
+            changes(before.as_ref(), &look)
         };
         match append(&shown) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
