@@ -100,17 +100,20 @@ impl Sender {
             match &self.provider.login {
                 Login::OAuth(client) => {
                     let token = tokens.access_token(client, &self.account).await;
-                    token.map(|token| UpstreamSecret::Token(token.secret)).map_err(|error| error.to_string())
+                    token
+                        .map(|token| (UpstreamSecret::Token(token.secret), None))
+                        .map_err(|error| error.to_string())
                 }
                 Login::Password => {
                     let password = passwords.usable(&self.account, Protocol::Smtp).await;
                     password
-                        .map(|password| UpstreamSecret::Password(password.secret))
+                        .map(|(password, turn)| (UpstreamSecret::Password(password.secret), Some(turn)))
                         .map_err(|error| error.to_string())
                 }
             }
         };
-        let secret = timeout_at(deadline, secret).await.map_err(|_| "no token in time".to_owned())??;
+        let (secret, _turn) =
+            timeout_at(deadline, secret).await.map_err(|_| "no token in time".to_owned())??;
         let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
         taken.map(drop).map_err(|error| error.to_string())
     }
