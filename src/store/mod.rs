@@ -8,10 +8,11 @@ pub mod alarms;
 pub mod apply;
 pub mod contents;
 pub mod credentials;
+pub mod forget;
 pub mod grants;
 pub mod mailbox_passwords;
-pub mod running;
 pub mod restore;
+pub mod running;
 
 mod current_key;
 mod error;
