@@ -66,16 +66,16 @@ impl Accepted {
                     return Ok(Identified { accepted: self, verified, deadline });
                 }
                 Ok(Err(failure)) => {
-                    let detail = format!("{failure:?} for user name {:?}", credentials.user_name);
-                    self.refuse(failure, detail);
+                    let (words, user_name) = (in_words(&failure), &credentials.user_name);
+                    self.record.last_failure = Some(format!("{words}; user name {user_name:?}"));
+                    self.refuse(failure);
                 }
             }
         }
     }
 
     /// Tells the client why not. The dialogue goes on, or is closed by its next step.
-    pub(super) fn refuse(&mut self, failure: AuthFailure, detail: String) {
-        self.record.last_failure = Some(detail);
+    pub(super) fn refuse(&mut self, failure: AuthFailure) {
         self.step = self.dialogue.verdict(&Err(failure), &mut self.client.output);
     }
 
@@ -129,6 +129,20 @@ impl Accepted {
         if self.client.output.is_empty() {
             self.entrance.goodbye(reason, &mut self.client.output);
             let _the_client_may_be_gone = timeout(LAST_LINE, self.client.send()).await;
+        }
+    }
+}
+
+/// For the log; what a client hears is its protocol's affair.
+fn in_words(failure: &AuthFailure) -> &str {
+    match failure {
+        AuthFailure::Malformed => "not understood",
+        AuthFailure::Cancelled => "taken back by the client",
+        AuthFailure::EncryptionRequired => "TLS has to come first",
+        AuthFailure::WrongCredentials => "wrong user name or password",
+        AuthFailure::Disabled => "the account is switched off",
+        AuthFailure::NeedsAdmin(cause) | AuthFailure::Temporary(cause) | AuthFailure::Busy(cause) => {
+            cause.as_str()
         }
     }
 }

@@ -82,12 +82,15 @@ impl Identified {
                 Ok(Ok(Linked { gateway, idle, client, upstream, session, slot, record }))
             }
             Ok(Err(Failed { failure, detail })) => {
+                // At once, and only here: the line at the session's end does not say it again.
                 warn!(
                     account = attempt.account.address,
                     provider = attempt.account.provider,
+                    protocol = attempt.protocol.name(),
+                    client = %accepted.record.client,
                     "login failed: {detail}"
                 );
-                accepted.refuse(failure, detail);
+                accepted.refuse(failure);
                 Ok(Err(accepted))
             }
         }

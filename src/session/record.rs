@@ -20,7 +20,7 @@ pub struct Record {
     pub account: Option<String>,
     /// How far it came.
     pub phase: Phase,
-    /// Why the last login attempt failed, all of it.
+    /// Why the last attempt with a local password failed. What the provider refused has a line of its own.
     pub last_failure: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! [`Case`]: from what is known of an account to its [`Verdict`]. The rule: whoever reads the one line of an account must know what
-//! to do, so reasons and steps are sentences for people, and commands can be pasted.
+//! [`Case`]: from what is known of an account to its [`Verdict`]. The rule: whoever reads the one line of an account must know
+//! what to do, so reasons and steps are sentences for people, and commands can be pasted.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use crate::oauth::diagnosis::aadsts_number;
 use crate::oauth::what_to_check;
 use crate::store::grants::{Failure, Standing};
 
-/// A consent that ends sooner is told, even where it is used less than that before its end.
+/// A consent that ends sooner is told about; one that lives for a short time only, in the last third of it.
 const SOON: Duration = Duration::from_hours(24 * 30);
 
 /// Entra's numbers for a refresh token that was not used for too long.

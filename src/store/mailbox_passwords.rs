@@ -157,15 +157,15 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let ann = account(&store, "ann@example.com").await;
         let said = async || store.password_standings().await.unwrap().remove(&ann).unwrap();
-        store.replace_mailbox_password(ann, &password("first")).await.unwrap();
-        store.note_password_verdict(ann, 1, Some("535 no")).await.unwrap();
+        let first = store.replace_mailbox_password(ann, &password("first")).await.unwrap();
+        store.note_password_verdict(ann, first, Some("535 no")).await.unwrap();
         assert_eq!(said().await.as_deref(), Some("535 no"));
-        store.note_password_verdict(ann, 1, None).await.unwrap();
+        store.note_password_verdict(ann, first, None).await.unwrap();
         assert_eq!(said().await, None);
-        store.note_password_verdict(ann, 1, Some("535 no")).await.unwrap();
+        store.note_password_verdict(ann, first, Some("535 no")).await.unwrap();
         store.replace_mailbox_password(ann, &password("second")).await.unwrap();
         assert_eq!(said().await, None);
-        store.note_password_verdict(ann, 1, Some("late")).await.unwrap();
+        store.note_password_verdict(ann, first, Some("late")).await.unwrap();
         assert_eq!(said().await, None);
     }
 }

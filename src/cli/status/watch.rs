@@ -1,5 +1,5 @@
-//! `gatepost status --watch`: looks again and again until Ctrl-C. A terminal shows the newest look on a screen of its own, and gets
-//! its old screen back; elsewhere a line is added for each thing that changed.
+//! `gatepost status --watch`: looks again and again until Ctrl-C. A terminal shows the newest look on a screen of its own, and
+//! gets its old screen back; elsewhere a line is added for each thing that changed.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write, stdout};
@@ -34,11 +34,12 @@ pub(super) async fn watch(config: &Config, store: &Store, only: Option<AccountId
     let mut before = None;
     loop {
         let look = Look::take(config, store, only, SystemTime::now()).await?;
-        let shown = match &screen {
-            Some(screen) => screen.show(&look.in_words(width())),
-            None => append(&changes(before.as_ref(), &look)),
+        let shown = if screen.is_some() {
+            frame(&look.in_words(width()), style::rows(stdout()))
+        } else {
+            changes(before.as_ref(), &look)
         };
-        match shown {
+        match append(&shown) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             shown => shown.map_err(failed)?,
         }
@@ -57,10 +58,6 @@ impl Screen {
     fn enter() -> io::Result<Self> {
         append(ENTER)?;
         Ok(Self)
-    }
-
-    fn show(&self, text: &str) -> io::Result<()> {
-        append(&frame(text, style::rows(stdout())))
     }
 }
 
