@@ -23,9 +23,11 @@ use crate::config::{Config, Listener, ListenerTls, common_capabilities};
 use crate::listener::{self, Door};
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
+use crate::renewal::Renewal;
 use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
+use crate::store::running::Running;
 use crate::store::{Store, StoreError};
 use crate::tls::TlsError;
 use certificate::Certificate;
@@ -40,6 +42,8 @@ pub struct Daemon {
     entrances: Vec<Arc<Entrance>>,
     door: Arc<Door>,
     tasks: TaskTracker,
+    /// For `gatepost status`, until it has stopped.
+    _running: Running,
 }
 
 /// Why Gatepost cannot start.
@@ -91,11 +95,14 @@ impl Daemon {
             entrances: Vec::new(),
             door: Door::new(&config.limits),
             tasks: TaskTracker::new(),
+            _running: Running::begin(&config.state_dir)?,
         };
         for (listener, socket) in config.listeners.iter().zip(sockets) {
             daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
         }
         let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
+        let renewal = Renewal::new(gateway.tokens.clone(), store.clone(), config.providers.clone());
+        tasks.spawn(renewal.run(gateway.stopping.clone()));
         let alarms = Alarms::new(Arc::new(config), store.clone(), gateway.tokens.clone(), Clock::system());
         tasks.spawn(alarms.watch(gateway.stopping.clone()));
         tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));

@@ -13,13 +13,16 @@
 //! - [`daemon`]: everything that runs, from its start to its drained end.
 //! - [`listener`]: accepts and counts connections.
 //! - [`session`]: the three phases; the only place where accounts, tokens and protocols meet.
+//! - [`address`]: the two sides of an address, and when two are one mailbox.
 //! - [`account`]: local login → account; password verification.
 //! - [`oauth`]: one call, [`oauth::Tokens::access_token`]; a file per way of getting a grant.
+//! - [`renewal`]: refreshes grants before anybody has to wait for it.
 //! - [`mailbox_password`]: what `oauth` is for tokens, at a provider that takes passwords.
 //! - [`alarm`]: what will end and who is in trouble, told before mail stops.
 //! - [`standing`]: how every account and provider stands, for people.
 //! - [`submission`]: Gatepost's own messages.
 //! - [`store`]: sealed records at rest.
+//! - [`backup`]: all of that in one file, under a passphrase.
 //! - [`config`]: the YAML file, valid by construction; provider presets.
 //! - [`discovery`]: finding the provider of an address.
 //! - [`clock`]: wall time, which may jump.
@@ -31,6 +34,8 @@
 //! - [`crash_point`]: where a test may kill the process.
 
 pub mod account;
+pub mod address;
+pub mod backup;
 pub mod alarm;
 pub mod cli;
 pub mod clock;
@@ -43,7 +48,9 @@ pub mod jwt;
 pub mod listener;
 pub mod mailbox_password;
 pub mod oauth;
+mod pause;
 mod random;
+pub mod renewal;
 pub mod sandbox;
 pub mod session;
 pub mod standing;

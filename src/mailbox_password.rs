@@ -1,14 +1,16 @@
 //! Passwords for mailboxes whose provider has no OAuth: what `oauth` is for tokens. Nothing can renew a password, so one that a
 //! service refused is not sent to it again for a while: a device that retries every ten seconds would have the provider lock
-//! the mailbox. A new password, or another user name, is tried at once.
+//! the mailbox. A new password, or another user name, is tried at once, and by one login alone: those beside it wait for what
+//! the service says.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use thiserror::Error;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::account::{Account, AccountId};
@@ -24,7 +26,23 @@ pub struct MailboxPasswords {
     store: Store,
     /// At most one entry per mailbox and service.
     refusals: Mutex<HashMap<(AccountId, Protocol), Refusal>>,
+    /// At most one entry per mailbox and service.
+    trials: Mutex<HashMap<(AccountId, Protocol), Trial>>,
 }
+
+/// Whether a service has taken a password.
+#[derive(Debug, Default)]
+struct Trial {
+    /// The user name and the version that it took last.
+    taken: Option<(String, i64)>,
+    /// Held by whoever tries one that it has not taken yet.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Others wait while this is held and the password has not been taken yet: hold it until the service has answered.
+#[derive(Debug)]
+#[must_use]
+pub struct Turn(#[allow(dead_code, reason = "it is there to be dropped")] Option<OwnedMutexGuard<()>>);
 
 /// A service's no to a user name and a password.
 #[derive(Clone, Debug)]
@@ -87,7 +105,7 @@ impl From<&MailboxPasswordError> for AuthFailure {
 impl MailboxPasswords {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        Self { store, refusals: Mutex::default() }
+        Self { store, refusals: Mutex::default(), trials: Mutex::default() }
     }
 
     /// The account's password, whoever refused it.
@@ -98,8 +116,40 @@ impl MailboxPasswords {
         stored.ok_or_else(|| MailboxPasswordError::NotConnected { address: address() })
     }
 
-    /// The account's password, unless this service refused it minutes ago.
+    /// The account's password, unless this service refused it minutes ago. Waits while another login tries it for the first time.
     pub async fn usable(
+        &self,
+        account: &Account,
+        service: Protocol,
+    ) -> Result<(MailboxPassword, Turn), MailboxPasswordError> {
+        let password = self.not_refused(account, service).await?;
+        let Some(turn) = self.turn(account, service, password.version) else {
+            return Ok((password, Turn(None)));
+        };
+        let turn = turn.lock_owned().await;
+        // The one before may have heard a no, or a new password may be there.
+        let password = self.not_refused(account, service).await?;
+        let is_taken = self.turn(account, service, password.version).is_none();
+        Ok((password, Turn(Some(turn).filter(|_| !is_taken))))
+    }
+
+    /// What to wait for before that version is tried; `None` where the service has taken it.
+    fn turn(
+        &self,
+        account: &Account,
+        service: Protocol,
+        version: i64,
+    ) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        let mut trials = self.trials();
+        let trial = trials.entry((account.id, service)).or_default();
+        let is_taken = trial
+            .taken
+            .as_ref()
+            .is_some_and(|(name, taken)| *taken == version && name == account.upstream_user_name(service));
+        (!is_taken).then(|| Arc::clone(&trial.turn))
+    }
+
+    async fn not_refused(
         &self,
         account: &Account,
         service: Protocol,
@@ -137,7 +187,9 @@ impl MailboxPasswords {
     }
 
     /// A service took that version; `was_refused` says that the store knows otherwise.
-    pub async fn taken(&self, account: &Account, version: i64, was_refused: bool) {
+    pub async fn taken(&self, account: &Account, service: Protocol, version: i64, was_refused: bool) {
+        let taken = (account.upstream_user_name(service).to_owned(), version);
+        self.trials().entry((account.id, service)).or_default().taken = Some(taken);
         if was_refused {
             self.note(account, version, None).await;
         }
@@ -149,6 +201,11 @@ impl MailboxPasswords {
         if let Err(error) = noted {
             tracing::warn!(%error, account = account.address, "cannot note what the provider said about a password");
         }
+    }
+
+    fn trials(&self) -> MutexGuard<'_, HashMap<(AccountId, Protocol), Trial>> {
+        // As below.
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<(AccountId, Protocol), Refusal>> {
@@ -182,6 +239,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_password_that_nobody_took_yet_is_tried_by_one_login_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let account = account(&store).await;
+        let passwords = MailboxPasswords::new(store.clone());
+        let usable = || passwords.usable(&account, Protocol::Smtp);
+        store.replace_mailbox_password(account.id, &Secret::new("old".to_owned())).await.unwrap();
+        let (password, turn) = usable().await.unwrap();
+        let refused = async {
+            passwords.refused(&account, Protocol::Smtp, password.version, failure(), "no".to_owned()).await;
+            drop(turn);
+        };
+        let (second, third, ()) = tokio::join!(usable(), usable(), refused);
+        assert!(second.is_err() && third.is_err(), "they heard of the refusal");
+
+        store.replace_mailbox_password(account.id, &Secret::new("new".to_owned())).await.unwrap();
+        let (password, turn) = usable().await.unwrap();
+        let taken = async {
+            passwords.taken(&account, Protocol::Smtp, password.version, false).await;
+            drop(turn);
+        };
+        let (second, third, ()) = tokio::join!(usable(), usable(), taken);
+        // Both are held at the same time: a password that works keeps nobody waiting.
+        let _both = (second.unwrap(), third.unwrap());
+        assert_eq!(usable().await.unwrap().0.secret.expose(), "new");
+    }
+
+    #[tokio::test]
     async fn a_refused_password_is_not_tried_again_for_ten_minutes_unless_it_is_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
@@ -190,7 +275,7 @@ mod tests {
         let missing = passwords.usable(&account, Protocol::Smtp).await.unwrap_err();
         assert!(missing.to_string().ends_with("run: gatepost connect ann@example.com"), "{missing}");
         store.replace_mailbox_password(account.id, &Secret::new("old".to_owned())).await.unwrap();
-        let version = passwords.usable(&account, Protocol::Smtp).await.unwrap().version;
+        let version = passwords.usable(&account, Protocol::Smtp).await.unwrap().0.version;
 
         // The store works in threads of its own, so time stands still only where it is asked for the rest.
         tokio::time::pause();
@@ -213,7 +298,7 @@ mod tests {
         passwords.refused(&account, Protocol::Smtp, version, failure(), String::new()).await;
         assert!(passwords.usable(&account, Protocol::Smtp).await.is_err());
         store.replace_mailbox_password(account.id, &Secret::new("new".to_owned())).await.unwrap();
-        let password = passwords.usable(&account, Protocol::Smtp).await.unwrap();
+        let (password, _turn) = passwords.usable(&account, Protocol::Smtp).await.unwrap();
         assert_eq!(password.secret.expose(), "new");
     }
 }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match prepare(&cli) {
         Ok(runtime) => report(runtime.block_on(cli.run())),
         Err(error) => {
-            eprintln!("gatepost: {error:#}");
+            gatepost::cli::complain(&format!("gatepost: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -48,7 +48,7 @@ fn report(result: Result<(), gatepost::cli::Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("gatepost: {}", failure.message);
+            gatepost::cli::complain(&format!("gatepost: {}", failure.message));
             ExitCode::from(failure.exit as u8)
         }
     }

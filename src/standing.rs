@@ -1,6 +1,7 @@
 //! [`Survey`]: how every account and provider stands, as the store and the configuration know it. `gatepost status`, `account
 //! list` and the alarms all say what stands here, so that they say the same.
 
+mod judgement;
 mod state;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,8 @@ use crate::oauth::grant_key;
 use crate::store::grants::{GrantKey, Standing};
 use crate::store::{Store, StoreError};
 
-pub use self::state::{State, Verdict};
-use self::state::{judge_grant, judge_password};
+use self::judgement::Case;
+pub use self::state::{Attention, State, Verdict};
 
 /// How everything stands at a moment.
 #[derive(Clone, Debug)]
@@ -59,6 +60,17 @@ pub enum Way {
     Password,
 }
 
+impl Way {
+    /// The word that scripts read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Consent => "consent",
+            Self::Application => "application",
+            Self::Password => "password",
+        }
+    }
+}
+
 /// How a provider stands.
 #[derive(Clone, Debug)]
 pub struct ProviderStanding {
@@ -87,12 +99,13 @@ impl Survey {
             passwords: store.password_standings().await?,
             logins: store.last_logins().await?,
         };
-        let accounts: Vec<_> = store
-            .accounts()
-            .await?
-            .into_iter()
+        let accounts = store.accounts().await?;
+        let typed = Typed::of(&accounts);
+        let accounts: Vec<_> = accounts
+            .iter()
             .map(|account| {
-                known.standing(config.providers.get(&account.provider).map(AsRef::as_ref), account, now)
+                let provider = config.providers.get(&account.provider).map(AsRef::as_ref);
+                known.standing(provider, &typed.case(account, now))
             })
             .collect();
         let of = |name: &str| accounts.iter().filter(|standing| standing.account.provider == name).count();
@@ -117,6 +130,14 @@ impl Proof {
     }
 }
 
+impl AccountStanding {
+    /// Who consented or is to consent, where that is another one than the mailbox.
+    pub fn another(&self) -> Option<&str> {
+        let who = self.consent_by.as_deref().or(self.account.owner.as_deref());
+        who.filter(|who| !who.eq_ignore_ascii_case(&self.account.address))
+    }
+}
+
 /// What the store knows of all accounts.
 struct Known {
     grants: BTreeMap<GrantKey, Standing>,
@@ -124,15 +145,43 @@ struct Known {
     logins: BTreeMap<AccountId, SystemTime>,
 }
 
+/// The accounts, each with how it is typed behind a command.
+struct Typed<'a>(BTreeMap<AccountId, (&'a Account, String)>);
+
+impl<'a> Typed<'a> {
+    fn of(accounts: &'a [Account]) -> Self {
+        let mut at = BTreeMap::<String, usize>::new();
+        for account in accounts {
+            *at.entry(account.address.to_ascii_lowercase()).or_default() += 1;
+        }
+        let several =
+            |account: &Account| at.get(&account.address.to_ascii_lowercase()).is_some_and(|count| *count > 1);
+        let typed =
+            |account: &'a Account| (account.id, (account, judgement::typed(account, several(account))));
+        Self(accounts.iter().map(typed).collect())
+    }
+
+    fn case(&'a self, account: &'a Account, now: SystemTime) -> Case<'a> {
+        let typed = |id| self.0.get(&id).map(|(account, typed)| (*account, typed.as_str()));
+        Case {
+            account,
+            typed: typed(account.id).map_or(account.address.as_str(), |(_, typed)| typed),
+            lender: account.token_account.and_then(typed),
+            now,
+        }
+    }
+}
+
 impl Known {
-    fn standing(&self, provider: Option<&Provider>, account: Account, now: SystemTime) -> AccountStanding {
+    fn standing(&self, provider: Option<&Provider>, case: &Case<'_>) -> AccountStanding {
+        let account = case.account;
         let client = provider.and_then(|provider| provider.oauth());
-        let grant = client.and_then(|client| self.grant(client, &account));
+        let grant = client.and_then(|client| self.grant(client, account));
         let verdict = match provider.map(|provider| &provider.login) {
-            None => Verdict::unknown_provider(&account),
-            Some(_) if account.disabled => Verdict::disabled(&account),
-            Some(Login::Password) => judge_password(&account, self.passwords.get(&account.id)),
-            Some(Login::OAuth(client)) => judge_grant(client, &account, grant, now),
+            _ if account.disabled => case.disabled(),
+            None => case.unknown_provider(),
+            Some(Login::Password) => case.of_password(self.passwords.get(&account.id)),
+            Some(Login::OAuth(client)) => case.of_grant(client, grant),
         };
         let way = provider.map(|provider| match &provider.login {
             Login::Password => Way::Password,
@@ -146,8 +195,10 @@ impl Known {
             last_login: self.logins.get(&account.id).copied(),
             last_refresh: grant.and_then(|grant| grant.issued_at),
             token_until: grant.and_then(|grant| grant.expires_at),
-            consent_until: client.zip(grant).and_then(|(client, grant)| state::consent_until(client, grant)),
-            account,
+            consent_until: client
+                .zip(grant)
+                .and_then(|(client, grant)| judgement::consent_until(client, grant)),
+            account: account.clone(),
         }
     }
 

@@ -150,7 +150,7 @@ async fn the_commands_name_the_mailbox_and_say_which_is_meant() {
         "{told}"
     );
     let told = does(&config, &["account", "list"], "").await;
-    assert!(told.contains("*@example.com        sandbox   3          by the application's token"), "{told}");
+    assert!(told.contains("*@example.com        sandbox   3          connected"), "{told}");
     let told = does(&config, &["credential", "list", EVERY_MAILBOX, "--json"], "").await;
     let listed: serde_json::Value = serde_json::from_str(&told).unwrap();
     let mailboxes: Vec<_> = listed.as_array().unwrap().iter().map(|row| row["mailbox"].as_str()).collect();
@@ -159,7 +159,10 @@ async fn the_commands_name_the_mailbox_and_say_which_is_meant() {
     for (arguments, words) in [
         (&["test", EVERY_MAILBOX][..], "--mailbox scan@example.com"),
         (&["test", EVERY_MAILBOX, "--mailbox", "a@sub.example.com"], "is not a mailbox of example.com"),
-        (&["test", SCAN], "it belongs to '*@example.com' (--mailbox scan@example.com)"),
+        (
+            &["test", SCAN],
+            "it is a mailbox of '*@example.com': name that account, and --mailbox scan@example.com",
+        ),
         (&["test", ADDRESS, "--mailbox", SCAN], "has one mailbox, its own"),
         (&["credential", "add", EVERY_MAILBOX], "--all-mailboxes"),
         (

@@ -63,6 +63,21 @@ fn check_makes_nothing_and_looks_into_what_is_there() {
 }
 
 #[test]
+fn a_variable_that_names_no_file_is_what_is_wrong() {
+    let home = tempfile::tempdir().unwrap();
+    let with_variable = |arguments: &[&str]| {
+        let mut command = gatepost(home.path(), arguments);
+        let output = command.env("GATEPOST_CONFIG", home.path().join("none.yaml")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, error) = with_variable(&["account", "list"]);
+    assert_eq!(status, Some(3), "{error}");
+    assert!(error.contains("none.yaml, which GATEPOST_CONFIG names\nTo make it: gatepost setup"), "{error}");
+    // What is known without a file is told without a word about it.
+    assert_eq!(with_variable(&["providers", "google"]), (Some(0), String::new()));
+}
+
+#[test]
 fn check_reads_the_certificate_and_its_key() {
     let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (ours, other) = (made(), made());
@@ -163,4 +178,15 @@ fn a_reader_who_has_seen_enough_makes_no_command_panic() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn commands_that_start_at_the_same_time_make_one_authority() {
+    let home = home(CONFIGURATION);
+    let export = || gatepost(home.path(), &["certificate", "export"]).stdout(Stdio::piped()).spawn().unwrap();
+    let children: Vec<_> = (0..4).map(|_| export()).collect();
+    let outputs: Vec<_> =
+        children.into_iter().map(|child| child.wait_with_output().unwrap().stdout).collect();
+    assert!(outputs[0].starts_with(b"-----BEGIN CERTIFICATE-----"));
+    assert!(outputs.iter().all(|output| *output == outputs[0]), "devices would trust different ones");
 }

@@ -15,7 +15,7 @@ use gatepost::config::provider::UpstreamTls;
 use gatepost_protocol::Protocol::Smtp;
 use tokio::time::{Instant, sleep};
 
-use support::process::{Process, run};
+use support::process::{Process, aborts_at, run};
 use support::wire::{Wire, login, success};
 use support::world::{ADDRESS, PASSWORD, World};
 
@@ -31,6 +31,9 @@ const REFRESHING: [(&str, bool); 4] = [
     ("after-commit", true),
 ];
 
+/// Met when the master key is rotated.
+const ROTATING: [&str; 4] = ["new-key-written", "resealed", "new-key-committed", "new-key-in-place"];
+
 /// One listener is enough here.
 const LISTENERS: &str = "
   - { protocol: smtp, address: \"127.0.0.1:0\", tls: none }
@@ -40,8 +43,8 @@ const LISTENERS: &str = "
 fn every_crash_point_in_the_source_is_tried() {
     let mut named = BTreeSet::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut named);
-    let tried = STARTING.into_iter().chain(REFRESHING.map(|(name, _)| name)).map(str::to_owned);
-    assert_eq!(named, tried.collect());
+    let tried = STARTING.into_iter().chain(REFRESHING.map(|(name, _)| name)).chain(ROTATING);
+    assert_eq!(named, tried.map(str::to_owned).collect());
 }
 
 /// The names behind `crash_point(` in every file.
@@ -84,23 +87,36 @@ async fn a_first_start_that_is_cut_short_is_taken_up_again() {
 async fn a_refresh_that_is_cut_short_works_or_says_that_somebody_must_connect_again() {
     let mut tries = tokio::task::JoinSet::new();
     for (name, still_good) in REFRESHING {
-        tries.spawn(cut_short_in_a_refresh(name, still_good));
+        tries.spawn(cut_short_in_a_refresh(name, still_good, Refreshes::AtALogin));
+        tries.spawn(cut_short_in_a_refresh(name, still_good, Refreshes::InTheBackground));
     }
     while let Some(tried) = tries.join_next().await {
         tried.unwrap();
     }
 }
 
-async fn cut_short_in_a_refresh(name: &str, still_good: bool) {
+/// Who begins a refresh.
+#[derive(Clone, Copy)]
+enum Refreshes {
+    AtALogin,
+    InTheBackground,
+}
+
+async fn cut_short_in_a_refresh(name: &str, still_good: bool, begins: Refreshes) {
     let mut world = World::with_listeners(UpstreamTls::Implicit, LISTENERS, |_| {}).await;
-    world.connect_with_an_expired_token().await;
+    match begins {
+        Refreshes::AtALogin => world.connect_with_an_expired_token().await,
+        Refreshes::InTheBackground => world.expire().await,
+    }
     let config = world.folder().join("gatepost.yaml");
     fs::write(&config, &world.yaml).unwrap();
 
     let mut cut_short = Process::begin(&config, Some(name));
-    assert!(cut_short.becomes_ready().await, "{name} was met too early");
-    let told = log_in(cut_short.addresses[0]).await;
-    assert_eq!(told, "", "{name}: the connection ends without a word, and not with success");
+    if let Refreshes::AtALogin = begins {
+        assert!(cut_short.becomes_ready().await, "{name} was met too early");
+        let told = log_in(cut_short.addresses[0]).await;
+        assert_eq!(told, "", "{name}: the connection ends without a word, and not with success");
+    }
     cut_short.aborts().await;
     assert_eq!(
         world.sandbox.counters().smtp_connections,
@@ -120,6 +136,33 @@ async fn cut_short_in_a_refresh(name: &str, still_good: bool) {
     process.stops().await;
     world.restart(&world.yaml.clone(), |_| {}).await;
     drop(Wire::logged_in(&world, Smtp).await);
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_cut_short_leaves_a_store_that_opens_and_a_daemon_that_goes_on() {
+    let world = World::with_listeners(UpstreamTls::Implicit, LISTENERS, |_| {}).await;
+    let config = world.folder().join("gatepost.yaml");
+    fs::write(&config, &world.yaml).unwrap();
+    let running = Process::ready(&config).await;
+    let rotate = ["key", "rotate"];
+    for name in ROTATING {
+        world.connect_with_an_expired_token().await;
+        let before = world.grant().await.refresh_token.unwrap().expose().clone();
+        aborts_at(&config, &rotate, name).await;
+        // The daemon refreshes, and seals what it got.
+        assert_eq!(log_in(running.addresses[0]).await, success(Smtp), "{name}");
+        let after = world.grant().await.refresh_token.unwrap().expose().clone();
+        assert_ne!(after, before, "{name}: a new refresh token was stored");
+        // What the crash left is completed or cleared away by whoever opens the store next.
+        run(&config, &["account", "list"], "").await;
+        assert!(!world.state_dir().join("master.key.new").exists(), "{name}");
+        assert_eq!(log_in(running.addresses[0]).await, success(Smtp), "{name}, opened again");
+    }
+    run(&config, &rotate, "").await;
+    running.stops().await;
+    let process = Process::ready(&config).await;
+    assert_eq!(log_in(process.addresses[0]).await, success(Smtp), "started anew");
+    process.stops().await;
 }
 
 /// What a login is told; nothing when the connection ends.

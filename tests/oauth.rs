@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use gatepost::account::{Account, AccountId};
+use gatepost::clock::{Clock, Hands};
 use gatepost::config::provider::{ClientAuthentication, GrantType, OAuthClient};
 use gatepost::oauth::authorization_code::Authorization;
 use gatepost::oauth::consent::{ConsentError, Destination};
@@ -39,6 +40,8 @@ struct World {
     account: Account,
     folder: TempDir,
     store: Store,
+    clock: Clock,
+    hands: Hands,
     tokens: Tokens,
 }
 
@@ -52,7 +55,7 @@ impl World {
             access_token: Secret::new("planted-access-0".to_owned()),
             refresh_token: Some(Secret::new("planted-refresh-0".to_owned())),
             issued_at: SystemTime::UNIX_EPOCH,
-            expires_at: SystemTime::now() + Duration::from_secs(seconds_left),
+            expires_at: world.clock.now() + Duration::from_secs(seconds_left),
             scopes: vec!["mail".to_owned()],
             identity: None,
         };
@@ -85,8 +88,9 @@ impl World {
             redirect_host: "localhost".to_owned(),
             redirect_uri: None,
         });
-        let tokens = Tokens::new(store.clone());
-        Self { endpoint, client, account, folder, store, tokens }
+        let (clock, hands) = Clock::by_hand(SystemTime::now());
+        let tokens = Tokens::by(clock.clone(), store.clone());
+        Self { endpoint, client, account, folder, store, clock, hands, tokens }
     }
 
     async fn login(&self) -> Result<AccessToken, TokenError> {
@@ -97,6 +101,12 @@ impl World {
     fn spawn_login(&self, logins: &mut JoinSet<Result<AccessToken, TokenError>>) {
         let (tokens, client, account) = (self.tokens.clone(), Arc::clone(&self.client), self.account.clone());
         logins.spawn(async move { tokens.access_token(&client, &account).await });
+    }
+
+    /// Lets time pass by every clock, without anybody waiting for real.
+    async fn pass(&self, time: Duration) {
+        self.hands.forward(time);
+        pass(time).await;
     }
 
     async fn stored(&self) -> Grant {
@@ -132,7 +142,7 @@ fn opened(token: Option<&Secret<String>>) -> &str {
     token.map_or("", |token| token.expose())
 }
 
-/// Lets time pass for those who wait, without anybody waiting for real.
+/// Lets time pass for those who wait.
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -194,7 +204,7 @@ async fn fifty_logins_share_one_failure() {
     }
     assert_eq!(world.endpoint.requests(), 1);
     world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
-    pass(Duration::from_secs(3)).await;
+    world.pass(Duration::from_secs(3)).await;
     assert_eq!(world.login().await.unwrap().version, 2);
     assert_eq!(world.endpoint.forms()[1]["refresh_token"], "planted-refresh-0");
 }
@@ -236,7 +246,9 @@ async fn a_process_that_died_with_the_lease_is_not_waited_for_for_ever() {
     let lease =
         world.store.lease_grant(SystemTime::now(), &ACCOUNT, 1, "dead", Duration::from_millis(50)).await;
     assert!(lease.unwrap());
-    assert_eq!(world.login().await.unwrap().version, 2);
+    // Its lease runs out by the system's clock.
+    let tokens = Tokens::new(world.store.clone());
+    assert_eq!(tokens.access_token(&world.client, &world.account).await.unwrap().version, 2);
 }
 
 #[tokio::test]
@@ -339,7 +351,7 @@ async fn every_failure_of_the_endpoint_is_told_and_erases_nothing() {
         assert_eq!(world.endpoint.requests(), 1, "{words}");
         world.login().await.unwrap_err();
         assert_eq!(world.endpoint.requests(), 1, "{words}: a login right after it does not ask again");
-        pass(Duration::from_mins(2)).await;
+        world.pass(Duration::from_mins(7)).await;
         world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
         assert_eq!(world.login().await.unwrap().version, 2, "{words}: the lease was given back");
     }
@@ -370,7 +382,7 @@ async fn an_endpoint_that_is_gone_or_not_who_it_says_is_not_reachable() {
         (format!("http://localhost:{closed}/token"), "not reachable", true),
     ] {
         Arc::get_mut(&mut world.client).unwrap().token_endpoint = url.parse().unwrap();
-        world.tokens = Tokens::new(world.store.clone());
+        world.tokens = Tokens::by(world.clock.clone(), world.store.clone());
         let error = world.login().await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(matches!(AuthFailure::from(&error), AuthFailure::Temporary(_)), temporary, "{error}");
@@ -472,7 +484,7 @@ async fn a_refused_token_is_renewed_once_per_service_within_minutes() {
     assert_eq!(renewed(Protocol::Pop3, 1).await, (Some(2), 1));
     assert_eq!(renewed(Protocol::Smtp, 2).await, (None, 1), "a device that retries does not hammer");
     assert_eq!(renewed(Protocol::Pop3, 2).await, (Some(3), 2));
-    pass(Duration::from_secs(301)).await;
+    world.pass(Duration::from_secs(301)).await;
     assert_eq!(renewed(Protocol::Smtp, 3).await, (Some(4), 3));
 }
 
@@ -483,7 +495,7 @@ async fn a_renewal_that_failed_may_be_forced_again() {
     world.tokens.renewed(&world.client, &world.account, Protocol::Smtp, 1).await.unwrap_err();
     assert_eq!(world.login().await.unwrap().version, 1, "other services still take it");
     world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
-    pass(Duration::from_secs(3)).await;
+    world.pass(Duration::from_secs(3)).await;
     let renewed = world.tokens.renewed(&world.client, &world.account, Protocol::Smtp, 1).await.unwrap();
     assert_eq!(renewed.unwrap().version, 2);
 }

@@ -1,5 +1,5 @@
 //! Refresh tokens that rotate, at an authorization server that nobody here wrote and that detects reuse: the newest one is
-//! committed and used next, and one that was used before ends the grant, out loud.
+//! committed and used next, by logins and in the background, and one that was used before ends the grant, out loud.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,10 @@ mod real;
 use std::time::{Duration, SystemTime};
 
 use gatepost::account::AccountId;
+use gatepost::clock::Clock;
+use gatepost::config::Config;
+use gatepost::oauth::Tokens;
+use gatepost::renewal::Renewal;
 use gatepost::store::Store;
 use gatepost::store::grants::{GrantKey, NewTokens};
 use gatepost_protocol::secret::Secret;
@@ -50,6 +54,40 @@ async fn a_rotated_refresh_token_is_the_one_that_is_used_next() {
     assert!(told.contains(&format!("run: gatepost connect {MARTHA}")), "{told}");
     let refused = store.grant(&GRANT).await.unwrap().unwrap();
     assert!(refused.refused.is_some() && refused.refresh_token.is_some(), "noted, and nothing erased");
+}
+
+#[tokio::test]
+async fn the_background_keeps_a_grant_alive_over_several_expiries() {
+    let Some(provider) = MailProvider::start().await else { return };
+    let yaml = provider.provider_yaml("real", Client::Confidential, Tls::Implicit);
+    let gatepost = Gatepost::configured(provider.folder.path(), &yaml);
+    gatepost.add_account(MARTHA, "real");
+    gatepost.connect(MARTHA, &provider).await;
+    let store = Store::open(&gatepost.state_dir()).await.unwrap();
+    let config = std::fs::read_to_string(gatepost.configuration()).unwrap();
+    let config = Config::parse(gatepost.configuration(), &config, &|_| None).unwrap();
+    let (clock, hands) = Clock::by_hand(SystemTime::now());
+    // Two processes on one store, which look at the same moments.
+    let renewal =
+        || Renewal::new(Tokens::by(clock.clone(), store.clone()), store.clone(), config.providers.clone());
+    let (mut one, mut other) = (renewal(), renewal());
+
+    let mut used = std::collections::BTreeSet::new();
+    for round in 1..=6 {
+        let grant = store.grant(&GRANT).await.unwrap().unwrap();
+        assert_eq!((grant.version, grant.refused), (round, None));
+        assert!(used.insert(grant.refresh_token.unwrap().expose().clone()), "every refresh brings a new one");
+        // Within its hour; after that, in the night; and after a week of it.
+        hands.forward(Duration::from_mins(
+            [55, 55, 600, 55, 7 * 24 * 60, 55][usize::try_from(round).unwrap() - 1],
+        ));
+        for renewal in [&mut one, &mut other] {
+            renewal.look().await;
+        }
+        tokio::join!(one.settled(), other.settled());
+    }
+    let told = gatepost.command(&["test", MARTHA, "--json"], "");
+    assert!(told.contains("\"ok\":true"), "{told}");
 }
 
 /// Ends the access token, with another refresh token where one is given. Gives the refresh token that was there.

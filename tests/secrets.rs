@@ -9,16 +9,19 @@ use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use gatepost::backup::Backup;
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::oauth::authorization_code::Authorization;
 use gatepost::sandbox::{
     Action, CLIENT_ID, CLIENT_SECRET, MailFault, Moment, Personality, Sandbox, TokenFault,
 };
+use gatepost::tls::authority::Authority;
 use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 use gatepost_protocol::secret::Secret;
 
 use support::log::Log;
+use support::process;
 use support::wire::{Wire, authenticate, login, quit, success};
 use support::world::{ADDRESS, PASSWORD, World};
 
@@ -30,6 +33,8 @@ const WRONG: &str = "another devices own password";
 
 /// With blanks in it, so that a word of it is not all of it.
 const MAILBOX_PASSWORD: &str = "qxzv wkjp-mailbox ypassw hsntd";
+
+const PASSPHRASE: &str = "qzjx passphrase wvkp";
 
 /// A world, what was planted in it, and what came out of it besides the log.
 struct Plot {
@@ -327,6 +332,30 @@ async fn a_provider_of_passwords_that_echoes(plot: &mut Plot) {
     }
 }
 
+/// Written and read again by the program itself; gives the file.
+async fn a_backup(plot: &mut Plot) -> String {
+    let folder = plot.world.folder();
+    let (config, file) = (folder.join("gatepost.yaml"), folder.join("backup.age"));
+    std::fs::write(&config, &plot.world.yaml).unwrap();
+    let authority = Authority::new(&plot.world.state_dir()).kept().unwrap().unwrap();
+    let key = authority.key.expose().lines().filter(|line| !line.starts_with('-'));
+    let mut planted: Vec<String> = key.map(str::to_owned).collect();
+    for credential in plot.world.store.credentials(None).await.unwrap() {
+        planted.push(credential.password_hash.expose().clone());
+    }
+    planted.push(PASSPHRASE.to_owned());
+    plot.secrets.extend(planted);
+    for arguments in [&["export"][..], &["import"], &["import", "--replace"], &["export", "--force"]] {
+        let arguments = [arguments, &[file.to_str().unwrap(), "--passphrase-stdin"]].concat();
+        let (status, said) = process::said(&config, &arguments, PASSPHRASE).await;
+        assert_eq!(status, Some(0), "{said}");
+        plot.said.push(said);
+    }
+    let contents = plot.world.store.contents().await.unwrap();
+    plot.said.push(format!("{:?}", Backup::new(0, contents, Some(authority))));
+    String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned()
+}
+
 #[tokio::test]
 async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
     let log = Log::begin_everywhere();
@@ -338,6 +367,8 @@ async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
     a_consent_that_fails(&mut plot).await;
     a_provider_of_passwords_that_echoes(&mut plot).await;
     invariant_4_the_challenge_is_answered_and_only_its_meaning_gets_out(&mut plot, &log).await;
+    let backup = a_backup(&mut plot).await;
+    assert!(backup.len() > 4096, "it holds something");
     let Plot { world, .. } = &plot;
     plot.said.push(format!("{:?} {:?} {:?} {:?}", world.provider, world.store, world.daemon, world.sandbox));
 
@@ -349,7 +380,9 @@ async fn invariants_4_and_10_no_secret_and_no_challenge_gets_out() {
     for placeholder in ["[token]", "[password]"] {
         assert!(text.contains(placeholder), "an echo came, and was censored");
     }
-    for (name, searched) in [("the log", &text), ("the JSON log", &json), ("what was said", &said)] {
+    for (name, searched) in
+        [("the log", &text), ("the JSON log", &json), ("what was said", &said), ("the backup", &backup)]
+    {
         plot.search(name, searched);
     }
 }

@@ -323,7 +323,11 @@ async fn a_declined_consent_leaves_what_was_done_and_the_next_run_goes_on() {
     let (status, told) = desk.set_up(&["--provider", "sandbox"]).await;
     assert_eq!(status, Some(5), "{told}");
     assert!(told.contains("is not connected: the provider gave no consent: it was declined"), "{told}");
-    assert!(told.contains("go on from here with the same command: gatepost setup ann@example.com"), "{told}");
+    let again = "setup ann@example.com --provider sandbox\n";
+    assert!(
+        told.contains("go on from here with the same command:\ngatepost --config ") && told.ends_with(again),
+        "{told}"
+    );
     assert_eq!(desk.passwords().await, 0, "nobody is given a password that opens nothing");
     desk.sandbox.change(|personality| personality.consent_refused = None);
     let (status, told) = desk.set_up(&[]).await;
@@ -370,6 +374,13 @@ async fn what_cannot_be_known_is_asked_for_by_the_name_of_its_option() {
     for (arguments, status, expected) in [
         (&["--preset", "gogle"][..], 1, "there is no preset gogle: did you mean `google`?"),
         (&["--preset", "google"], 1, "--client-id ID is missing"),
+        (&["--preset", "google", "--client-id", ID], 1, "it ends with .apps.googleusercontent.com"),
+        (
+            &["--preset", "google", "--client-id", "1-a.apps.googleusercontent.com"],
+            1,
+            "--client-secret-file FILE is missing",
+        ),
+        (&["--preset", "outlook", "--client-id", "Gatepost"], 1, "--client-id `Gatepost` is not an id like"),
         (
             &["--preset", "microsoft365", "--client-id", ID, "--tenant", ID],
             3,
@@ -389,6 +400,19 @@ async fn what_cannot_be_known_is_asked_for_by_the_name_of_its_option() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_is_told_before_any_question_and_left_alone() {
+    let desk = Desk::new().await;
+    for text in ["providers: [\n", "providers: { a: {}, a: {} }\n"] {
+        fs::write(desk.file(), text).unwrap();
+        let (status, told) = desk.setup(&["--preset", "outlook"]).end().await;
+        assert_eq!(status, Some(3), "{told}");
+        let line = format!("{}:1: ", desk.file().display());
+        assert!(told.contains("the configuration is wrong\n") && told.contains(&line), "{told}");
+        assert_eq!(desk.text(), text);
+    }
+}
+
+#[tokio::test]
 async fn a_code_that_runs_out_is_told_like_any_other_failure() {
     let desk = Desk::new().await;
     desk.sandbox.change(|personality| personality.device_code_lifetime = Duration::from_secs(1));
@@ -400,11 +424,16 @@ async fn a_code_that_runs_out_is_told_like_any_other_failure() {
 
 /// A person at a terminal, in a folder of their own.
 fn person(folder: &TempDir, address: &str) -> Terminal {
+    person_with(folder, address, &[])
+}
+
+fn person_with(folder: &TempDir, address: &str, arguments: &[&str]) -> Terminal {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command
         .arg("--config")
         .arg(folder.path().join("new/gatepost.yaml"))
         .args(["setup", address, "--no-browser"])
+        .args(arguments)
         .env("STATE_DIRECTORY", folder.path().join("state"));
     Terminal::start(command)
 }
@@ -420,8 +449,12 @@ fn a_person_is_asked_for_what_nobody_else_can_know() {
     terminal.shows("Client id: ");
     terminal.types("");
     terminal.shows("That is empty.\nClient id: ");
-    terminal.types("1-a.apps.example");
-    terminal.shows("Client secret");
+    terminal.types(ID);
+    terminal.shows(" is not a client id of Google;");
+    terminal.types("1-a.apps.googleusercontent.com");
+    terminal.shows("Client secret (it is not shown): ");
+    terminal.types("");
+    terminal.shows("That is empty; ");
     terminal.shows(": ");
     assert!(!terminal.echoes(), "the terminal shows what is typed");
     terminal.types("planted-secret");
@@ -431,14 +464,15 @@ fn a_person_is_asked_for_what_nobody_else_can_know() {
     terminal.interrupts();
     let (_, shown) = terminal.end();
     assert!(!shown.contains("planted"), "{shown}");
-    let mut lines =
-        shown.lines().filter(|line| !line.contains("https://") && !line.contains("gatepost.yaml"));
+    let mut lines = shown
+        .lines()
+        .filter(|line| !line.contains("https://") && !line.contains(folder.path().to_str().unwrap()));
     assert!(lines.all(|line| line.chars().count() <= 80), "{shown}");
 
     let text = fs::read_to_string(folder.path().join("new/gatepost.yaml")).unwrap();
     let secret = folder.path().join("new/google.secret");
     let written = format!(
-        "providers:\n  google:\n    preset: google\n    client_id: 1-a.apps.example\n    client_secret: {{ file: {} }}\n",
+        "providers:\n  google:\n    preset: google\n    client_id: 1-a.apps.googleusercontent.com\n    client_secret: {{ file: {} }}\n",
         secret.display()
     );
     assert!(text.starts_with("# Gatepost's configuration.") && text.ends_with(&written), "{text}");
@@ -453,6 +487,50 @@ fn a_person_is_asked_for_what_nobody_else_can_know() {
     terminal.interrupts();
     terminal.end();
     assert_eq!(fs::read_to_string(folder.path().join("new/gatepost.yaml")).unwrap(), text);
+}
+
+/// An issuer that nobody can reach is enough to be written down.
+#[test]
+fn a_setup_that_fails_before_the_file_is_written_leaves_no_secret_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("new")).unwrap();
+    let file = folder.path().join("new/gatepost.yaml");
+    let names = || {
+        let entries = fs::read_dir(folder.path().join("new")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    for (imap, expected) in [
+        (None, &[][..]),
+        (Some("-bad-.example"), &[]),
+        (Some("localhost:1"), &["gatepost.yaml", "mine.secret"]),
+    ] {
+        let mut terminal = person_with(
+            &folder,
+            "ann@issuer.invalid",
+            &["--provider", "mine", "--issuer", "https://issuer.invalid", "--scope", "imap"],
+        );
+        terminal.shows("Client id: ");
+        terminal.types("gatepost");
+        terminal.shows("Client secret, if there is one");
+        terminal.types("planted-secret");
+        terminal.shows("SMTP: ");
+        match imap {
+            Some(imap) => {
+                terminal.types("none");
+                terminal.shows("POP3: ");
+                terminal.types("none");
+                terminal.shows("IMAP: ");
+                terminal.types(imap);
+            }
+            None => terminal.interrupts(),
+        }
+        let (status, shown) = terminal.end();
+        assert_ne!(status, Some(0), "{shown}");
+        assert_eq!(names(), expected, "{imap:?}: {shown}");
+    }
+    assert!(fs::read_to_string(&file).unwrap().contains("new/mine.secret"));
 }
 
 #[test]
@@ -470,6 +548,54 @@ fn where_no_client_id_is_to_be_had_an_app_password_does_as_well() {
     terminal.end();
     let text = fs::read_to_string(folder.path().join("new/gatepost.yaml")).unwrap();
     assert!(text.ends_with("providers:\n  fastmail:\n    preset: fastmail\n    login: password\n"), "{text}");
+}
+
+#[test]
+fn a_password_for_a_device_is_not_shown_while_it_is_typed() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.args(["credential", "hash"]);
+    let mut terminal = Terminal::start(command);
+    terminal.shows("The device's password (it is not shown): ");
+    assert!(!terminal.echoes(), "the terminal shows what is typed");
+    terminal.types("planted-password");
+    terminal.shows("$argon2id$");
+    let (status, shown) = terminal.end();
+    assert!(status == Some(0) && !shown.contains("planted"), "{shown}");
+}
+
+#[test]
+fn an_app_password_is_asked_for_with_the_way_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = person(&folder, "ann@icloud.com");
+    terminal.shows("https://account.apple.com");
+    terminal.shows("app-specific password");
+    terminal.shows("Password of ann@icloud.com: ");
+    terminal.types("");
+    terminal.shows("That is empty.\nPassword of ann@icloud.com: ");
+    terminal.interrupts();
+    let (_, shown) = terminal.end();
+    let made = fs::metadata(folder.path().join("new")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o755, "the service may run as another user");
+    assert!(
+        shown.lines().all(|line| line.chars().count() <= 80 || line.contains("gatepost.yaml")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_name_in_place_of_an_address_is_taken_for_an_organisation() {
+    let folder = tempfile::tempdir().unwrap();
+    for (typed, expected) in [
+        ("gogle", "did you mean gatepost setup google?"),
+        ("microsoft356", "did you mean gatepost setup microsoft365?"),
+        (
+            "ann",
+            "not one like ann@example.com; for an organisation: gatepost setup google, gatepost setup micro",
+        ),
+    ] {
+        let (status, shown) = person(&folder, typed).end();
+        assert!(status == Some(1) && shown.replace('\n', " ").contains(expected), "{typed}: {shown}");
+    }
 }
 
 #[test]

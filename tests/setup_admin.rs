@@ -152,6 +152,30 @@ fn what_is_written_into_the_configuration_is_taken_by_it() {
 }
 
 #[test]
+fn an_application_with_a_certificate_is_told_about_its_certificate() {
+    let home = home();
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(["gatepost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(home.path().join("gatepost.pem"), certificate.pem()).unwrap();
+    fs::write(home.path().join("gatepost.key"), key.serialize_pem()).unwrap();
+    fs::set_permissions(home.path().join("gatepost.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let file = format!(
+        "providers:\n  contoso:\n    preset: microsoft365\n    grant: client_credentials\n    tenant: {TENANT}\n    \
+         client_id: {CLIENT_ID}\n    client_certificate: {{ certificate: gatepost.pem, key: gatepost.key }}\nstate: state\n"
+    );
+    fs::write(home.path().join("gatepost.yaml"), file).unwrap();
+    let arguments = ["microsoft365", "--object-id", OBJECT_ID, "scan@contoso.example"];
+    let (status, said, error) = outcome(&home, &arguments);
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert!(said.contains("Certificates & secrets > Certificates > Upload certificate\n"), "{said}");
+    assert!(!said.contains("client secret") && !said.contains("client_secret"), "{said}");
+    let (_, said, _) = outcome(&home, &[&arguments[..], &["--json"]].concat());
+    let read: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(read["configuration"], "", "it stands there already");
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_named_where_nobody_can_be_asked() {
     let id = "11111111-2222-3333-4444-555555555555";
     for (arguments, expected) in [
@@ -179,8 +203,10 @@ fn what_is_missing_or_wrong_is_named_where_nobody_can_be_asked() {
         (&["google", "--service-account", "none.json"], "none.json cannot be read"),
     ] {
         let (status, said, error) = outcome(&home(), arguments);
-        assert_eq!((status, said.as_str()), (Some(1), ""), "{arguments:?}: {error}");
+        assert_eq!(status, Some(1), "{arguments:?}: {error}");
         assert!(error.contains(expected), "{arguments:?}: {error}");
+        // Whoever looks at it from a script or by a web console has the steps to go on with.
+        assert!(!expected.ends_with("is missing") || said.contains("5. Then\n"), "{arguments:?}: {said}");
     }
     for (arguments, expected) in [
         (&["microsoft365", "--wait", "a@b.example"][..], "there is no configuration file"),

@@ -5,17 +5,16 @@
 
 use super::name::wrong_address;
 use super::{Account, Credential};
+use crate::address::{self, same_domain};
 
 /// The domain of a catch-all account; `None` for an account with one mailbox.
-pub fn domain(address: &str) -> Option<&str> {
-    address.strip_prefix("*@")
-}
+pub use crate::address::every_mailbox_of as domain;
 
 /// Whether it is a catch-all account that the mailbox belongs to.
 pub fn covers(address: &str, mailbox: &str) -> bool {
     match (domain(address), mailbox.rsplit_once('@')) {
         (Some(domain), Some((local, of))) => {
-            of.eq_ignore_ascii_case(domain) && !local.contains('@') && wrong_address(mailbox).is_none()
+            same_domain(of, domain) && !local.contains('@') && wrong_address(mailbox).is_none()
         }
         _ => false,
     }
@@ -24,14 +23,14 @@ pub fn covers(address: &str, mailbox: &str) -> bool {
 /// The address of the catch-all account that the mailbox would belong to. It is also the user name of credentials that open
 /// every mailbox of the domain.
 pub fn address_for(mailbox: &str) -> Option<String> {
-    let (_, domain) = mailbox.rsplit_once('@')?;
+    let domain = address::domain(mailbox)?;
     let address = format!("*@{}", domain.to_ascii_lowercase());
     covers(&address, mailbox).then_some(address)
 }
 
 /// The account with the one mailbox that a login with this credential opens, if the user name is right for it.
 pub fn opened(account: Account, credential: &Credential, user_name: &str) -> Option<Account> {
-    let named = credential.user_name.eq_ignore_ascii_case(user_name);
+    let named = address::same(&credential.user_name, user_name);
     let mailbox = match (domain(&account.address), &credential.mailbox) {
         (None, _) => return named.then_some(account),
         (Some(_), Some(only)) => only.clone(),
@@ -70,6 +69,8 @@ mod tests {
             assert_eq!(address.as_deref() == Some("*@contoso.com"), expected, "{mailbox:?}: {address:?}");
         }
         assert_eq!(address_for("scan@*"), None);
+        assert!(covers("*@bücher.example", "scan@xn--bcher-kva.example"));
+        assert!(covers("*@xn--bcher-kva.example", "scan@Bücher.example"));
         assert_eq!(domain("scan@contoso.com"), None);
     }
 }

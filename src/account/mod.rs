@@ -328,6 +328,18 @@ mod tests {
             let refused = opened(contoso, "scan@contoso.com", password).await;
             assert_eq!(refused, Err(AuthFailure::WrongCredentials), "{password}");
         }
+        // In whatever way its domain is written.
+        let books = account(&accounts, "*@bücher.example", "contoso").await;
+        credential(&accounts, books, "*@bücher.example", "books").await;
+        account(&accounts, "scan@bücher.example", "contoso").await;
+        for (user_name, is_let_in) in [
+            ("fax@bücher.example", true),
+            ("fax@xn--bcher-kva.example", true),
+            ("scan@bücher.example", false),
+            ("scan@xn--bcher-kva.example", false),
+        ] {
+            assert_eq!(opened(contoso, user_name, "books").await.is_ok(), is_let_in, "{user_name}");
+        }
         assert!(accounts.store.set_disabled(everybody, true).await.unwrap());
         assert_eq!(opened(contoso, "anyone@contoso.com", "all").await, Err(AuthFailure::Disabled));
         assert_eq!(opened(contoso, "anyone@contoso.com", "wrong").await, Err(AuthFailure::WrongCredentials));

@@ -9,7 +9,9 @@ use gatepost_protocol::secret::Secret;
 use super::device_password::{self, Prepared};
 use super::table::print;
 use super::who::{self, Who};
-use super::{Context, Exit, Failure, account_file, account_list, account_set, catch_all, find, user_names};
+use super::{
+    Context, Exit, Failure, account_file, account_list, account_set, catch_all, complain, find, user_names,
+};
 use crate::account::CredentialId;
 use crate::account::catch_all::{address_for, domain};
 use crate::account::name::{wrong_account_address, wrong_user_name};
@@ -89,7 +91,10 @@ impl Command {
         let config = context.config()?;
         let store = context.store(&config).await?;
         print(&match self {
-            Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
+            Self::Add(arguments) => {
+                let input = device_password::input(arguments.device.password_stdin).await?;
+                arguments.run(&config, &store, input).await?
+            }
             Self::Apply(arguments) => arguments.run(&config, &store).await?,
             Self::Disable(named) => named.set_disabled(&store, true).await?,
             Self::Enable(named) => named.set_disabled(&store, false).await?,
@@ -218,7 +223,7 @@ impl Device {
         }
         user_names::refuse_new(config, store, provider, &opens.user_name).await?;
         if let Some(note) = password.as_ref().and_then(device_password::note) {
-            eprintln!("{note}");
+            complain(&note);
         }
         device_password::prepare(store, provider, opens, self.label, password).await
     }

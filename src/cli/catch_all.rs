@@ -106,7 +106,13 @@ pub(super) async fn opened(
 pub(super) async fn told_instead(store: &Store, mailbox: &str) -> Result<Option<String>, StoreError> {
     let Some(address) = address_for(mailbox) else { return Ok(None) };
     let found = store.accounts_at(&address).await?;
-    Ok(found.first().map(|account| format!("it belongs to '{}' (--mailbox {mailbox})", account.address)))
+    let told = |account: &Account| {
+        format!(
+            "it is a mailbox of '{}': name that account, and --mailbox {mailbox} where one is meant",
+            account.address
+        )
+    };
+    Ok(found.first().map(told))
 }
 
 /// What the warning has to say about a password that opens every mailbox of this catch-all account.

@@ -1,16 +1,13 @@
 //! `gatepost credential`: the passwords that devices log in with, one for each device, each revocable by itself.
 
 use std::io;
-use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
 
 use super::account::{self, Device, Named};
 use super::device_password;
+use super::moment::{rfc_3339, to_the_minute};
 use super::table::{json, print, table};
 use super::{Context, Exit, Failure, find};
 use crate::account::catch_all::domain;
@@ -67,12 +64,15 @@ impl Command {
     /// Does it, and prints what was done.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         if matches!(self, Self::Hash) {
-            return print(&hash(io::stdin()).await?);
+            return print(&hash(device_password::input(true).await?).await?);
         }
         let config = context.config()?;
         let store = context.store(&config).await?;
         let said = match self {
-            Self::Add(arguments) => arguments.run(&config, &store, io::stdin()).await?,
+            Self::Add(arguments) => {
+                let input = device_password::input(arguments.device.password_stdin).await?;
+                arguments.run(&config, &store, input).await?
+            }
             Self::Hash => String::new(),
             Self::List(arguments) => arguments.run(&store).await?,
             Self::Revoke(arguments) => arguments.run(&store).await?,
@@ -163,17 +163,6 @@ async fn hash(input: impl io::Read) -> Result<String, Failure> {
     let password = device_password::read(input)?;
     let hash = Hasher::new().hash(&password).await.map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(format!("{}\n", hash.expose()))
-}
-
-fn to_the_minute(time: SystemTime) -> String {
-    // Only a year beyond 9999 has no such form.
-    OffsetDateTime::from(time)
-        .format(format_description!("[year]-[month]-[day] [hour]:[minute]"))
-        .unwrap_or_default()
-}
-
-fn rfc_3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The password that a device will type: made here and shown once, or taken over from standard input, so that a device keeps
 //! the one it has.
 
-use std::io::Read;
+use std::io::{Cursor, IsTerminal, Read, stdin};
 
 use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::catch_all::Opens;
-use super::{Exit, Failure};
+use super::{Exit, Failure, mailbox_password};
 use crate::account::{Accounts, password};
 use crate::store::Store;
 use crate::store::credentials::NewCredential;
@@ -43,6 +43,15 @@ pub(super) async fn prepare(
         credential: NewCredential { user_name, mailbox, password_hash, label },
         shown_once: made.then_some(password),
     })
+}
+
+/// Where a device's password comes from, if one is to be read: a person who types it is asked for it, and it is not shown.
+pub(super) async fn input(is_read: bool) -> Result<Box<dyn Read>, Failure> {
+    if is_read && stdin().is_terminal() {
+        let line = mailbox_password::typed_unseen("The device's password (it is not shown): ").await?;
+        return Ok(Box::new(Cursor::new(line)));
+    }
+    Ok(Box::new(stdin()))
 }
 
 /// Reads a password to its end; one line end behind it does not belong to it.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::setup::shell_word;
 use super::{Exit, Failure, catch_all};
 use crate::account::Account;
+use crate::address::every_mailbox_of;
 use crate::config::provider::OAuthClient;
 use crate::config::{Config, Provider, nearest, suggestion};
 use crate::store::Store;
@@ -51,8 +53,9 @@ pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Pro
         let Account { address, provider, .. } = account;
         let message = format!(
             "{address} is an account of provider {provider}, which is not in {}: write it there, or remove the account: \
-             gatepost account remove {address} --provider {provider}",
-            config.path.display()
+             gatepost account remove {} --provider {provider}",
+            config.path.display(),
+            shell_word(address)
         );
         Failure::new(Exit::Configuration, message)
     })
@@ -77,7 +80,8 @@ pub fn oauth(provider: &Provider) -> Result<&Arc<OAuthClient>, Failure> {
 
 fn suggested(address: &str, addresses: &[&str]) -> String {
     match addresses.len() {
-        0 => format!("add it: gatepost account add {address} --provider NAME"),
+        0 if every_mailbox_of(address).is_none() => format!("to set it up: gatepost setup {address}"),
+        0 => format!("add it: gatepost account add {} --provider NAME", shell_word(address)),
         1..=MOST_LISTED => suggestion(address, addresses.iter().copied()),
         many => match nearest(address, addresses.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
@@ -102,7 +106,8 @@ mod tests {
         ];
         let (few, _) = addresses.split_at(2);
         for (address, addresses, expected) in [
-            ("ann@a.example", &[][..], "add it: gatepost account add ann@a.example --provider NAME"),
+            ("ann@a.example", &[][..], "to set it up: gatepost setup ann@a.example"),
+            ("*@a.example", &[], "add it: gatepost account add '*@a.example' --provider NAME"),
             ("someone@else.example", few, "there are `ann@a.example`, `bob@a.example`"),
             ("someone@else.example", &addresses, "`gatepost account list` shows the 6 that there are"),
             ("karl@a.example", &addresses, "did you mean `carl@a.example`?"),

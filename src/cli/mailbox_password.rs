@@ -41,9 +41,15 @@ pub(super) async fn connect(
     })
 }
 
-/// Asks for a password, and reads it from the terminal, which shows none of it.
+/// Asks for a password until there is one, and reads it from the terminal, which shows none of it.
 pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
-    device_password::read(typed_unseen(question).await?.as_slice())
+    let mut line = typed_unseen(question).await?;
+    // Whoever ends the input sends not even that.
+    while matches!(line.as_slice(), b"\n" | b"\r\n") {
+        let again = question.lines().last().unwrap_or_default();
+        line = typed_unseen(&format!("That is empty.\n{again}")).await?;
+    }
+    device_password::read(line.as_slice())
 }
 
 /// Asks, and reads a line from the terminal, which shows none of it.

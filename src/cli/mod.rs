@@ -9,16 +9,23 @@ pub mod alarm;
 mod catch_all;
 pub mod certificate;
 pub mod check;
+mod complain;
 pub mod connect;
 pub mod credential;
 pub mod demo;
 mod device_password;
+pub mod export;
 pub mod find;
+pub mod import;
+pub mod key;
 mod mailbox_password;
+mod moment;
+mod passphrase;
 mod progress;
 pub mod providers;
 pub mod run;
 pub mod setup;
+pub mod status;
 pub mod style;
 mod table;
 pub mod test;
@@ -30,6 +37,8 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
 use crate::store::Store;
+
+pub use self::complain::complain;
 
 /// Lets mail programs that only know a password use mailboxes that only accept OAuth 2.0
 #[derive(clap::Parser, Debug)]
@@ -49,7 +58,8 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 it worked, 1 it did not, 2 wrong command line, 3 the configuration is wrong, \
-4 the state folder or its key is wrong, 5 the provider refused or cannot be reached.";
+4 the state folder or its key is wrong, 5 the provider refused or cannot be reached; of `gatepost status` also 6 somebody \
+has to do something soon, 7 now.";
 
 /// How log lines are written.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -80,12 +90,21 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// Write accounts, passwords, tokens and the CA into one file, sealed with a passphrase
+    Export(export::Arguments),
+    /// Take over what `gatepost export` has written
+    Import(import::Arguments),
+    /// Give the store a new master key
+    #[command(subcommand)]
+    Key(key::Command),
     /// List the providers that Gatepost knows, or show one in full
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
     Run(run::Arguments),
     /// Bring a mailbox from its address to its first mail, or prepare an organisation whose mailboxes need no consent
     Setup(Box<setup::Arguments>),
+    /// Tell how every account and provider stands, and what somebody has to do
+    Status(status::Arguments),
     /// Try an account: its token, then a login by SMTP, POP3 and IMAP
     Test(test::Arguments),
 }
@@ -110,9 +129,13 @@ impl Cli {
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Export(arguments) => arguments.run(context).await,
+            Command::Import(arguments) => arguments.run(context).await,
+            Command::Key(command) => command.run(context).await,
             Command::Providers(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context).await,
             Command::Setup(arguments) => arguments.run(context).await,
+            Command::Status(arguments) => arguments.run(context).await,
             Command::Test(arguments) => arguments.run(context).await,
         }
     }
@@ -129,6 +152,10 @@ pub enum Exit {
     State = 4,
     /// The provider refused, or cannot be reached.
     Upstream = 5,
+    /// Of `gatepost status`: mail goes through, and will not for ever unless somebody does something.
+    NeededSoon = 6,
+    /// Of `gatepost status`: mail does not go through.
+    NeededNow = 7,
 }
 
 /// A command that did not do its job.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::run::stop_signal;
 use super::style;
 
 /// Nobody wonders sooner.
@@ -44,7 +45,25 @@ fn minutes(time: Duration) -> String {
 }
 
 async fn ticking<T>(note: impl Fn() -> String, step: impl Future<Output = T>) -> T {
-    if stderr().is_terminal() { ticking_on(&mut Line::of(stderr()), note, step).await } else { step.await }
+    if !stderr().is_terminal() {
+        return step.await;
+    }
+    wipe_when_stopped();
+    ticking_on(&mut Line::of(stderr()), note, step).await
+}
+
+/// Whoever stops a wait finds no half a note in front of the next prompt.
+fn wipe_when_stopped() {
+    // Without the signal the process ends as any other does.
+    let Ok(stop) = stop_signal() else { return };
+    // It stays when the wait is over, because from now on no Ctrl-C ends this process by itself.
+    tokio::spawn(async move {
+        stop.await;
+        let mut line = Line::of(stderr());
+        line.taken = line.columns.saturating_sub(1);
+        line.wipe();
+        std::process::exit(130);
+    });
 }
 
 async fn ticking_on<T>(

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::table::{json, print, table, wrapped};
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, complain};
 use crate::config::presets::{self, Preset};
 use crate::config::provider::LoginKind;
 use crate::config::{Config, ConfigError, suggestion};
@@ -40,9 +40,9 @@ impl Arguments {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let used = match Config::load(context.config.as_deref()) {
             Ok(config) => Some(config),
-            Err(ConfigError::NotFound { .. }) => None,
+            Err(ConfigError::NotFound { .. } | ConfigError::Missing { .. }) => None,
             Err(error) => {
-                eprintln!("Which of them are used cannot be said: run gatepost check\n{error}\n");
+                complain(&format!("Which of them are used cannot be said: run gatepost check\n{error}\n"));
                 None
             }
         };

@@ -14,6 +14,8 @@ mod wait;
 
 use std::sync::Arc;
 
+use clap::Subcommand as _;
+
 use self::mailboxes::Mailboxes;
 use super::{Context, Exit, Failure};
 use crate::config::provider::{GrantType, Provider};
@@ -57,7 +59,7 @@ impl Arguments {
 /// The configuration, unless there is none yet.
 fn configuration(context: &Context) -> Result<Option<Config>, Failure> {
     match Config::load(context.config.as_deref()) {
-        Err(ConfigError::NotFound { .. }) => Ok(None),
+        Err(ConfigError::NotFound { .. } | ConfigError::Missing { .. }) => Ok(None),
         Err(error) => Err(Failure::new(Exit::Configuration, error)),
         Ok(config) => Ok(Some(config)),
     }
@@ -110,10 +112,26 @@ fn commands(kind: &str, mailboxes: &Mailboxes, provider: &str) -> Vec<String> {
     commands
 }
 
+/// The names of the organisations' providers.
+fn organisations() -> Vec<String> {
+    let command = Organisation::augment_subcommands(clap::Command::new("setup"));
+    command.get_subcommands().map(|organisation| organisation.get_name().to_owned()).collect()
+}
+
+/// The command that is running, with every option that was given, to be run again.
+fn this_command() -> String {
+    let words = std::env::args_os().skip(1);
+    words.fold("gatepost".to_owned(), |line, word| line + " " + &shell_word(&word.to_string_lossy()))
+}
+
 /// A word of a command as a shell takes it.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-/".contains(&byte);
-    if text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// A name for a provider that is yet to be written: the first word of the domain.

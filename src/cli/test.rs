@@ -1,6 +1,7 @@
 //! `gatepost test ADDRESS`: does the account work? A tick, or the reason, for the token or password and for each protocol.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamSecret;
@@ -84,11 +85,13 @@ pub(super) async fn try_all(
         Login::OAuth(client) => token(client, account, store, &tokens).await?,
         Login::Password => password(account, store.clone()).await,
     };
-    let owner = key.owner.clone();
-    let steps = log_in_everywhere(provider, account, key, time, told).await;
+    let (owner, password_version) = (key.owner.clone(), key.password_version);
+    let tried = log_in_everywhere(provider, account, key, time, told).await;
     // A refresh that was too slow for us may be about to bring a rotated refresh token.
     tokens.settled().await;
-    Ok((owner, steps?))
+    let (steps, heard) = tried?;
+    heard.note(store, account, password_version).await?;
+    Ok((owner, steps))
 }
 
 /// What the account logs in with.
@@ -97,8 +100,38 @@ struct Key {
     step: Step,
     /// `None` where there is none.
     secret: Option<UpstreamSecret>,
+    /// Of a password.
+    password_version: Option<i64>,
     /// Who consented, if that is known.
     owner: Option<String>,
+}
+
+/// What the servers said, as `gatepost status` is to know it.
+#[derive(Default)]
+struct Heard {
+    /// Whether one let us in.
+    let_in: bool,
+    /// What one said that does not take the token or the password.
+    refused: Option<String>,
+}
+
+impl Heard {
+    /// A login is a login, whoever tries it.
+    async fn note(
+        self,
+        store: &Store,
+        account: &Account,
+        password_version: Option<i64>,
+    ) -> Result<(), Failure> {
+        if self.let_in {
+            store.note_login(account.id, SystemTime::now()).await?;
+        }
+        let refused = self.refused.filter(|_| !self.let_in);
+        if let Some(version) = password_version.filter(|_| self.let_in || refused.is_some()) {
+            store.note_password_verdict(account.id, version, refused.as_deref()).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn token(
@@ -119,7 +152,8 @@ async fn token(
         Err(error) => Err(error.to_string()),
     };
     let step = Step { name: "token".to_owned(), user_name: None, result };
-    Ok(Key { step, secret: token.ok().map(|token| UpstreamSecret::Token(token.secret)), owner })
+    let secret = token.ok().map(|token| UpstreamSecret::Token(token.secret));
+    Ok(Key { step, secret, password_version: None, owner })
 }
 
 async fn password(account: &Account, store: Store) -> Key {
@@ -129,8 +163,9 @@ async fn password(account: &Account, store: Store) -> Key {
         Err(error) => Err(error.to_string()),
     };
     let step = Step { name: "password".to_owned(), user_name: None, result };
+    let password_version = password.as_ref().ok().map(|password| password.version);
     let secret = password.ok().map(|password| UpstreamSecret::Password(password.secret));
-    Key { step, secret, owner: None }
+    Key { step, secret, password_version, owner: None }
 }
 
 async fn log_in_everywhere(
@@ -139,23 +174,34 @@ async fn log_in_everywhere(
     Key { step, secret, .. }: Key,
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
-) -> Result<Vec<Step>, Failure> {
+) -> Result<(Vec<Step>, Heard), Failure> {
     told(&step)?;
-    let mut steps = vec![step];
-    let Some(secret) = secret else { return Ok(steps) };
-    for protocol in Protocol::ALL {
+    let (mut steps, mut heard) = (vec![step], Heard::default());
+    let Some(secret) = secret else { return Ok((steps, heard)) };
+    let is_password = matches!(secret, UpstreamSecret::Password(_));
+    for protocol in Protocol::ALL.into_iter().filter(|protocol| provider.endpoint(*protocol).is_some()) {
         let name = format!("{protocol} login");
-        let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
-        if let Some(result) = progress::shown(&name, attempt).await {
-            let user_name = Some(account.upstream_user_name(protocol).to_owned());
-            let result = result.map_err(|not_let_in| not_let_in.reason);
-            let step = Step { name, user_name, result };
-            told(&step)?;
-            steps.push(step);
-        }
+        // Nothing can renew a password, and three refusals in a row may lock the mailbox. One that was taken elsewhere is right.
+        let result = if is_password && heard.refused.is_some() && !heard.let_in {
+            Err(NOT_TRIED.to_owned())
+        } else {
+            let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
+            let Some(result) = progress::shown(&name, attempt).await else { continue };
+            heard.let_in |= result.is_ok();
+            if let Err(NotLetIn { reason, against: Against::Secret }) = &result {
+                heard.refused = Some(reason.clone());
+            }
+            result.map_err(|not_let_in| not_let_in.reason)
+        };
+        let user_name = Some(account.upstream_user_name(protocol).to_owned());
+        let step = Step { name, user_name, result };
+        told(&step)?;
+        steps.push(step);
     }
-    Ok(steps)
+    Ok((steps, heard))
 }
+
+const NOT_TRIED: &str = "not tried: the password was refused, and more refusals may lock the mailbox";
 
 /// Who let Gatepost have the token.
 fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String {
@@ -168,12 +214,23 @@ fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String
     }
 }
 
+/// What a server has against a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Against {
+    /// The token or the password is not the right one.
+    Secret,
+    /// Something else, now that it has seen the token or the password.
+    Mailbox,
+    /// It did not get as far as that.
+    Neither,
+}
+
 /// A login that failed.
 pub(super) struct NotLetIn {
     /// Where, as whom and why.
     pub(super) reason: String,
-    /// Whether the server had the token or the password, and does not take it.
-    pub(super) is_about_secret: bool,
+    /// What the server had against us.
+    pub(super) against: Against,
 }
 
 /// `None` where the provider does not have the protocol.
@@ -194,7 +251,11 @@ pub(super) async fn log_in(
     Some(match login.await {
         Ok(_) => Ok(format!("{place} let {user_name} in")),
         Err(error) => Err(NotLetIn {
-            is_about_secret: error.is_about_secret(),
+            against: match &error {
+                error if error.is_wrong_secret() => Against::Secret,
+                error if error.is_about_secret() => Against::Mailbox,
+                _ => Against::Neither,
+            },
             reason: format!("{place}, as {user_name}: {error}"),
         }),
     })

@@ -2,6 +2,7 @@
 //! would bring one refuses.
 
 use super::{Exit, Failure};
+use crate::address::every_mailbox_of;
 use crate::config::{Complaint, Config, lint};
 use crate::store::{Store, StoreError};
 
@@ -39,8 +40,11 @@ pub(super) async fn refuse_new(
         return Ok(());
     };
     // Who opens every mailbox of a domain cannot be called otherwise.
-    let choice =
-        if user_name.starts_with("*@") { "" } else { "choose another one with --user-name NAME, or " };
+    let choice = if every_mailbox_of(user_name).is_some() {
+        ""
+    } else {
+        "choose another one with --user-name NAME, or "
+    };
     Err(Failure::new(
         Exit::Failed,
         format!(

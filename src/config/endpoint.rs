@@ -42,6 +42,18 @@ impl UpstreamTls {
             Self::StartTls => "starttls",
         }
     }
+
+    /// The port that a server has where nobody says another one.
+    pub fn usual_port(self, protocol: Protocol) -> u16 {
+        match (protocol, self) {
+            (Protocol::Smtp, Self::Implicit) => 465,
+            (Protocol::Smtp, Self::StartTls) => 587,
+            (Protocol::Pop3, Self::Implicit) => 995,
+            (Protocol::Pop3, Self::StartTls) => 110,
+            (Protocol::Imap, Self::Implicit) => 993,
+            (Protocol::Imap, Self::StartTls) => 143,
+        }
+    }
 }
 
 /// Reads the section `smtp`, `pop3` or `imap` of a provider.
@@ -69,7 +81,7 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol, login: Option<LoginKin
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
     let port = match (written_port, tls) {
         (Some(number), _) => u16::try_from(number?).ok()?,
-        (None, tls) => default_port(protocol, tls?),
+        (None, tls) => tls?.usual_port(protocol),
     };
     let host_problem = host.as_ref().and_then(|host| lint::upstream_host(protocol, host, port));
     let port_problem = tls.and_then(|tls| lint::upstream_port(protocol, port, tls));
@@ -100,17 +112,6 @@ fn read_mechanism(field: &Field<'_>, login: Option<LoginKind>) -> Option<Upstrea
             None
         }
         _ => Some(mechanism),
-    }
-}
-
-fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {
-    match (protocol, tls) {
-        (Protocol::Smtp, UpstreamTls::Implicit) => 465,
-        (Protocol::Smtp, UpstreamTls::StartTls) => 587,
-        (Protocol::Pop3, UpstreamTls::Implicit) => 995,
-        (Protocol::Pop3, UpstreamTls::StartTls) => 110,
-        (Protocol::Imap, UpstreamTls::Implicit) => 993,
-        (Protocol::Imap, UpstreamTls::StartTls) => 143,
     }
 }
 

@@ -202,6 +202,33 @@ pub(super) fn client_secret(token_endpoint: &Url, secret: &Secret<String>) -> Op
     })
 }
 
+/// A client id that has not the form of the sign-in's own: most often it was taken from the field beside it.
+pub(crate) fn client_id(token_endpoint: &Url, client_id: &str) -> Option<String> {
+    if microsoft::is_sign_in(token_endpoint) && !is_guid(client_id) {
+        return Some(format!(
+            "`{}` is not an id like 11111111-2222-3333-4444-555555555555; Overview shows it as Application (client) ID",
+            client_id.replace(char::is_control, "?")
+        ));
+    }
+    (is_google(token_endpoint) && !client_id.ends_with(GOOGLE_CLIENT_ID)).then(|| {
+        format!(
+            "`{}` is not a client id of Google; it ends with {GOOGLE_CLIENT_ID}",
+            client_id.replace(char::is_control, "?")
+        )
+    })
+}
+
+/// Whether an application has a secret there in any case: Google gives one to desktop applications too, and wants to see it.
+pub(crate) fn needs_secret(token_endpoint: &Url) -> bool {
+    is_google(token_endpoint)
+}
+
+const GOOGLE_CLIENT_ID: &str = ".apps.googleusercontent.com";
+
+fn is_google(token_endpoint: &Url) -> bool {
+    token_endpoint.host_str() == Some("oauth2.googleapis.com")
+}
+
 /// Whether it has the form of the ids that Microsoft Entra gives to everything.
 pub(crate) fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
@@ -323,8 +350,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// L16: what Gatepost proves itself with ends soon, or has ended.
-fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<String> {
+/// What Gatepost proves itself with ends soon, or has ended; and what to do.
+pub(crate) fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<String> {
     let (what, remedy) = match oauth.authentication {
         ClientAuthentication::PrivateKeyJwt(_) => {
             ("client_certificate", "make a new one, and upload it to the provider")
@@ -336,7 +363,7 @@ fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<Stri
         Ok(left) => format!("ends in {} days", left.as_secs() / 86_400),
         Err(_) => format!("ended on {}", OffsetDateTime::from(ends).date()),
     };
-    Some(format!("the `{what}` of the provider `{}` {when}; {remedy} (L16)", oauth.provider))
+    Some(format!("the `{what}` of the provider `{}` {when}; {remedy}", oauth.provider))
 }
 
 /// A client id that is still the example's; L16: a certificate about to expire; L17: a protocol without its scope.
@@ -346,7 +373,8 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
     if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
         warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
     }
-    warnings.extend(oauth.authentication_ends.and_then(|ends| ending(oauth, ends, SystemTime::now())));
+    let ending = oauth.authentication_ends.and_then(|ends| ending(oauth, ends, SystemTime::now()));
+    warnings.extend(ending.map(|text| format!("{text} (L16)")));
     let Some(cloud) = microsoft::cloud(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
         return warnings;
     };

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 
+const VARIABLE: &str = "GATEPOST_CONFIG";
+
 /// The file given on the command line, else the first that exists in the usual places.
 pub(super) fn configuration_file(
     given: Option<&Path>,
@@ -13,7 +15,7 @@ pub(super) fn configuration_file(
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
-    if let Some(path) = environment("GATEPOST_CONFIG").filter(|path| !path.is_empty()) {
+    if let Some(path) = environment(VARIABLE).filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
     let mut places = vec![PathBuf::from("gatepost.yaml")];
@@ -24,6 +26,17 @@ pub(super) fn configuration_file(
     match places.iter().find(|place| place.exists()) {
         Some(place) => Ok(place.clone()),
         None => Err(ConfigError::NotFound { places }),
+    }
+}
+
+/// What named the file; `None` where it was found in one of the usual places.
+pub(super) fn named_by(
+    given: Option<&Path>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<&'static str> {
+    match given {
+        Some(_) => Some("--config"),
+        None => environment(VARIABLE).filter(|path| !path.is_empty()).map(|_| VARIABLE),
     }
 }
 

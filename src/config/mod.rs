@@ -28,6 +28,7 @@ mod service_account;
 pub mod written;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,6 +79,17 @@ pub enum ConfigError {
         /// Where it was looked for, in this order.
         places: Vec<PathBuf>,
     },
+    /// The file that was named is not there.
+    #[error(
+        "there is no configuration file {path}, which {named_by} names\nTo make it: gatepost setup ADDRESS",
+        path = .path.display()
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+        /// The option or the variable.
+        named_by: &'static str,
+    },
     /// The file cannot be read.
     #[error("{path}: cannot be read: {source}", path = .path.display())]
     Read {
@@ -104,11 +116,16 @@ pub(crate) struct Surroundings<'a> {
 
 impl Config {
     /// Finds the file (`path`, `$GATEPOST_CONFIG`, or the usual places) and reads it.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+    pub fn load(given: Option<&Path>) -> Result<Self, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
-        let path = locate::configuration_file(path, &environment)?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let path = locate::configuration_file(given, &environment)?;
+        let text = std::fs::read_to_string(&path).map_err(|source| {
+            let path = path.clone();
+            match (source.kind(), locate::named_by(given, &environment)) {
+                (ErrorKind::NotFound, Some(named_by)) => ConfigError::Missing { path, named_by },
+                _ => ConfigError::Read { path, source },
+            }
+        })?;
         Self::parse(&path, &text, &environment)
     }
 

@@ -152,7 +152,6 @@ pub(super) fn read(
     let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
     let written = Written::take(section);
-    let idle_limit_field = section.take("consent_idle_limit");
     let [client_id_field, token_field] = [
         ("client_id", "the id of the application that you registered at the provider"),
         (
@@ -169,6 +168,7 @@ pub(super) fn read(
     let device_field = section.take("device_authorization_endpoint");
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
+    let idle_limit_field = section.take("consent_idle_limit");
     let redirect = Redirect::read(section);
 
     let grant = grant?;
@@ -187,8 +187,8 @@ pub(super) fn read(
         provider.complain(missing);
     }
     let own = client_id_field.iter().chain(&issuer_field).chain(written.fields());
-    let service_account = service_account_field.as_ref().filter(|_| grant == GrantType::ServiceAccount);
-    let service_account = service_account.map(|field| read_service_account(field, own, surroundings));
+    let service_account = (grant == GrantType::ServiceAccount)
+        .then(|| read_service_account(service_account_field.as_ref(), own, surroundings));
     if let (Some(field), None) = (&service_account_field, &service_account) {
         field.complain("goes with `grant: service_account` alone; write that, or leave this out");
     }
@@ -289,14 +289,14 @@ fn missing(
 
 /// `own` is what says who Gatepost is in other grants.
 fn read_service_account<'f>(
-    field: &Field<'_>,
+    field: Option<&Field<'_>>,
     own: impl Iterator<Item = &'f Field<'f>>,
     surroundings: &Surroundings<'_>,
 ) -> Option<ServiceAccount> {
     for field in own {
         field.complain("does not go with service_account: its key file says who it is; leave this out");
     }
-    service_account::read(field, surroundings)
+    service_account::read(field?, surroundings)
 }
 
 fn complain(field: Option<&Field<'_>>, problem: Option<String>) {

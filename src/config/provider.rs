@@ -13,7 +13,7 @@ pub use super::issuer::Issuer;
 pub use super::oauth_client::{GrantType, OAuthClient};
 pub use super::service_account::ServiceAccount;
 
-use super::complaint::suggestion;
+use super::complaint::{nearest, suggestion};
 use super::file::Node;
 use super::presets::{self, Preset};
 use super::section::{Field, Section, readable};
@@ -110,7 +110,16 @@ impl<'a> ProviderReader<'a> {
             written.complain("a provider's name is made of letters, digits, `.`, `_` and `-`");
         }
         let preset_field = written.section()?.take("preset");
-        let preset = readable(preset_field.as_ref().map(read_preset))?;
+        let (preset, is_known) = match preset_field.as_ref().map(read_preset) {
+            None => (None, true),
+            Some(Ok(preset)) => (Some(preset), true),
+            // What else is wrong is told as well, as far as the preset that was probably meant lets it be seen.
+            Some(Err(Some(meant))) => (Some(meant), false),
+            Some(Err(None)) => {
+                complain_of_unknown_keys(written);
+                return None;
+            }
+        };
         let node = match (preset, preset_field) {
             (Some(preset), Some(field)) => {
                 preset.node.clone().moved_to(field.line).overlaid(written.node.clone())
@@ -155,7 +164,7 @@ impl<'a> ProviderReader<'a> {
         let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp, login_kind));
         let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3, login_kind));
         let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap, login_kind));
-        Some(Provider {
+        let provider = Provider {
             name: name.to_owned(),
             preset,
             unverified: preset.map(|preset| unverified(preset, written.node, login_kind)).unwrap_or_default(),
@@ -164,7 +173,8 @@ impl<'a> ProviderReader<'a> {
             pop3: readable(pop3)?,
             imap: readable(imap)?,
             trust: trust?,
-        })
+        };
+        is_known.then_some(provider)
     }
 
     fn trust(&self, section: &mut Section<'_>) -> Option<Trust> {
@@ -199,12 +209,22 @@ fn unverified(preset: &'static Preset, written: &Node, login: Option<LoginKind>)
     keys.filter(|key| *key != "registration" && in_use(key) && !written_otherwise(key)).collect()
 }
 
-fn read_preset(field: &Field<'_>) -> Option<&'static Preset> {
-    let name = field.text()?;
-    let preset = presets::named(name);
-    if preset.is_none() {
-        let names = presets::all().iter().map(|preset| preset.name.as_str());
-        field.complain(format!("`{name}` is not a preset; {}", suggestion(name, names)));
+/// The preset; after a complaint, the one that was probably meant, if one is near.
+fn read_preset(field: &Field<'_>) -> Result<&'static Preset, Option<&'static Preset>> {
+    let name = field.text().ok_or(None)?;
+    presets::named(name).ok_or_else(|| {
+        let names = || presets::all().iter().map(|preset| preset.name.as_str());
+        field.complain(format!("`{name}` is not a preset; {}", suggestion(name, names())));
+        nearest(name, names()).and_then(presets::named)
+    })
+}
+
+/// All that can be said of a provider of which nothing else is known.
+fn complain_of_unknown_keys(written: &Field<'_>) {
+    let Some(mut section) = written.section() else { return };
+    oauth_client::ignore(&mut section);
+    for key in ["preset", "login", "ca_file", "smtp", "pop3", "imap"] {
+        section.take(key);
     }
-    preset
+    section.finish();
 }

@@ -6,14 +6,17 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 /// The file holds no secret, and the service may run as another user than whoever sets it up.
 const MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
 
 /// Writes the text; makes the file, and its folder, where there is none.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let (path, old) = real(path)?;
     let folder = folder_of(&path);
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     // 0600 and O_EXCL, until it is whole.
     let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
@@ -23,7 +26,10 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         let changed = |old: u32, new: u32| (old != new).then_some(old);
         let (user, group) = (changed(old.uid(), new.uid()), changed(old.gid(), new.gid()));
         if user.or(group).is_some() {
-            fchown(file.as_file(), user, group)?;
+            fchown(file.as_file(), user, group).map_err(|error| {
+                let whose = format!("it belongs to user {} and group {}", old.uid(), old.gid());
+                io::Error::new(error.kind(), format!("{whose}, which only root can give it again ({error})"))
+            })?;
         }
     }
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
@@ -33,13 +39,24 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Makes a file that only its owner can read, and its folder, where there is none. Fails where there is a file already.
-pub fn make_private(path: &Path, text: &str) -> io::Result<()> {
-    fs::create_dir_all(folder_of(path))?;
-    let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder_of(path))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
+pub fn make_private(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    private_beside(path, text.as_ref())?.persist_noclobber(path)?;
     fs::File::open(folder_of(path))?.sync_all()
+}
+
+/// The same, in the place of a file that is there.
+pub fn replace_private(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    private_beside(path, text.as_ref())?.persist(path)?;
+    fs::File::open(folder_of(path))?.sync_all()
+}
+
+/// Whole, and still to be moved to its place.
+fn private_beside(path: &Path, text: &[u8]) -> io::Result<NamedTempFile> {
+    make_folder(folder_of(path))?;
+    let mut file = tempfile::Builder::new().prefix(".gatepost.").tempfile_in(folder_of(path))?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// Where the text really stands, and what is there now.
@@ -58,6 +75,15 @@ fn real(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
         return Err(io::Error::other("it is not a file"));
     }
     Ok((path, Some(metadata)))
+}
+
+/// The service has to get at the file, and this process makes everything for its own user alone.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.try_exists()? {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -123,5 +149,7 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert!(make_private(&path, "two\n").is_err());
         assert_eq!((fs::read_to_string(&path).unwrap(), names(home.path())), ("one\n".to_owned(), 1));
+        replace_private(&path, "two\n").unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap(), mode(&path)), ("two\n".to_owned(), 0o600));
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use url::Host;
 
 use self::dns::Dns;
+use crate::address;
 use crate::config::presets;
 use crate::config::provider::UpstreamTls;
 use crate::tls::Trust;
@@ -163,7 +164,7 @@ fn by_domain(domain: &str) -> Option<Found> {
 
 /// What follows the `@`, as DNS and https know it: in lower case, and other scripts in ASCII.
 fn domain_of(address: &str) -> Option<String> {
-    let domain = address.trim().rsplit_once('@').map_or(address, |(_, domain)| domain);
+    let domain = address::domain(address.trim()).unwrap_or(address);
     match Host::parse(domain.trim().trim_end_matches('.')) {
         Ok(Host::Domain(domain)) => Some(domain),
         _ => None,

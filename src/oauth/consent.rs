@@ -91,7 +91,10 @@ pub enum ConsentError {
         error: EndpointError,
     },
     /// The token endpoint did not take the code.
-    #[error("the consent was given, but the token endpoint of {host} did not redeem it: {error}")]
+    #[error(
+        "the consent was given, but the token endpoint of {host} did not redeem it: {error}{}",
+        client_hint(error)
+    )]
     Endpoint {
         /// The endpoint's host.
         host: String,
@@ -161,7 +164,9 @@ pub(super) fn denied(error: &str, description: Option<&str>) -> ConsentError {
         }
         "invalid_scope" => "it does not know a scope in the configuration",
         "server_error" | "temporarily_unavailable" => "it has a fault; try again later",
-        "unauthorized_client" => "this application may not ask for consent; check its registration",
+        "unauthorized_client" => {
+            "this application may not ask for consent; check client_id and its registration"
+        }
         "unsupported_response_type" | "invalid_request" => {
             "it does not take our request; check its registration"
         }
@@ -183,9 +188,23 @@ fn admin_next(url: Option<&Url>) -> String {
     }
 }
 
+/// A slip in what was typed is what these words mean most often.
+fn client_hint(error: &EndpointError) -> &'static str {
+    match error {
+        EndpointError::Refused { code, .. }
+            if ["invalid_client", "unauthorized_client"].contains(&code.as_str()) =>
+        {
+            ". Compare client_id and client_secret in the configuration file with what the provider shows for the \
+             application; gatepost setup ADDRESS --client-id ID --client-secret-file FILE writes others there"
+        }
+        _ => "",
+    }
+}
+
 /// Some organisations forbid device codes and nothing else.
 fn device_hint(error: &EndpointError) -> &'static str {
     match error {
+        EndpointError::Refused { code, .. } if code == "invalid_client" => client_hint(error),
         EndpointError::Refused { .. } => {
             ". Some organisations forbid device codes: then use --paste, or --no-browser where a browser runs"
         }
@@ -203,6 +222,34 @@ mod tests {
 
     use super::*;
     use crate::store::grants::Identity;
+
+    #[test]
+    fn a_slip_in_the_client_id_is_what_a_refusal_of_the_client_is_put_down_to() {
+        let refused = |code: &str| EndpointError::Refused {
+            status: 401,
+            code: code.to_owned(),
+            description: None,
+            retry_after: None,
+        };
+        let host = || "login.example".to_owned();
+        for (error, words, expected) in [
+            (
+                ConsentError::Endpoint { host: host(), error: refused("invalid_client") },
+                "--client-id ID",
+                true,
+            ),
+            (
+                ConsentError::Endpoint { host: host(), error: refused("invalid_grant") },
+                "--client-id ID",
+                false,
+            ),
+            (ConsentError::Device { host: host(), error: refused("invalid_client") }, "--client-id ID", true),
+            (ConsentError::Device { host: host(), error: refused("invalid_client") }, "forbid device", false),
+            (ConsentError::Device { host: host(), error: refused("invalid_scope") }, "forbid device", true),
+        ] {
+            assert_eq!(error.to_string().contains(words), expected, "{error}");
+        }
+    }
 
     #[tokio::test]
     async fn only_the_expected_one_is_committed_unasked() {

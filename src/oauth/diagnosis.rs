@@ -110,6 +110,11 @@ impl EndpointError {
         }
     }
 
+    /// Whether asking again will not help until somebody does something.
+    pub fn lasts(&self) -> bool {
+        self.remedy() != Remedy::Wait || matches!(self, Self::Untrusted(_) | Self::Redirected(_))
+    }
+
     /// When the endpoint wants to be asked again, where it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -188,7 +193,7 @@ pub(super) fn presentable(text: &str, sent: &[Zeroizing<String>], max: usize) ->
 }
 
 /// The number that an Entra description begins with, like `50076` in `AADSTS50076: …`.
-pub(super) fn aadsts_number(description: &str) -> Option<&str> {
+pub(crate) fn aadsts_number(description: &str) -> Option<&str> {
     description.strip_prefix("AADSTS")?.split(|character: char| !character.is_ascii_digit()).next()
 }
 

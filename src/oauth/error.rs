@@ -1,13 +1,16 @@
 //! [`TokenError`]: why there is no token, for the log; and what of it a mail program hears. No variant holds a secret.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use thiserror::Error;
 
 use super::diagnosis::{EndpointError, Remedy};
 use crate::config::provider::GrantType;
+use crate::pause::Pause;
+use crate::random;
 use crate::store::StoreError;
 
 /// Why there is no token. The text is for the log and for whoever runs a command.
@@ -79,16 +82,23 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// How long the same question is answered with this error instead of being asked again, so that neither fifty
-    /// waiting logins nor a device that retries every second hammer the token endpoint.
-    pub(super) fn pause(&self) -> Duration {
-        const SHORTEST: Duration = Duration::from_secs(2);
-        const LONGEST: Duration = Duration::from_mins(5);
+    /// What the token endpoint did, where it was asked.
+    pub fn endpoint(&self) -> Option<&EndpointError> {
         match self {
-            Self::Endpoint { error, .. } => error.retry_after().unwrap_or_default().clamp(SHORTEST, LONGEST),
-            Self::ClientRefused { .. } => Duration::from_secs(30),
-            _ => Duration::ZERO,
+            Self::ClientRefused { error, .. } | Self::Endpoint { error, .. } => Some(error),
+            _ => None,
         }
+    }
+
+    /// For how long the same question is answered with this error instead of being asked again, so that neither fifty waiting
+    /// logins nor a device that retries every ten seconds hammer the token endpoint. `last` is the pause after the same
+    /// question before.
+    pub(super) fn pause(&self, last: Option<&Pause>, now: SystemTime) -> Option<Pause> {
+        const PASSING: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_mins(1);
+        const LASTING: RangeInclusive<Duration> = Duration::from_mins(5)..=Duration::from_mins(5);
+        let error = self.endpoint()?;
+        let lengths = if error.lasts() { LASTING } else { PASSING };
+        Some(Pause::after(last, now, &lengths, error.retry_after(), random::fraction()))
     }
 
     /// Whether a token that has not ended yet may be used all the same.
@@ -127,7 +137,8 @@ impl From<&TokenError> for AuthFailure {
     }
 }
 
-fn what_to_check(grant: GrantType) -> &'static str {
+/// What an admin looks at where the provider will not have Gatepost as its client.
+pub(crate) fn what_to_check(grant: GrantType) -> &'static str {
     match grant {
         GrantType::ServiceAccount => {
             "check this machine's clock, that the mailbox exists, and that the organisation's admin has allowed the service \

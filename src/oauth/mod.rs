@@ -37,6 +37,7 @@ use tokio::time::Instant;
 
 pub use self::error::TokenError;
 use self::error::Whose;
+pub(crate) use self::error::what_to_check;
 use self::refresh::{Refreshes, Wanted};
 use self::token::TokenState;
 use crate::account::Account;
@@ -96,7 +97,8 @@ impl Tokens {
         Self { store, clock, refreshes, forced: Arc::default() }
     }
 
-    /// A live token for the account, refreshed first if it has less than five minutes left. A token that has not ended is
+    /// A live token for the account, refreshed first if it has less than five minutes left (a tenth of its life, where that is
+    /// less). A token that has not ended is
     /// used when its refresh fails or is slow.
     pub async fn access_token(
         &self,
@@ -112,11 +114,6 @@ impl Tokens {
             TokenState::Refused(reason) => Err(wanted.whose.refused(reason)),
             TokenState::Live(token) => Ok(token),
             TokenState::Due { usable: None } => self.refreshes.refresh(&wanted, Some(grant.version)).await,
-            TokenState::Due { usable: Some(token) }
-                if self.refreshes.is_young(&wanted.key, token.version) =>
-            {
-                Ok(token)
-            }
             TokenState::Due { usable: Some(token) } => {
                 let refreshed = self.refreshes.refresh(&wanted, Some(grant.version));
                 match tokio::time::timeout(PATIENCE_WITH_USABLE_TOKEN, refreshed).await {
@@ -152,6 +149,23 @@ impl Tokens {
             self.lock_forced().remove(&(wanted.key, service));
         }
         renewed.map(Some)
+    }
+
+    /// Refreshes version `read` of a grant before anybody has to wait for it; another version in the store is good enough.
+    /// `address` is what the owner is called in messages, and the mailbox that a service account signs for.
+    pub async fn renew(
+        &self,
+        client: &Arc<OAuthClient>,
+        key: GrantKey,
+        address: &str,
+        read: i64,
+    ) -> Result<(), TokenError> {
+        self.refreshes.refresh(&wanted_of(client, key, address), Some(read)).await.map(|_| ())
+    }
+
+    /// What tells the time here.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Waits until every refresh that has begun is committed or failed. Whoever ends the process waits for this first: an
@@ -211,15 +225,18 @@ impl Tokens {
 }
 
 fn wanted(client: &Arc<OAuthClient>, account: &Account) -> Wanted {
-    let key = grant_key(client, account);
+    wanted_of(client, grant_key(client, account), &account.address)
+}
+
+fn wanted_of(client: &Arc<OAuthClient>, key: GrantKey, address: &str) -> Wanted {
     let owner = match &key {
-        GrantKey::Account(_) | GrantKey::Mailbox(..) => account.address.clone(),
+        GrantKey::Account(_) | GrantKey::Mailbox(..) => address.to_owned(),
         GrantKey::Provider(name) => format!("provider {name}"),
     };
     let whose = Whose {
         grant: client.grant,
         owner,
-        address: account.address.clone(),
+        address: address.to_owned(),
         provider: client.provider.clone(),
         host: client.token_endpoint.host_str().unwrap_or_default().to_owned(),
     };

@@ -6,9 +6,9 @@
 //! Rule 4: between processes a lease row decides; no transaction is held over HTTP.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use gatepost_protocol::secret::Secret;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::provider::GrantType;
 use crate::config::provider::OAuthClient;
 use crate::crash_point::crash_point;
+use crate::pause::Pause;
 use crate::store::grants::{Grant, GrantKey, NewTokens};
 use crate::store::{Store, StoreError};
 
@@ -48,8 +49,10 @@ pub(super) struct Refreshes {
     issuers: Issuers,
     /// This process, toward the others.
     holder: String,
-    /// The last refresh of each grant in use.
+    /// The refreshes that are on their way, and those that failed.
     last: DashMap<GrantKey, Refresh>,
+    /// By provider, the failure that the log was told last: a thousand grants may meet the same one.
+    told: DashMap<String, String>,
     /// The requests on their way: a stop waits for them, since an answer may hold a rotated refresh token.
     running: TaskTracker,
 }
@@ -65,25 +68,26 @@ pub(super) struct Wanted {
     pub(super) whose: Whose,
 }
 
-/// What became of the last refresh of a grant.
+/// The last refresh of a grant.
 #[derive(Debug)]
 enum Refresh {
-    /// The version could not be refreshed, and will not be tried before `until`.
-    Failed { version: Option<i64>, error: TokenError, until: Instant },
-    /// It gave this version, which is young until nine tenths of its life are over.
-    Fresh { version: i64, young_until: SystemTime },
+    Failed(Failed),
     /// It is on its way.
     Running(watch::Receiver<Option<Outcome>>),
 }
 
-impl Refresh {
-    /// Whether forgetting it would ask the token endpoint once more than needed.
-    fn is_worth_remembering(&self, (now, today): (Instant, SystemTime)) -> bool {
-        match self {
-            Self::Failed { until, .. } => now < *until,
-            Self::Fresh { young_until, .. } => today < *young_until,
-            Self::Running(_) => true,
-        }
+/// The version could not be refreshed, and is not tried again until the pause is over.
+#[derive(Debug)]
+struct Failed {
+    version: Option<i64>,
+    error: TokenError,
+    pause: Pause,
+}
+
+impl Failed {
+    /// Whether it is about the version that is stale now. Where there was no grant, the failure itself gave it a version.
+    fn is_of(&self, stale: Option<i64>) -> bool {
+        self.version.is_none() || self.version == stale
     }
 }
 
@@ -101,17 +105,9 @@ impl Refreshes {
             issuers: Issuers::default(),
             holder,
             last: DashMap::new(),
+            told: DashMap::new(),
             running: TaskTracker::new(),
         }
-    }
-
-    /// Whether this process got that version so recently, compared with its life, that it need not be refreshed yet. It
-    /// keeps a provider whose tokens live for five minutes or less from being asked at every login.
-    pub(super) fn is_young(&self, key: &GrantKey, asked: i64) -> bool {
-        self.last.get(key).is_some_and(|refresh| {
-            matches!(*refresh, Refresh::Fresh { version, young_until }
-                if version == asked && self.clock.now() < young_until)
-        })
     }
 
     /// A token of another version than `stale`, which the caller found missing, ending or refused.
@@ -149,49 +145,86 @@ impl Refreshes {
         stale: Option<i64>,
     ) -> Result<watch::Receiver<Option<Outcome>>, TokenError> {
         let (sender, receiver) = watch::channel(None);
+        let now = self.clock.now();
         if self.last.len() > MOST_REMEMBERED {
-            let now = (Instant::now(), self.clock.now());
-            self.last.retain(|_, refresh| refresh.is_worth_remembering(now));
+            self.last.retain(
+                |_, refresh| !matches!(refresh, Refresh::Failed(failed) if failed.pause.is_over(now)),
+            );
         }
-        let mut place = self
-            .last
-            .entry(wanted.key.clone())
-            .or_insert_with(|| Refresh::Fresh { version: 0, young_until: SystemTime::UNIX_EPOCH });
-        match &*place {
-            // A sender that is gone means a task that was killed: then there is nothing to wait for.
-            Refresh::Running(outcome) if outcome.has_changed().is_ok() => return Ok(outcome.clone()),
-            // Where there was no grant, the failure itself gave it a version.
-            Refresh::Failed { version, error, until }
-                if (version.is_none() || *version == stale) && Instant::now() < *until =>
-            {
-                return Err(error.clone());
+        let last = match self.last.entry(wanted.key.clone()) {
+            Entry::Occupied(mut place) => match place.get() {
+                // A sender that is gone means a task that was killed: then there is nothing to wait for.
+                Refresh::Running(outcome) if outcome.has_changed().is_ok() => return Ok(outcome.clone()),
+                Refresh::Failed(failed) if failed.is_of(stale) && !failed.pause.is_over(now) => {
+                    return Err(failed.error.clone());
+                }
+                _ => Some(place.insert(Refresh::Running(receiver.clone()))),
+            },
+            Entry::Vacant(place) => {
+                place.insert(Refresh::Running(receiver.clone()));
+                None
             }
-            _ => *place = Refresh::Running(receiver.clone()),
-        }
-        drop(place);
+        };
+        let last = last.and_then(|refresh| match refresh {
+            Refresh::Failed(failed) => Some(failed).filter(|failed| failed.is_of(stale)),
+            Refresh::Running(_) => None,
+        });
         let (refreshes, wanted) = (Arc::clone(self), wanted.clone());
         self.running.spawn(async move {
             let result = refreshes.obtain(&wanted, stale).await;
-            let settled = match &result {
-                Ok(fresh) => Refresh::Fresh { version: fresh.token.version, young_until: fresh.young_until },
-                Err(error) => {
-                    // That nobody has consented yet is no fault of a refresh, and the login tells it.
-                    if !matches!(error, TokenError::NotConnected { .. }) {
-                        tracing::warn!(provider = wanted.whose.provider, "no token: {error}");
-                    }
-                    let until = Instant::now() + error.pause();
-                    Refresh::Failed { version: stale, error: error.clone(), until }
-                }
-            };
             // Settled first: a login that comes now must not join a refresh that is over.
-            refreshes.last.insert(wanted.key, settled);
-            sender.send_replace(Some(result.map(|fresh| fresh.token)));
+            refreshes.settle(wanted, stale, &result, last);
+            sender.send_replace(Some(result));
         });
         Ok(receiver)
     }
 
+    /// Remembers a failure for as long as it is not to be repeated, and a success not at all: the store has it.
+    fn settle(&self, wanted: Wanted, stale: Option<i64>, result: &Outcome, last: Option<Failed>) {
+        let provider = &wanted.whose.provider;
+        let error = match result {
+            Ok(_) => {
+                if self.told.remove(provider).is_some() {
+                    tracing::info!(provider, "the provider gives tokens again");
+                }
+                self.last.remove(&wanted.key);
+                return;
+            }
+            Err(error) => error,
+        };
+        self.tell(provider, error, last.as_ref());
+        match error.pause(last.as_ref().map(|last| &last.pause), self.clock.now()) {
+            Some(pause) => {
+                let failed = Failed { version: stale, error: error.clone(), pause };
+                self.last.insert(wanted.key, Refresh::Failed(failed));
+            }
+            None => {
+                self.last.remove(&wanted.key);
+            }
+        }
+    }
+
+    /// A login that fails is told in the log whenever it does. Here a failure is told when it is another one than before, of
+    /// this grant and at this provider.
+    fn tell(&self, provider: &str, error: &TokenError, last: Option<&Failed>) {
+        let Some(endpoint) = error.endpoint().map(ToString::to_string) else {
+            // That nobody has consented yet is no fault of a refresh, and the login tells it.
+            if !matches!(error, TokenError::NotConnected { .. }) {
+                tracing::warn!(provider, "no token: {error}");
+            }
+            return;
+        };
+        let before = last.and_then(|last| last.error.endpoint()).map(ToString::to_string);
+        let told = self.told.insert(provider.to_owned(), endpoint.clone());
+        if before.as_ref() == Some(&endpoint) || told.as_ref() == Some(&endpoint) {
+            tracing::debug!(provider, "no token: {error}");
+        } else {
+            tracing::warn!(provider, "no token: {error}");
+        }
+    }
+
     /// Reads the row until it holds another version than `stale`, refreshing it as soon as the lease is ours.
-    async fn obtain(&self, wanted: &Wanted, stale: Option<i64>) -> Result<Fresh, TokenError> {
+    async fn obtain(&self, wanted: &Wanted, stale: Option<i64>) -> Outcome {
         let stored = |error: StoreError| wanted.whose.store(error);
         let give_up = Instant::now() + LEASE + Duration::from_secs(5);
         loop {
@@ -203,7 +236,7 @@ impl Refreshes {
                 TokenState::Live(token) | TokenState::Due { usable: Some(token) }
                     if Some(token.version) != stale =>
                 {
-                    return Ok(Fresh { token, young_until: SystemTime::UNIX_EPOCH });
+                    return Ok(token);
                 }
                 _ => {}
             }
@@ -214,8 +247,8 @@ impl Refreshes {
             let leased =
                 self.store.lease_grant(self.clock.now(), &wanted.key, grant.version, &self.holder, LEASE);
             if leased.await.map_err(stored)? {
-                if let Some(fresh) = self.redeem(wanted, &grant).await? {
-                    return Ok(fresh);
+                if let Some(token) = self.redeem(wanted, &grant).await? {
+                    return Ok(token);
                 }
                 // The grant was replaced while we asked, by `gatepost connect`: the row knows better than our answer.
             } else if Instant::now() < give_up {
@@ -228,7 +261,7 @@ impl Refreshes {
 
     /// A token without an older one to begin with. Two processes that both begin cost one request too many, and nothing
     /// else: there is no refresh token that could be lost.
-    pub(super) async fn begin(&self, wanted: &Wanted) -> Result<Fresh, TokenError> {
+    pub(super) async fn begin(&self, wanted: &Wanted) -> Outcome {
         match wanted.client.grant {
             GrantType::AuthorizationCode | GrantType::Password => {
                 Err(TokenError::NotConnected { address: wanted.whose.address.clone() })
@@ -242,13 +275,14 @@ impl Refreshes {
                     }
                 };
                 let version = self.store.replace_grant(&wanted.key, &tokens).await;
-                Ok(Fresh::new(&tokens, version.map_err(|error| wanted.whose.store(error))?))
+                let version = version.map_err(|error| wanted.whose.store(error))?;
+                Ok(AccessToken { secret: tokens.access_token, version })
             }
         }
     }
 
     /// One request under the lease, committed. `None` when the grant changed meanwhile.
-    async fn redeem(&self, wanted: &Wanted, grant: &Grant) -> Result<Option<Fresh>, TokenError> {
+    async fn redeem(&self, wanted: &Wanted, grant: &Grant) -> Result<Option<AccessToken>, TokenError> {
         crash_point("before-token-request");
         let answer = self.request(wanted, grant.refresh_token.as_ref()).await;
         crash_point("after-token-answer");
@@ -256,7 +290,7 @@ impl Refreshes {
             Ok(tokens) => {
                 let version = self.commit(wanted, grant.version, &tokens).await?;
                 tracing::debug!(whose = wanted.whose.owner, "token refreshed");
-                Ok(version.map(|version| Fresh::new(&tokens, version)))
+                Ok(version.map(|version| AccessToken { secret: tokens.access_token, version }))
             }
             Err(error) => {
                 self.note_failure(wanted, Some(grant.version), &error).await;
@@ -314,30 +348,12 @@ impl Refreshes {
             (Remedy::Reconnect, Some(read)) if wanted.whose.grant.needs_person() => {
                 self.store.mark_refused(key, read, &text).await
             }
-            (remedy, _) => {
-                let lasts = remedy != Remedy::Wait;
-                self.store.note_failure(key, read, self.clock.now(), &text, lasts).await
-            }
+            _ => self.store.note_failure(key, read, self.clock.now(), &text, error.lasts()).await,
         };
         let released = self.store.release_grant(&wanted.key, &self.holder).await;
         if let Err(error) = noted.and(released) {
             // The lease runs out by itself, and the next refusal is noted then.
             tracing::warn!("{}: a failed refresh is not noted in the store: {error}", wanted.whose.owner);
         }
-    }
-}
-
-/// A token that was just committed, or read after another process committed it.
-#[derive(Debug)]
-pub(super) struct Fresh {
-    token: AccessToken,
-    young_until: SystemTime,
-}
-
-impl Fresh {
-    fn new(tokens: &NewTokens, version: i64) -> Self {
-        let life = tokens.expires_at.duration_since(tokens.issued_at).unwrap_or_default();
-        let token = AccessToken { secret: tokens.access_token.clone(), version };
-        Self { token, young_until: tokens.issued_at + life.mul_f64(0.9) }
     }
 }

@@ -27,7 +27,7 @@ const USUAL_LIFE: Duration = Duration::from_hours(1);
 
 /// No token is taken for shorter or longer than this, whatever the response says.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
-const LONGEST_LIFE: Duration = Duration::from_hours(24);
+pub(super) const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// The longest access token that fits into the login dialogues.
 const MAX_TOKEN: usize = 8192;

@@ -152,12 +152,16 @@ impl Attempt {
         endpoint: &Endpoint,
     ) -> Result<(Connection, Success), Failed> {
         let (passwords, account) = (&self.gateway.mailbox_passwords, &self.account);
-        let password = passwords.usable(account, self.protocol).await?;
+        let usable = timeout_at(self.deadline, passwords.usable(account, self.protocol));
+        let (password, _turn) = usable.await.map_err(|_| {
+            let told = Cause::new("mail provider too slow; try again");
+            Failed::new(AuthFailure::Temporary(told), "another login tries the same new password, unanswered")
+        })??;
         let version = password.version;
         let error =
             match self.log_in_with(provider, endpoint, UpstreamSecret::Password(password.secret)).await {
                 Ok(logged_in) => {
-                    passwords.taken(account, version, password.refused).await;
+                    passwords.taken(account, self.protocol, version, password.refused).await;
                     return Ok(logged_in);
                 }
                 Err(error) => error,
@@ -165,6 +169,8 @@ impl Attempt {
         let (failure, mut detail) = (error.with_password(), error.to_string());
         if error.is_about_secret() {
             passwords.refused(account, self.protocol, version, failure.clone(), detail.clone()).await;
+        }
+        if error.is_wrong_secret() {
             detail.push_str("; run: gatepost connect ");
             detail.push_str(&account.address);
         }

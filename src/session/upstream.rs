@@ -68,10 +68,16 @@ impl UpstreamError {
         matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::Rejected && refusal.after_secret)
     }
 
+    /// Whether the provider says that our token or password is not the right one, and not that it will not open the mailbox
+    /// for another reason.
+    pub fn is_wrong_secret(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if self.is_about_secret() && says_wrong_secret(&refusal.text))
+    }
+
     /// What it means to the client where a password was sent. For a token it is [`AuthFailure::from`].
     pub fn with_password(&self) -> AuthFailure {
         match self {
-            Self::Refused(refusal) if self.is_about_secret() => AuthFailure::NeedsAdmin(Cause::new(format!(
+            Self::Refused(refusal) if self.is_wrong_secret() => AuthFailure::NeedsAdmin(Cause::new(format!(
                 "provider refused stored password{}; ask admin",
                 codes(&refusal.text)
             ))),
@@ -99,6 +105,29 @@ fn is_policy(text: &str) -> bool {
     text.split(|character: char| !(character.is_ascii_digit() || character == '.'))
         .any(|word| POLICY_CODES.contains(&word.trim_end_matches('.')))
         || POLICY_WORDS.iter().any(|words| lower.contains(words))
+}
+
+/// What SMTP says of a secret itself (RFC 4954 section 6): it is wrong, or one of another kind is needed (Gmail's application
+/// password).
+const SECRET_CODES: [&str; 4] = ["535", "534", "5.7.8", "5.7.9"];
+
+/// Behind a code for a wrong secret: Exchange has SMTP AUTH switched off for the mailbox.
+const SWITCHED_OFF: [&str; 2] = ["5.7.139", "5.7.57"];
+
+/// POP3 and IMAP say of a wrong secret what they like, and mark what is something else (RFC 3206, RFC 5530).
+const OTHER_REASONS: [&str; 4] =
+    ["[authorizationfailed]", "[contactadmin]", "[sys/perm]", "not enabled for imap"];
+
+fn says_wrong_secret(text: &str) -> bool {
+    let is_smtp = text.as_bytes().first_chunk::<3>().is_some_and(|code| code.iter().all(u8::is_ascii_digit));
+    if !is_smtp {
+        let lower = text.to_ascii_lowercase();
+        return !OTHER_REASONS.iter().any(|words| lower.contains(words));
+    }
+    // The reply code and the enhanced one (RFC 2034) come first.
+    let codes = text.split([' ', '-']).take(2);
+    let has = |wanted: &[&str]| codes.clone().any(|code| wanted.contains(&code));
+    has(&SECRET_CODES) && !has(&SWITCHED_OFF)
 }
 
 impl From<&UpstreamError> for AuthFailure {
@@ -220,7 +249,31 @@ pub async fn log_in(
 
 #[cfg(test)]
 mod tests {
-    use super::{codes, is_policy};
+    use super::{codes, is_policy, says_wrong_secret};
+
+    #[test]
+    fn only_what_is_said_of_the_secret_makes_it_a_wrong_one() {
+        for (text, wrong) in [
+            ("535 5.7.8 Error: authentication failed", true),
+            ("535 Incorrect authentication data", true),
+            ("534 5.7.9 Application-specific password required", true),
+            ("500 5.7.8 no", true),
+            ("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled", false),
+            ("550 5.2.1 This account is disabled", false),
+            ("554 5.7.1 Your 535 are not wanted", false),
+            ("554 5.7.1 Access denied", false),
+            ("530 5.7.57 Client not authenticated", false),
+            ("525 5.7.13 User account disabled", false),
+            ("[AUTH] no", true),
+            ("wrong password", true),
+            ("[SYS/PERM] mailbox is disabled", false),
+            ("[AUTHENTICATIONFAILED] no", true),
+            ("[AUTHORIZATIONFAILED] no", false),
+            ("[CONTACTADMIN] no", false),
+        ] {
+            assert_eq!(says_wrong_secret(text), wrong, "{text}");
+        }
+    }
 
     #[test]
     fn policy_codes_match_whole() {

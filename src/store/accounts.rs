@@ -9,6 +9,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::credentials::{self, CredentialId, NewCredential};
 use super::{Store, StoreError, milliseconds, system_time};
+use crate::address::spellings;
 
 /// A row number in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,9 +158,12 @@ impl Store {
 
     /// The accounts with this address: at most one per provider.
     pub async fn accounts_at(&self, address: &str) -> Result<Vec<Account>, StoreError> {
+        let [written, in_ascii, in_its_script] = spellings(address);
         let rows: Vec<AccountRow> =
-            sqlx::query_as("SELECT * FROM accounts WHERE lower(address) = $1 ORDER BY provider")
-                .bind(address.to_ascii_lowercase())
+            sqlx::query_as("SELECT * FROM accounts WHERE lower(address) IN ($1, $2, $3) ORDER BY provider")
+                .bind(written)
+                .bind(in_ascii)
+                .bind(in_its_script)
                 .fetch_all(&self.pool)
                 .await?;
         Ok(rows.into_iter().map(Account::from).collect())
@@ -171,10 +175,10 @@ impl Store {
         account: &NewAccount,
         credential: Option<&NewCredential>,
     ) -> Result<(AccountId, Option<CredentialId>), StoreError> {
-        let mut transaction = self.begin().await?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
         let id = insert(&mut transaction, account).await?;
         let credential = match credential {
-            Some(credential) => Some(credentials::insert(self, &mut transaction, id, credential).await?),
+            Some(credential) => Some(credentials::insert(&sealer, &mut transaction, id, credential).await?),
             None => None,
         };
         transaction.commit().await?;

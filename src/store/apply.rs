@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::accounts::{Account, NewAccount, with_own_grant};
 use super::credentials::{Credential, NewCredential};
+use super::seal::Sealer;
 use super::{Store, StoreError, accounts, credentials};
 
 /// An account as the list wants it.
@@ -62,7 +63,7 @@ impl Store {
     /// Applies the list. An account whose owner has an account at the same provider uses the grant of that one. With `prune`,
     /// accounts that are not on the list are removed, and so are credentials of accounts whose credentials are on it.
     pub async fn apply(&self, wanted: &[WantedAccount], prune: bool) -> Result<Vec<Applied>, StoreError> {
-        let mut transaction = self.begin().await?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
         let mut applied = Vec::new();
         let before = accounts::all(&mut transaction).await?;
         for account in before.iter().filter(|account| !wanted.iter().any(|wanted| is(account, wanted))) {
@@ -83,53 +84,53 @@ impl Store {
             let account = &Account { address: wanted.account.address.clone(), ..account.clone() };
             applied.push(about(account, change, None));
             if let Some(list) = &wanted.credentials {
-                self.apply_credentials(&mut transaction, account, list, prune, &mut applied).await?;
+                apply_credentials(&sealer, &mut transaction, account, list, prune, &mut applied).await?;
             }
         }
         transaction.commit().await?;
         Ok(applied)
     }
+}
 
-    async fn apply_credentials(
-        &self,
-        connection: &mut SqliteConnection,
-        account: &Account,
-        wanted: &[NewCredential],
-        prune: bool,
-        applied: &mut Vec<Applied>,
-    ) -> Result<(), StoreError> {
-        let before = credentials::of(self, connection, Some(account.id)).await?;
-        // First what goes, so that a password can be replaced where a user name has eight.
-        for old in before.iter().filter(|old| !wanted.iter().any(|wanted| same(old, wanted))) {
-            if prune {
-                credentials::remove(connection, old.id).await?;
-            }
-            let change = if prune { Change::Removed } else { Change::Kept };
-            applied.push(about(account, change, Some((old.user_name.clone(), old.label.clone()))));
+async fn apply_credentials(
+    sealer: &Sealer,
+    connection: &mut SqliteConnection,
+    account: &Account,
+    wanted: &[NewCredential],
+    prune: bool,
+    applied: &mut Vec<Applied>,
+) -> Result<(), StoreError> {
+    let before = credentials::of(sealer, connection, Some(account.id)).await?;
+    // First what goes, so that a password can be replaced where a user name has eight.
+    for old in before.iter().filter(|old| !wanted.iter().any(|wanted| same(old, wanted))) {
+        if prune {
+            credentials::remove(connection, old.id).await?;
         }
-        for credential in wanted {
-            let change = match before.iter().find(|old| same(old, credential)) {
-                None => {
-                    credentials::insert(self, connection, account.id, credential).await?;
-                    Change::Added
-                }
-                Some(old) if !opens_the_same(old, credential) => {
-                    // A hash is sealed for its mailbox, and a session that it opened is one of the other mailbox.
-                    credentials::remove(connection, old.id).await?;
-                    credentials::insert(self, connection, account.id, credential).await?;
-                    Change::Changed
-                }
-                Some(old) if old.label != credential.label => {
-                    credentials::relabel(connection, old.id, credential.label.as_deref()).await?;
-                    Change::Changed
-                }
-                Some(_) => Change::Unchanged,
-            };
-            let words = (credential.user_name.clone(), credential.label.clone());
-            applied.push(about(account, change, Some(words)));
-        }
-        Ok(())
+        let change = if prune { Change::Removed } else { Change::Kept };
+        applied.push(about(account, change, Some((old.user_name.clone(), old.label.clone()))));
     }
+    for credential in wanted {
+        let change = match before.iter().find(|old| same(old, credential)) {
+            None => {
+                credentials::insert(sealer, connection, account.id, credential).await?;
+                Change::Added
+            }
+            Some(old) if !opens_the_same(old, credential) => {
+                // A hash is sealed for its mailbox, and a session that it opened is one of the other mailbox.
+                credentials::remove(connection, old.id).await?;
+                credentials::insert(sealer, connection, account.id, credential).await?;
+                Change::Changed
+            }
+            Some(old) if old.label != credential.label => {
+                credentials::relabel(connection, old.id, credential.label.as_deref()).await?;
+                Change::Changed
+            }
+            Some(_) => Change::Unchanged,
+        };
+        let words = (credential.user_name.clone(), credential.label.clone());
+        applied.push(about(account, change, Some(words)));
+    }
+    Ok(())
 }
 
 async fn apply_account(

@@ -8,8 +8,9 @@ use gatepost_protocol::secret::Secret;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::accounts::{Account, AccountId, AccountRow};
-use super::seal::Record;
+use super::seal::{Record, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
+use crate::address::{every_mailbox_of, spellings};
 
 /// Passwords that may share a user name within a provider, as with app passwords.
 pub const MAX_PER_USER_NAME: usize = 8;
@@ -20,7 +21,7 @@ pub const MAX_FOR_ALL_MAILBOXES: usize = 4;
 
 /// How many passwords may have this user name.
 pub(super) fn most(user_name: &str) -> usize {
-    if user_name.starts_with("*@") { MAX_FOR_ALL_MAILBOXES } else { MAX_PER_USER_NAME }
+    if every_mailbox_of(user_name).is_some() { MAX_FOR_ALL_MAILBOXES } else { MAX_PER_USER_NAME }
 }
 
 /// A row number in the store.
@@ -65,23 +66,26 @@ pub struct NewCredential {
 impl Store {
     /// The credentials of an account, or all; in the order in which they were made.
     pub async fn credentials(&self, account: Option<AccountId>) -> Result<Vec<Credential>, StoreError> {
-        of(self, &mut *self.pool.acquire().await?, account).await
+        let (mut transaction, sealer) = self.begin_reading().await?;
+        of(&sealer, &mut transaction, account).await
     }
 
-    /// Every credential with this user name, in whatever case, with its account.
+    /// Every credential with this user name, in whatever case and spelling, with its account.
     pub async fn credentials_named(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
+        let [written, in_ascii, in_its_script] = spellings(user_name);
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let rows: Vec<NamedRow> = sqlx::query_as(
             "SELECT credentials.id AS credential_id, account_id, user_name, mailbox, password_hash_sealed, label,
                  created_at, last_used_at, accounts.*
              FROM credentials JOIN accounts ON accounts.id = credentials.account_id
-             WHERE lower(user_name) = $1 ORDER BY credentials.id",
+             WHERE lower(user_name) IN ($1, $2, $3) ORDER BY credentials.id",
         )
-        .bind(user_name.to_ascii_lowercase())
-        .fetch_all(&self.pool)
+        .bind(written)
+        .bind(in_ascii)
+        .bind(in_its_script)
+        .fetch_all(&mut *transaction)
         .await?;
-        rows.into_iter()
-            .map(|row| Ok((row.account.into(), self.opened_credential(row.credential)?)))
-            .collect()
+        rows.into_iter().map(|row| Ok((row.account.into(), opened(&sealer, row.credential)?))).collect()
     }
 
     /// Adds a credential to the account.
@@ -90,8 +94,8 @@ impl Store {
         account: AccountId,
         credential: &NewCredential,
     ) -> Result<CredentialId, StoreError> {
-        let mut transaction = self.begin().await?;
-        let id = insert(self, &mut transaction, account, credential).await?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let id = insert(&sealer, &mut transaction, account, credential).await?;
         transaction.commit().await?;
         Ok(id)
     }
@@ -135,21 +139,6 @@ impl Store {
         .await?;
         Ok(())
     }
-
-    fn opened_credential(&self, row: CredentialRow) -> Result<Credential, StoreError> {
-        let mailbox = row.mailbox.as_deref();
-        let key = record_key(row.credential_id, row.account_id, &row.user_name, mailbox);
-        Ok(Credential {
-            id: CredentialId(row.credential_id),
-            account: AccountId(row.account_id),
-            password_hash: self.unseal(record(&key), &row.password_hash_sealed)?,
-            user_name: row.user_name,
-            mailbox: row.mailbox,
-            label: row.label,
-            created_at: system_time(row.created_at),
-            last_used_at: row.last_used_at.map(system_time),
-        })
-    }
 }
 
 /// The minute in which `time` lies.
@@ -159,7 +148,7 @@ pub fn minute(time: SystemTime) -> SystemTime {
 }
 
 pub(super) async fn of(
-    store: &Store,
+    sealer: &Sealer,
     connection: &mut SqliteConnection,
     account: Option<AccountId>,
 ) -> Result<Vec<Credential>, StoreError> {
@@ -171,12 +160,12 @@ pub(super) async fn of(
     .bind(account.map(|AccountId(id)| id))
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| store.opened_credential(row)).collect()
+    rows.into_iter().map(|row| opened(sealer, row)).collect()
 }
 
 /// Only within a transaction that began as a writer: it counts before it adds.
 pub(super) async fn insert(
-    store: &Store,
+    sealer: &Sealer,
     connection: &mut SqliteConnection,
     AccountId(account): AccountId,
     credential: &NewCredential,
@@ -186,12 +175,15 @@ pub(super) async fn insert(
         .fetch_optional(&mut *connection)
         .await?
         .ok_or(StoreError::AccountGone)?;
+    let [written, in_ascii, in_its_script] = spellings(&credential.user_name);
     let sharing: Vec<i64> = sqlx::query_scalar(
         "SELECT credentials.id FROM credentials JOIN accounts ON accounts.id = credentials.account_id
-         WHERE provider = $1 AND lower(user_name) = $2",
+         WHERE provider = $1 AND lower(user_name) IN ($2, $3, $4)",
     )
     .bind(&provider)
-    .bind(credential.user_name.to_ascii_lowercase())
+    .bind(written)
+    .bind(in_ascii)
+    .bind(in_its_script)
     .fetch_all(&mut *connection)
     .await?;
     if sharing.len() >= most(&credential.user_name) {
@@ -212,7 +204,7 @@ pub(super) async fn insert(
     let key = record_key(id, account, &credential.user_name, credential.mailbox.as_deref());
     sqlx::query("UPDATE credentials SET password_hash_sealed = $2 WHERE id = $1")
         .bind(id)
-        .bind(store.seal(record(&key), &credential.password_hash)?)
+        .bind(sealer.seal(record(&key), &credential.password_hash)?)
         .execute(connection)
         .await?;
     Ok(CredentialId(id))
@@ -259,13 +251,27 @@ struct NamedRow {
     account: AccountRow,
 }
 
+fn opened(sealer: &Sealer, row: CredentialRow) -> Result<Credential, StoreError> {
+    let key = record_key(row.credential_id, row.account_id, &row.user_name, row.mailbox.as_deref());
+    Ok(Credential {
+        id: CredentialId(row.credential_id),
+        account: AccountId(row.account_id),
+        password_hash: sealer.open(record(&key), &row.password_hash_sealed)?,
+        user_name: row.user_name,
+        mailbox: row.mailbox,
+        label: row.label,
+        created_at: system_time(row.created_at),
+        last_used_at: row.last_used_at.map(system_time),
+    })
+}
+
 /// The length keeps a mailbox and a user name that were cut elsewhere from making the same key.
-fn record_key(id: i64, account: i64, user_name: &str, mailbox: Option<&str>) -> String {
+pub(super) fn record_key(id: i64, account: i64, user_name: &str, mailbox: Option<&str>) -> String {
     let only = mailbox.map(|mailbox| format!(" for {} {mailbox}", mailbox.len())).unwrap_or_default();
     format!("{id} of account:{account}{only} as {user_name}")
 }
 
-fn record(key: &str) -> Record<'_> {
+pub(super) fn record(key: &str) -> Record<'_> {
     Record { table: "credentials", column: "password_hash", key }
 }
 

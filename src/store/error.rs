@@ -8,6 +8,7 @@ use sqlx::migrate::MigrateError;
 use thiserror::Error;
 
 use super::credentials::most;
+use crate::address::every_mailbox_of;
 
 /// The store cannot be used, or could not do what was asked.
 #[derive(Debug, Error)]
@@ -46,6 +47,13 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The key cannot be replaced where it is.
+    #[error("{} is a link, or a file that was mounted by itself, so that no new key can be put in its place. Name the file \
+         itself by GATEPOST_KEY_FILE, where it really is; nothing was changed", key.display())]
+    FixedKey {
+        /// The file that was named.
+        key: PathBuf,
     },
     /// A sealed value does not open although the key is right.
     #[error(
@@ -89,11 +97,32 @@ pub enum StoreError {
         /// The store.
         database: PathBuf,
     },
+    /// The rotation is done, but for the key's name.
+    #[error("every secret is sealed under the new master key {}, but that cannot be moved to {}: {source}. Gatepost finds \
+         it where it is; move it yourself: mv {} {}", new.display(), key.display(), new.display(), key.display())]
+    NewKeyBeside {
+        /// Where it belongs.
+        key: PathBuf,
+        /// Where it is.
+        new: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The key was named, and is not there.
     #[error("the master key {} is not there; Gatepost makes none where GATEPOST_KEY_FILE or systemd names one. \
          For a new store, make it: (umask 077; openssl rand -base64 32 > {})", key.display(), key.display())]
     NoKeyFile {
         /// The file that was named.
+        key: PathBuf,
+    },
+    /// systemd hands over the old key alone.
+    #[error("systemd hands the master key over, and so it must hand over the new one too. As root:\n  \
+         (umask 077; openssl rand -base64 32 > /etc/gatepost/gatepost-key.new)\n\
+         Then give the unit this line, restart it, and run this command again with the same beside its -p LoadCredential:\n  \
+         LoadCredential=gatepost-key.new:/etc/gatepost/gatepost-key.new\n\
+         Nothing was changed: {} is still the key", key.display())]
+    NoNewCredential {
+        /// The one in use.
         key: PathBuf,
     },
     /// Run as somebody else than the daemon.
@@ -113,7 +142,7 @@ pub enum StoreError {
     #[error(
         "user name {user_name} has {} passwords at provider {provider} already; revoke one first{}",
         most(user_name),
-        if user_name.starts_with("*@") { "" } else { ", or choose another user name" }
+        if every_mailbox_of(user_name).is_some() { "" } else { ", or choose another user name" }
     )]
     TooManyCredentials {
         /// What devices type.
@@ -127,9 +156,16 @@ pub enum StoreError {
         /// The state folder.
         folder: PathBuf,
     },
-    /// The key belongs to another store.
+    /// systemd's new key is in use already.
+    #[error("every secret is sealed under {} already", new.display())]
+    RotatedBefore {
+        /// The key that opens the store.
+        new: PathBuf,
+    },
+    /// The key belongs to another store, or to another time.
     #[error(
-        "the master key {} is not the one that {} was made with; put the right key there, or name it by GATEPOST_KEY_FILE",
+        "the master key {} is not the one that {} is sealed under; put the right key there, or name it by GATEPOST_KEY_FILE. \
+         After `gatepost key rotate` that is the new one",
         key.display(), database.display()
     )]
     WrongKey {

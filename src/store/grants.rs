@@ -9,9 +9,12 @@ use gatepost_protocol::secret::Secret;
 use sqlx::FromRow;
 
 use super::accounts::AccountId;
-use super::seal::Record;
+use super::seal::{Record, Sealer};
 use super::{Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
+
+/// Two processes may note a use at about the same time, the earlier one last.
+const USE_NOTED_BETWEEN: Duration = Duration::from_mins(1);
 
 /// Whose grant it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,7 +28,7 @@ pub enum GrantKey {
 }
 
 impl GrantKey {
-    fn account(&self) -> Option<i64> {
+    pub(super) fn account(&self) -> Option<i64> {
         match self {
             Self::Account(AccountId(id)) | Self::Mailbox(AccountId(id), _) => Some(*id),
             Self::Provider(_) => None,
@@ -54,6 +57,8 @@ pub struct Grant {
     pub refresh_token: Option<Secret<String>>,
     /// The newest access token.
     pub access_token: Option<Secret<String>>,
+    /// When the tokens came, by this machine's clock.
+    pub issued_at: Option<SystemTime>,
     /// When the access token ends, by this machine's clock.
     pub expires_at: Option<SystemTime>,
     /// As granted, not as asked for.
@@ -163,15 +168,16 @@ impl fmt::Display for Identity {
 impl Store {
     /// The grant, opened.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<GrantRow> = sqlx::query_as(
-            "SELECT version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity, refused,
+            "SELECT version, refresh_token_sealed, access_token_sealed, issued_at, expires_at, scopes, identity, refused,
                  used_at
              FROM grants WHERE owner = $1",
         )
         .bind(key.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
-        row.map(|row| self.opened(key, row)).transpose()
+        row.map(|row| opened(&sealer, key, row)).transpose()
     }
 
     /// Which grants there are, and how each stands. Opens none of them.
@@ -196,11 +202,11 @@ impl Store {
 
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
-        let sealed = self.sealed(key, tokens)?;
         if let GrantKey::Mailbox(..) = key {
             self.forget_ended_mailbox_tokens(tokens.issued_at).await?;
         }
-        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealed(&sealer, key, tokens)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO grants
                  (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity,
@@ -223,9 +229,10 @@ impl Store {
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
         .bind(milliseconds(tokens.issued_at))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
+        transaction.commit().await?;
         versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
@@ -236,7 +243,8 @@ impl Store {
         read: i64,
         tokens: &NewTokens,
     ) -> Result<Option<i64>, StoreError> {
-        let sealed = self.sealed(key, tokens)?;
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealed(&sealer, key, tokens)?;
         crash_point("before-commit");
         let done = sqlx::query(
             "UPDATE grants SET
@@ -255,8 +263,9 @@ impl Store {
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
         .bind(milliseconds(tokens.issued_at))
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         crash_point("after-commit");
         Ok((done.rows_affected() == 1).then_some(read + 1))
     }
@@ -314,13 +323,16 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a login wants the token.
+    /// Notes that a login wants the token. A use that is noted for later than now is from before the clock was set back.
     pub async fn note_grant_used(&self, key: &GrantKey, now: SystemTime) -> Result<(), StoreError> {
-        sqlx::query("UPDATE grants SET used_at = $2 WHERE owner = $1 AND (used_at IS NULL OR used_at < $2)")
-            .bind(key.to_string())
-            .bind(milliseconds(now))
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "UPDATE grants SET used_at = $2 WHERE owner = $1 AND (used_at IS NULL OR used_at < $2 OR used_at > $3)",
+        )
+        .bind(key.to_string())
+        .bind(milliseconds(now))
+        .bind(milliseconds(now + USE_NOTED_BETWEEN))
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -372,35 +384,6 @@ impl Store {
         .await?;
         Ok(done.rows_affected() == 1)
     }
-
-    fn sealed(&self, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
-        let owner = key.to_string();
-        let refresh_token = tokens.refresh_token.as_ref();
-        Ok(SealedTokens {
-            refresh_token: refresh_token.map(|token| self.seal(refresh_record(&owner), token)).transpose()?,
-            access_token: self.seal(access_record(&owner), &tokens.access_token)?,
-        })
-    }
-
-    fn opened(&self, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
-        let owner = key.to_string();
-        let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
-        Ok(Grant {
-            key: key.clone(),
-            version: row.version,
-            refresh_token: refresh_token
-                .map(|sealed| self.unseal(refresh_record(&owner), &sealed))
-                .transpose()?,
-            access_token: access_token
-                .map(|sealed| self.unseal(access_record(&owner), &sealed))
-                .transpose()?,
-            expires_at: row.expires_at.map(system_time),
-            scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
-            identity: row.identity,
-            refused: row.refused,
-            used_at: row.used_at.map(system_time),
-        })
-    }
 }
 
 #[derive(FromRow)]
@@ -408,6 +391,7 @@ struct GrantRow {
     version: i64,
     refresh_token_sealed: Option<Vec<u8>>,
     access_token_sealed: Option<Vec<u8>>,
+    issued_at: Option<i64>,
     expires_at: Option<i64>,
     scopes: String,
     identity: Option<String>,
@@ -461,11 +445,39 @@ struct SealedTokens {
     access_token: Vec<u8>,
 }
 
-fn refresh_record(owner: &str) -> Record<'_> {
+fn sealed(sealer: &Sealer, key: &GrantKey, tokens: &NewTokens) -> Result<SealedTokens, StoreError> {
+    let owner = key.to_string();
+    let refresh_token = tokens.refresh_token.as_ref();
+    Ok(SealedTokens {
+        refresh_token: refresh_token.map(|token| sealer.seal(refresh_record(&owner), token)).transpose()?,
+        access_token: sealer.seal(access_record(&owner), &tokens.access_token)?,
+    })
+}
+
+fn opened(sealer: &Sealer, key: &GrantKey, row: GrantRow) -> Result<Grant, StoreError> {
+    let owner = key.to_string();
+    let (refresh_token, access_token) = (row.refresh_token_sealed, row.access_token_sealed);
+    Ok(Grant {
+        key: key.clone(),
+        version: row.version,
+        refresh_token: refresh_token
+            .map(|sealed| sealer.open(refresh_record(&owner), &sealed))
+            .transpose()?,
+        access_token: access_token.map(|sealed| sealer.open(access_record(&owner), &sealed)).transpose()?,
+        issued_at: row.issued_at.map(system_time),
+        expires_at: row.expires_at.map(system_time),
+        scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
+        identity: row.identity,
+        refused: row.refused,
+        used_at: row.used_at.map(system_time),
+    })
+}
+
+pub(super) fn refresh_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "refresh_token", key: owner }
 }
 
-fn access_record(owner: &str) -> Record<'_> {
+pub(super) fn access_record(owner: &str) -> Record<'_> {
     Record { table: "grants", column: "access_token", key: owner }
 }
 
@@ -669,6 +681,9 @@ mod tests {
         store.note_grant_used(&key(), noon + TEN).await.unwrap();
         store.note_grant_used(&key(), noon).await.unwrap();
         assert_eq!(standing().await.used_at, Some(noon + TEN));
+        let earlier = noon - Duration::from_hours(1000);
+        store.note_grant_used(&key(), earlier).await.unwrap();
+        assert_eq!(standing().await.used_at, Some(earlier), "the clock was set back");
     }
 
     #[tokio::test]

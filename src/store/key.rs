@@ -1,16 +1,22 @@
-//! The master key: 32 octets that open every secret in the store. Rule: a key is made once, together with an empty
-//! store, and never again; where data is and its key is not, the store refuses to open.
+//! The master key: 32 octets that open every secret in the store. Rule: a key is made together with an empty store, or by a
+//! rotation; where data is and its key is not, the store refuses to open.
+//!
+//! A rotation puts the new key beside the old one, as `master.key.new`, before anything is sealed under it, and moves it into the
+//! old one's place when everything is. So one of the two opens the store at any time.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatepost_protocol::secret::Secret;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use super::rotate::Left;
+use super::seal::Sealer;
 use super::{StoreError, folder};
 use crate::crash_point::crash_point;
 
@@ -31,8 +37,17 @@ pub(super) enum KeySource {
     StateFolder(PathBuf),
 }
 
+/// Where the key that opens the store was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where it belongs.
+    Own,
+    /// Beside that, where a rotation left it.
+    Beside,
+}
+
 impl KeySource {
-    pub(super) fn find(state_dir: &Path, environment: impl Fn(&str) -> Option<OsString>) -> Self {
+    pub(super) fn locate(state_dir: &Path, environment: impl Fn(&str) -> Option<OsString>) -> Self {
         if let Some(file) = environment("GATEPOST_KEY_FILE").filter(|file| !file.is_empty()) {
             return Self::File(file.into());
         }
@@ -55,7 +70,7 @@ impl KeySource {
     /// Reads the key. Makes one only where the key belongs to the state folder and `database` is not there yet.
     pub(super) fn load(&self, database: &Path) -> Result<MasterKey, StoreError> {
         match self.read() {
-            Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_missing(&error) => {}
             read => return read,
         }
         if database.try_exists().map_err(|source| StoreError::file("cannot look at", database, source))? {
@@ -71,8 +86,104 @@ impl KeySource {
         }
     }
 
+    /// The key that the store is sealed under: the one of which `opens` is true. Needs no lock: a new key is looked for first, because
+    /// it moves from beside into place, and never back.
+    pub(super) fn find(
+        &self,
+        opens: impl Fn(&Sealer) -> bool,
+    ) -> Result<Option<(Sealer, Place)>, StoreError> {
+        let new = self.read_at(&self.beside());
+        if let Ok(key) = &new {
+            let sealer = self.sealer(key)?;
+            if opens(&sealer) {
+                return Ok(Some((sealer, Place::Beside)));
+            }
+        }
+        let sealer = self.sealer(&self.read()?)?;
+        if opens(&sealer) {
+            return Ok(Some((sealer, Place::Own)));
+        }
+        match new {
+            // It may be the right one, if only it could be read.
+            Err(error) if !is_missing(&error) => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// What seals under this key.
+    pub(super) fn sealer(&self, key: &MasterKey) -> Result<Sealer, StoreError> {
+        Sealer::new(key).map_err(|_| StoreError::MalformedKey { key: self.path().to_owned() })
+    }
+
+    /// A new key, safely on disk beside the old one. Fails where the old one could not be replaced by it later.
+    pub(super) fn make_new(&self) -> Result<Sealer, StoreError> {
+        let new = self.beside();
+        match self {
+            // Only root can have made it.
+            Self::Credential(key) => {
+                let read = self.read_at(&new);
+                return match read {
+                    Err(error) if is_missing(&error) => Err(StoreError::NoNewCredential { key: key.clone() }),
+                    read => self.sealer(&read?),
+                };
+            }
+            Self::File(key) => {
+                refuse_mounted(key)?;
+                // Backups of the database need it, and perhaps another store.
+                write(&beside(key, ".old"), &self.read()?)?;
+            }
+            Self::StateFolder(_) => {}
+        }
+        let key = random(&new)?;
+        write(&new, &key)?;
+        crash_point("new-key-written");
+        self.sealer(&key)
+    }
+
+    /// Moves the new key into the place of the old one.
+    pub(super) fn put_in_place(&self) -> Result<(), StoreError> {
+        let (Self::File(path) | Self::StateFolder(path)) = self else { return Ok(()) };
+        let new = self.beside();
+        let failed = |source| StoreError::NewKeyBeside { key: path.clone(), new: new.clone(), source };
+        fs::rename(&new, path).and_then(|()| folder::sync(folder_of(path))).map_err(failed)?;
+        crash_point("new-key-in-place");
+        Ok(())
+    }
+
+    /// Completes a rotation that was cut short behind its commit, and clears away one that was cut short before.
+    pub(super) fn settle(&self, place: Place) -> Result<(), StoreError> {
+        match (self, place) {
+            (_, Place::Beside) => self.put_in_place(),
+            (Self::StateFolder(_), Place::Own) => match fs::remove_file(self.beside()) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    Err(StoreError::file("cannot remove the unused key", &self.beside(), source))
+                }
+                _ => Ok(()),
+            },
+            // Whoever keeps the key may have put a new one there for a rotation to come.
+            (Self::File(_) | Self::Credential(_), Place::Own) => Ok(()),
+        }
+    }
+
+    /// Where the key is after a rotation, and what that leaves to whoever keeps it.
+    pub(super) fn left_behind(&self) -> (PathBuf, Left) {
+        match self {
+            Self::Credential(_) => (self.beside(), Left::Credential),
+            Self::File(path) => (path.clone(), Left::OldKey(beside(path, ".old"))),
+            Self::StateFolder(path) => (path.clone(), Left::Nothing),
+        }
+    }
+
+    /// Where a new key is while a rotation goes on.
+    pub(super) fn beside(&self) -> PathBuf {
+        beside(self.path(), ".new")
+    }
+
     fn read(&self) -> Result<MasterKey, StoreError> {
-        let path = self.path();
+        self.read_at(self.path())
+    }
+
+    fn read_at(&self, path: &Path) -> Result<MasterKey, StoreError> {
         let failed = |source| StoreError::file("cannot read", path, source);
         let file = File::open(path).map_err(failed)?;
         // systemd hands credentials over with an access list, which shows as a group bit; it guards them itself.
@@ -87,26 +198,77 @@ impl KeySource {
     }
 }
 
-/// Writes a new key beside its place, and moves it there only when it is safely on disk: a crash leaves either no key or
-/// a whole one. Where another process was faster, its key stays.
+/// Makes the first key. Where another process was faster, its key stays.
 fn make(path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::file("cannot make", path, source);
-    let mut octets = Zeroizing::new([0; LEN]);
-    aws_lc_rs::rand::fill(octets.as_mut_slice())
-        .map_err(|_| failed(io::Error::other("the system gives no random numbers")))?;
-    let text = Zeroizing::new(STANDARD.encode(octets.as_slice()) + "\n");
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // 0600 and O_EXCL.
-    let mut file = tempfile::Builder::new().prefix(".master.key.").tempfile_in(folder).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
+    let file = written(path, &random(path)?).map_err(failed)?;
     crash_point("key-written");
     match file.persist_noclobber(path) {
         Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error.error)),
         _ => {}
     }
-    folder::sync(folder).map_err(failed)?;
+    folder::sync(folder_of(path)).map_err(failed)?;
     crash_point("key-made");
+    Ok(())
+}
+
+/// Writes the key in the place of whatever was there.
+fn write(path: &Path, key: &MasterKey) -> Result<(), StoreError> {
+    let failed = |source| StoreError::file("cannot write the key", path, source);
+    let file = written(path, key).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    folder::sync(folder_of(path)).map_err(failed)
+}
+
+/// The key on disk beside its place, to be moved there: a crash leaves either no key there or a whole one.
+fn written(path: &Path, key: &MasterKey) -> io::Result<NamedTempFile> {
+    let text = Zeroizing::new(STANDARD.encode(key.expose()) + "\n");
+    // 0600 and O_EXCL.
+    let mut file = tempfile::Builder::new().prefix(".master.key.").tempfile_in(folder_of(path))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn random(path: &Path) -> Result<MasterKey, StoreError> {
+    let mut octets = Zeroizing::new([0; LEN]);
+    aws_lc_rs::rand::fill(octets.as_mut_slice()).map_err(|_| {
+        StoreError::file("cannot make", path, io::Error::other("the system gives no random numbers"))
+    })?;
+    Ok(Secret::new(*octets))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn is_missing(error: &StoreError) -> bool {
+    matches!(error, StoreError::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+/// A file that a container was given by itself cannot be replaced, and one beside it would be gone with the container.
+#[cfg(unix)]
+fn refuse_mounted(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::MetadataExt;
+
+    let failed = |source| StoreError::file("cannot look at", path, source);
+    let (file, folder) =
+        (fs::symlink_metadata(path).map_err(failed)?, fs::metadata(folder_of(path)).map_err(failed)?);
+    if file.is_file() && file.dev() == folder.dev() {
+        return Ok(());
+    }
+    Err(StoreError::FixedKey { key: path.to_owned() })
+}
+
+/// Elsewhere the move will tell.
+#[cfg(not(unix))]
+fn refuse_mounted(_path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
@@ -145,7 +307,7 @@ mod tests {
         let state = Path::new("/state");
         let find = |key_file: Option<&str>, folder: Option<&OsString>| {
             let key_file = key_file.map(OsString::from);
-            KeySource::find(state, |name| match name {
+            KeySource::locate(state, |name| match name {
                 "GATEPOST_KEY_FILE" => key_file.clone(),
                 "CREDENTIALS_DIRECTORY" => folder.cloned(),
                 _ => None,

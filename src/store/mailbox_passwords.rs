@@ -1,7 +1,7 @@
 //! Passwords of mailboxes at rest, for providers without OAuth: sealed like tokens, and in a table of their own, so that
 //! neither can ever be taken for the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gatepost_protocol::secret::Secret;
 
@@ -24,14 +24,15 @@ pub struct MailboxPassword {
 impl Store {
     /// The mailbox's password, opened.
     pub async fn mailbox_password(&self, account: AccountId) -> Result<Option<MailboxPassword>, StoreError> {
+        let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<(i64, Vec<u8>, bool)> = sqlx::query_as(
             "SELECT version, password_sealed, refused IS NOT NULL FROM mailbox_passwords WHERE account_id = $1",
         )
         .bind(account.0)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
         let Some((version, sealed, refused)) = row else { return Ok(None) };
-        let secret = self.unseal(record(&account.0.to_string()), &sealed)?;
+        let secret = sealer.open(record(&account.0.to_string()), &sealed)?;
         Ok(Some(MailboxPassword { secret, version, refused }))
     }
 
@@ -41,8 +42,8 @@ impl Store {
         account: AccountId,
         password: &Secret<String>,
     ) -> Result<i64, StoreError> {
-        let sealed = self.seal(record(&account.0.to_string()), password)?;
-        // All rows are fetched, so that the statement runs to its end and a commit that fails is heard of.
+        let (mut transaction, sealer) = self.begin_writing().await?;
+        let sealed = sealer.seal(record(&account.0.to_string()), password)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, 1, $2)
              ON CONFLICT (account_id) DO UPDATE SET
@@ -52,9 +53,10 @@ impl Store {
         )
         .bind(account.0)
         .bind(sealed)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
+        transaction.commit().await?;
         versions.first().copied().ok_or(StoreError::AccountGone)
     }
 
@@ -83,16 +85,9 @@ impl Store {
             sqlx::query_as("SELECT account_id, refused FROM mailbox_passwords").fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|(id, refused)| (AccountId(id), refused)).collect())
     }
-
-    /// Which accounts have one. Opens none of them.
-    pub async fn accounts_with_password(&self) -> Result<BTreeSet<AccountId>, StoreError> {
-        let ids: Vec<i64> =
-            sqlx::query_scalar("SELECT account_id FROM mailbox_passwords").fetch_all(&self.pool).await?;
-        Ok(ids.into_iter().map(AccountId).collect())
-    }
 }
 
-fn record(account: &str) -> Record<'_> {
+pub(super) fn record(account: &str) -> Record<'_> {
     Record { table: "mailbox_passwords", column: "password", key: account }
 }
 
@@ -125,7 +120,7 @@ mod tests {
             let stored = store.mailbox_password(ann).await.unwrap().unwrap();
             assert_eq!((stored.secret.expose().as_str(), stored.version), (text, version));
         }
-        assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([ann]));
+        assert_eq!(store.password_standings().await.unwrap(), BTreeMap::from([(ann, None)]));
         assert!(store.mailbox_password(bob).await.unwrap().is_none());
     }
 
@@ -139,8 +134,26 @@ mod tests {
         sqlx::query(copy).bind(bob.0).execute(&store.pool).await.unwrap();
         assert!(matches!(store.mailbox_password(bob).await, Err(StoreError::Forged { .. })));
         sqlx::query("DELETE FROM accounts WHERE id = $1").bind(ann.0).execute(&store.pool).await.unwrap();
-        assert_eq!(store.accounts_with_password().await.unwrap(), BTreeSet::from([bob]));
+        assert_eq!(store.password_standings().await.unwrap(), BTreeMap::from([(bob, None)]));
         let gone = store.replace_mailbox_password(ann, &password("late")).await;
         assert!(matches!(gone, Err(StoreError::AccountGone)), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn a_verdict_is_about_the_version_that_was_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let ann = account(&store, "ann@example.com").await;
+        let said = async || store.password_standings().await.unwrap().remove(&ann).unwrap();
+        store.replace_mailbox_password(ann, &password("first")).await.unwrap();
+        store.note_password_verdict(ann, 1, Some("535 no")).await.unwrap();
+        assert_eq!(said().await.as_deref(), Some("535 no"));
+        store.note_password_verdict(ann, 1, None).await.unwrap();
+        assert_eq!(said().await, None);
+        store.note_password_verdict(ann, 1, Some("535 no")).await.unwrap();
+        store.replace_mailbox_password(ann, &password("second")).await.unwrap();
+        assert_eq!(said().await, None);
+        store.note_password_verdict(ann, 1, Some("late")).await.unwrap();
+        assert_eq!(said().await, None);
     }
 }

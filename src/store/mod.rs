@@ -6,40 +6,47 @@
 pub mod accounts;
 pub mod alarms;
 pub mod apply;
+pub mod contents;
 pub mod credentials;
 pub mod grants;
 pub mod mailbox_passwords;
+pub mod running;
+pub mod restore;
 
+mod current_key;
 mod error;
 mod folder;
 mod key;
+mod rotate;
 mod seal;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gatepost_protocol::secret::Secret;
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
+use current_key::CurrentKey;
 pub use error::StoreError;
 use key::KeySource;
-use seal::{Record, Sealer};
+pub use rotate::{Left, Rotation};
 
 /// How long a statement waits for another writer. Well below the 15 s that a login has.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 4;
-const KEY_CHECK: Record<'static> = Record { table: "meta", column: "value", key: "key_check" };
 
 /// The open store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
-    sealer: Arc<Sealer>,
+    state_dir: Arc<Path>,
+    source: Arc<KeySource>,
+    /// Locked for moments only. Another process may have rotated the key: see `current_key`.
+    key: Arc<RwLock<CurrentKey>>,
     /// Asked for `data_version` alone: the number only means something on one and the same connection.
     watcher: Arc<Mutex<SqliteConnection>>,
 }
@@ -47,7 +54,7 @@ pub struct Store {
 impl Store {
     /// Opens the store in the state folder, making folder, key and file at the first start.
     pub async fn open(state_dir: &Path) -> Result<Self, StoreError> {
-        let source = KeySource::find(state_dir, |name| std::env::var_os(name));
+        let source = KeySource::locate(state_dir, |name| std::env::var_os(name));
         Self::open_under(state_dir, &source).await
     }
 
@@ -94,10 +101,15 @@ impl Store {
             source => StoreError::Migration { database: database.clone(), source },
         })?;
         crate::crash_point::crash_point("tables-made");
-        let wrong_key = || StoreError::WrongKey { key: source.path().to_owned(), database: database.clone() };
-        let sealer = Sealer::new(&key).map_err(|_| wrong_key())?;
-        let store = Self { pool, sealer: Arc::new(sealer), watcher: Arc::new(Mutex::new(watcher)) };
-        if store.key_fits().await? { Ok(store) } else { Err(wrong_key()) }
+        current_key::begin(&pool, &source.sealer(&key)?).await?;
+        let key = current_key::settled(&mut *pool.acquire().await?, source, &database).await?;
+        Ok(Self {
+            pool,
+            state_dir: state_dir.into(),
+            source: Arc::new(source.clone()),
+            key: Arc::new(RwLock::new(key)),
+            watcher: Arc::new(Mutex::new(watcher)),
+        })
     }
 
     /// Closes the file in good order; whatever is asked afterwards fails.
@@ -109,39 +121,6 @@ impl Store {
     pub async fn data_version(&self) -> Result<i64, StoreError> {
         let mut watcher = self.watcher.lock().await;
         Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?)
-    }
-
-    /// Begins as a writer: a reader that turns into one fails where another process wrote in between.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    /// Whether the check record opens. It is written while the store holds no other secret, and never replaced.
-    async fn key_fits(&self) -> Result<bool, StoreError> {
-        let check = self.seal(KEY_CHECK, &Secret::new("gatepost".to_owned()))?;
-        sqlx::query(
-            "INSERT INTO meta (name, value_sealed) SELECT $1, $2
-             WHERE NOT EXISTS (SELECT 1 FROM credentials) AND NOT EXISTS (SELECT 1 FROM grants)
-             ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(KEY_CHECK.key)
-        .bind(check)
-        .execute(&self.pool)
-        .await?;
-        let row = sqlx::query("SELECT value_sealed FROM meta WHERE name = $1")
-            .bind(KEY_CHECK.key)
-            .fetch_optional(&self.pool)
-            .await?
-            .ok_or_else(|| StoreError::Forged { record: KEY_CHECK.to_string() })?;
-        Ok(self.sealer.open(KEY_CHECK, row.try_get("value_sealed")?).is_ok())
-    }
-
-    fn seal(&self, record: Record<'_>, value: &Secret<String>) -> Result<Vec<u8>, StoreError> {
-        self.sealer.seal(record, value).map_err(|_| StoreError::Forged { record: record.to_string() })
-    }
-
-    fn unseal(&self, record: Record<'_>, sealed: &[u8]) -> Result<Secret<String>, StoreError> {
-        self.sealer.open(record, sealed).map_err(|_| StoreError::Forged { record: record.to_string() })
     }
 }
 
@@ -165,6 +144,7 @@ pub(crate) mod tests {
 
     use std::fs;
 
+    use gatepost_protocol::secret::Secret;
     use sqlx::migrate::Migrator;
 
     use super::accounts::{Account, AccountId};
@@ -290,10 +270,18 @@ pub(crate) mod tests {
         let first = sqlx::migrate!().migrations.iter().take(1).cloned().collect();
         Migrator { migrations: first, ..Migrator::DEFAULT }.run(&pool).await.unwrap();
         let watcher = SqliteConnection::connect_with(&options).await.unwrap();
-        let sealer = Arc::new(Sealer::new(&key).unwrap());
-        let store = Store { pool, sealer, watcher: Arc::new(Mutex::new(watcher)) };
-        assert!(store.key_fits().await.unwrap());
-        store
+        let source = KeySource::StateFolder(folder.join("master.key"));
+        current_key::begin(&pool, &source.sealer(&key).unwrap()).await.unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        let key = current_key::settled(&mut connection, &source, &database).await.unwrap();
+        drop(connection);
+        Store {
+            pool,
+            state_dir: folder.into(),
+            source: Arc::new(source),
+            key: Arc::new(RwLock::new(key)),
+            watcher: Arc::new(Mutex::new(watcher)),
+        }
     }
 
     #[tokio::test]
@@ -316,21 +304,23 @@ pub(crate) mod tests {
         };
         sqlx::query("SELECT imap_user_name FROM accounts").fetch_all(&old.pool).await.unwrap_err();
         let place = "1 of account:7 as scanner";
-        let record = Record { table: "credentials", column: "password_hash", key: place };
+        let record = seal::Record { table: "credentials", column: "password_hash", key: place };
+        let (transaction, sealer) = old.begin_reading().await.unwrap();
+        drop(transaction);
         sqlx::query(
             "INSERT INTO credentials (id, account_id, user_name, password_hash_sealed, label, created_at)
              VALUES (1, 7, 'scanner', $1, '2nd floor', 0)",
         )
-        .bind(old.seal(record, &credential.password_hash).unwrap())
+        .bind(sealer.seal(record, &credential.password_hash).unwrap())
         .execute(&old.pool)
         .await
         .unwrap();
-        let record = Record { table: "grants", column: "refresh_token", key: "account:7" };
+        let record = seal::Record { table: "grants", column: "refresh_token", key: "account:7" };
         sqlx::query(
             "INSERT INTO grants (owner, account_id, version, refresh_token_sealed, scopes)
              VALUES ('account:7', 7, 3, $1, 'mail')",
         )
-        .bind(old.seal(record, &Secret::new("tanstaaf-refresh".to_owned())).unwrap())
+        .bind(sealer.seal(record, &Secret::new("tanstaaf-refresh".to_owned())).unwrap())
         .execute(&old.pool)
         .await
         .unwrap();

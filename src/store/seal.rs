@@ -8,9 +8,11 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::error::Unspecified;
 use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::StoreError;
 use super::key::MasterKey;
 
 const FORMAT: u8 = 1;
@@ -36,10 +38,6 @@ impl fmt::Display for Record<'_> {
     }
 }
 
-/// The value does not open: another key, another record, or changed bytes. Which one cannot be told.
-#[derive(Debug)]
-pub(super) struct Shut;
-
 /// Seals and opens under one master key.
 #[derive(Debug)]
 pub(super) struct Sealer {
@@ -47,18 +45,25 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new(key: &MasterKey) -> Result<Self, Shut> {
-        let key = RandomizedNonceKey::new(&AES_256_GCM, key.expose()).map_err(|_| Shut)?;
-        Ok(Self { key })
+    pub(super) fn new(key: &MasterKey) -> Result<Self, Unspecified> {
+        Ok(Self { key: RandomizedNonceKey::new(&AES_256_GCM, key.expose())? })
     }
 
-    pub(super) fn seal(&self, record: Record<'_>, value: &Secret<String>) -> Result<Vec<u8>, Shut> {
-        let plain = value.expose().as_bytes();
+    pub(super) fn seal(&self, record: Record<'_>, value: &Secret<String>) -> Result<Vec<u8>, StoreError> {
+        self.sealed(record, value.expose().as_bytes()).map_err(|_| forged(record))
+    }
+
+    /// What does not open has another key, is of another record, or was changed. Which one cannot be told.
+    pub(super) fn open(&self, record: Record<'_>, sealed: &[u8]) -> Result<Secret<String>, StoreError> {
+        self.opened(record, sealed).map_err(|_| forged(record))
+    }
+
+    fn sealed(&self, record: Record<'_>, plain: &[u8]) -> Result<Vec<u8>, Unspecified> {
         // Wiped: it holds the plaintext until it is encrypted in place. Room for the tag, so that no copy is left behind.
         let mut text = Zeroizing::new(Vec::with_capacity(plain.len() + AES_256_GCM.tag_len()));
         text.extend_from_slice(plain);
         let associated = Aad::from(record.associated_data());
-        let nonce = self.key.seal_in_place_append_tag(associated, &mut *text).map_err(|_| Shut)?;
+        let nonce = self.key.seal_in_place_append_tag(associated, &mut *text)?;
         let mut sealed = Vec::with_capacity(1 + NONCE_LEN + text.len());
         sealed.push(FORMAT);
         sealed.extend_from_slice(nonce.as_ref());
@@ -66,21 +71,35 @@ impl Sealer {
         Ok(sealed)
     }
 
-    pub(super) fn open(&self, record: Record<'_>, sealed: &[u8]) -> Result<Secret<String>, Shut> {
-        let (&format, rest) = sealed.split_first().ok_or(Shut)?;
+    fn opened(&self, record: Record<'_>, sealed: &[u8]) -> Result<Secret<String>, Unspecified> {
+        let (&format, rest) = sealed.split_first().ok_or(Unspecified)?;
         if format != FORMAT {
-            return Err(Shut);
+            return Err(Unspecified);
         }
-        let (nonce, text) = rest.split_first_chunk::<NONCE_LEN>().ok_or(Shut)?;
+        let (nonce, text) = rest.split_first_chunk::<NONCE_LEN>().ok_or(Unspecified)?;
         let mut text = Zeroizing::new(text.to_vec());
         let associated = Aad::from(record.associated_data());
-        let plain = self
-            .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), associated, &mut text)
-            .map_err(|_| Shut)?;
-        let plain = str::from_utf8(plain).map_err(|_| Shut)?;
+        let plain = self.key.open_in_place(Nonce::assume_unique_for_key(*nonce), associated, &mut text)?;
+        let plain = str::from_utf8(plain).map_err(|_| Unspecified)?;
         Ok(Secret::new(plain.to_owned()))
     }
+}
+
+/// Out of one key's hands into another's, within the same record.
+#[derive(Debug)]
+pub(super) struct Resealing<'a> {
+    pub(super) old: &'a Sealer,
+    pub(super) new: &'a Sealer,
+}
+
+impl Resealing<'_> {
+    pub(super) fn resealed(&self, record: Record<'_>, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.new.seal(record, &self.old.open(record, sealed)?)
+    }
+}
+
+fn forged(record: Record<'_>) -> StoreError {
+    StoreError::Forged { record: record.to_string() }
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! folder, so that a device needs it once; the certificate it signs is renewed without anybody noticing. Both keys are
 //! RSA-2048, which old mail programs know.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use gatepost_protocol::secret::Secret;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -37,6 +38,15 @@ pub struct Names {
     pub addresses: Vec<IpAddr>,
 }
 
+/// A CA as a backup keeps it, PEM.
+#[derive(Clone, Debug)]
+pub struct KeptAuthority {
+    /// What devices trust.
+    pub certificate: String,
+    /// What signs.
+    pub key: Secret<String>,
+}
+
 /// The CA's files in the state folder.
 #[derive(Clone, Debug)]
 pub struct Authority {
@@ -51,19 +61,10 @@ impl Authority {
 
     /// The CA's certificate, PEM: what a device imports. Made at the first call.
     pub fn certificate(&self) -> Result<String, TlsError> {
-        let (certificate_file, key_file) = (self.state_dir.join("ca.pem"), self.state_dir.join("ca.key"));
-        if let Some(certificate) = read_if_there(&certificate_file)? {
-            return Ok(certificate);
+        match read_if_there(&self.certificate_file())? {
+            Some(certificate) => Ok(certificate),
+            None => self.made(&self.lock()?),
         }
-        let key = new_key(&key_file)?;
-        let certificate = authority_params(OffsetDateTime::now_utc())
-            .self_signed(&key)
-            .map_err(|error| TlsError::unusable(&certificate_file, &error))?
-            .pem();
-        // The key first: a certificate without its key could never be used.
-        write_private(&key_file, &key.serialize_pem())?;
-        write_private(&certificate_file, &certificate)?;
-        Ok(certificate)
     }
 
     /// A leaf for these names with its CA behind it; the one in the state folder as long as it is this CA's, vouches for them, has
@@ -74,27 +75,105 @@ impl Authority {
             key: self.state_dir.join("certificate.key"),
         };
         let now = OffsetDateTime::now_utc();
-        if let Some(chain) = read_if_there(&files.certificate)?
-            && chain.ends_with(&self.certificate()?)
-            && vouches_for(&chain, names, now)
-            && ServerCertificate::load(&files).is_ok()
-        {
+        if self.is_good(&files, names, now)? {
             return Ok(files);
         }
-        self.renew(&files, names, now)?;
+        let lock = self.lock()?;
+        let authority = self.made(&lock)?;
+        // Another process may have renewed it meanwhile.
+        if !self.is_good(&files, names, now)? {
+            self.renew(&authority, &files, names, now)?;
+        }
         Ok(files)
     }
 
-    fn renew(&self, files: &CertificateFiles, names: &Names, now: OffsetDateTime) -> Result<(), TlsError> {
-        let authority_file = self.state_dir.join("ca.key");
-        let authority = self.certificate()?;
-        let key = read_if_there(&authority_file)?.ok_or_else(|| {
+    /// The CA with its key, for a backup; `None` where none was made yet.
+    pub fn kept(&self) -> Result<Option<KeptAuthority>, TlsError> {
+        let _lock = self.lock()?;
+        let Some(certificate) = read_if_there(&self.certificate_file())? else { return Ok(None) };
+        Ok(Some(KeptAuthority { certificate, key: self.key()? }))
+    }
+
+    /// Puts the CA of a backup in the place of whatever was there.
+    pub fn restore(&self, kept: &KeptAuthority) -> Result<(), TlsError> {
+        let lock = self.lock()?;
+        KeyPair::from_pem(kept.key.expose())
+            .and_then(|key| Issuer::from_ca_cert_pem(&kept.certificate, key).map(|_| ()))
+            .map_err(|error| TlsError::unusable(&self.certificate_file(), &error))?;
+        self.keep(kept, &lock)
+    }
+
+    /// Makes the CA, unless another process has meanwhile: a device that has imported one would not trust the other.
+    fn made(&self, lock: &File) -> Result<String, TlsError> {
+        let file = self.certificate_file();
+        if let Some(certificate) = read_if_there(&file)? {
+            return Ok(certificate);
+        }
+        let key = new_key(&self.key_file())?;
+        let certificate = authority_params(OffsetDateTime::now_utc())
+            .self_signed(&key)
+            .map_err(|error| TlsError::unusable(&file, &error))?
+            .pem();
+        let kept = KeptAuthority { certificate, key: Secret::new(key.serialize_pem()) };
+        self.keep(&kept, lock)?;
+        Ok(kept.certificate)
+    }
+
+    /// The key first: a certificate without its key could never be used.
+    fn keep(&self, kept: &KeptAuthority, _lock: &File) -> Result<(), TlsError> {
+        write_private(&self.key_file(), kept.key.expose())?;
+        write_private(&self.certificate_file(), &kept.certificate)
+    }
+
+    /// Held while something is made. It is not the store's lock, because whoever holds this one never waits for a task: so it may
+    /// be waited for in any thread.
+    fn lock(&self) -> Result<File, TlsError> {
+        let path = self.state_dir.join("ca.lock");
+        let locked = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        locked.and_then(|file| file.lock().map(|()| file)).map_err(|source| TlsError::Write { path, source })
+    }
+
+    fn certificate_file(&self) -> PathBuf {
+        self.state_dir.join("ca.pem")
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.state_dir.join("ca.key")
+    }
+
+    fn key(&self) -> Result<Secret<String>, TlsError> {
+        let file = self.key_file();
+        let key = read_if_there(&file)?.ok_or_else(|| {
             let problem = "is missing. Remove ca.pem too for a new CA, which devices must then import";
-            TlsError::unusable(&authority_file, &problem)
+            TlsError::unusable(&file, &problem)
         })?;
-        let issuer = KeyPair::from_pem(&key)
-            .and_then(|key| Issuer::from_ca_cert_pem(&authority, key))
-            .map_err(|error| TlsError::unusable(&authority_file, &error))?;
+        Ok(Secret::new(key))
+    }
+
+    fn is_good(
+        &self,
+        files: &CertificateFiles,
+        names: &Names,
+        now: OffsetDateTime,
+    ) -> Result<bool, TlsError> {
+        let Some(authority) = read_if_there(&self.certificate_file())? else { return Ok(false) };
+        let Some(chain) = read_if_there(&files.certificate)? else { return Ok(false) };
+        Ok(chain.ends_with(&authority)
+            && vouches_for(&chain, names, now)
+            && ServerCertificate::load(files).is_ok())
+    }
+
+    /// Only under the lock.
+    fn renew(
+        &self,
+        authority: &str,
+        files: &CertificateFiles,
+        names: &Names,
+        now: OffsetDateTime,
+    ) -> Result<(), TlsError> {
+        let issuer = KeyPair::from_pem(self.key()?.expose())
+            .and_then(|key| Issuer::from_ca_cert_pem(authority, key))
+            .map_err(|error| TlsError::unusable(&self.key_file(), &error))?;
         let leaf_key = new_key(&files.key)?;
         let leaf = leaf_params(names, now)
             .and_then(|params| params.signed_by(&leaf_key, &issuer))
@@ -235,6 +314,36 @@ mod tests {
         authority.leaf(&names()).unwrap();
         let renewed = fs::read_to_string(&files.certificate).unwrap();
         assert!(renewed.ends_with(&authority.certificate().unwrap()));
+    }
+
+    #[test]
+    fn whoever_asks_at_the_same_time_gets_the_same_authority() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = || {
+            let authority = Authority::new(folder.path());
+            ServerCertificate::load(&authority.leaf(&names()).unwrap()).unwrap();
+            authority.certificate().unwrap()
+        };
+        let certificates: Vec<String> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..4).map(|_| scope.spawn(asked)).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(certificates.windows(2).all(|pair| pair.first() == pair.last()));
+        assert_eq!(Authority::new(folder.path()).kept().unwrap().unwrap().certificate, asked());
+    }
+
+    #[test]
+    fn a_restored_authority_signs_the_next_leaf() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (authority, older) = (Authority::new(folder.path()), Authority::new(other.path()));
+        assert!(older.kept().unwrap().is_none(), "asking makes none");
+        older.leaf(&names()).unwrap();
+        authority.leaf(&names()).unwrap();
+        authority.restore(&older.kept().unwrap().unwrap()).unwrap();
+        let files = authority.leaf(&names()).unwrap();
+        ServerCertificate::load(&files).unwrap();
+        let chain = fs::read_to_string(files.certificate).unwrap();
+        assert!(chain.ends_with(&older.certificate().unwrap()));
     }
 
     #[cfg(unix)]

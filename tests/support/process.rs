@@ -71,6 +71,11 @@ impl Process {
         assert_eq!(status.signal(), Some(rustix::process::Signal::ABORT.as_raw()), "{status}");
     }
 
+    /// Kills it, and waits until it is gone.
+    pub async fn killed(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Asks it to stop, and waits until it has.
     pub async fn stops(mut self) {
         let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
@@ -98,6 +103,14 @@ pub async fn run(config: &Path, arguments: &[&str], input: &str) {
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
     let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+/// Runs another subcommand, which is to end at this crash point.
+pub async fn aborts_at(config: &Path, arguments: &[&str], place: &str) {
+    let child = command(config).args(arguments).env("GATEPOST_CRASH_AT", place).spawn().unwrap();
+    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let abort = rustix::process::Signal::ABORT.as_raw();
+    assert_eq!(output.status.signal(), Some(abort), "{place} was not met: {output:?}");
 }
 
 fn command(config: &Path) -> Command {

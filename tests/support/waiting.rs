@@ -67,6 +67,16 @@ impl Waiting {
         (page, self.line("").await)
     }
 
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        let id = self
+            .child
+            .id()
+            .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).unwrap()))
+            .unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    }
+
     /// Its exit status, and all that it said.
     pub(crate) async fn end(mut self) -> (Option<i32>, String) {
         while let Some(line) = self.lines.next_line().await.unwrap() {

@@ -124,23 +124,13 @@ impl World {
 
     /// Consents in place of the mailbox's owner, as often as one likes; gives the code that was redeemed.
     pub async fn connect(&self) -> String {
-        let redirect_uri = "http://localhost:1/".to_owned();
-        let authorization =
-            Authorization::begin(self.provider.oauth().unwrap(), ADDRESS, redirect_uri).unwrap();
-        let browser = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.provider.trust.client_config().as_ref().clone())
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        let answer = browser.get(authorization.url().clone()).send().await.unwrap();
-        let returned = answer.headers()["location"].to_str().unwrap();
-        let tokens = authorization.redeem(authorization.code(returned).unwrap()).await.unwrap();
+        let (tokens, code) = consent(&self.provider, ADDRESS).await;
         self.store.replace_grant(&GrantKey::Account(self.account), &tokens).await.unwrap();
-        let returned = reqwest::Url::parse(returned).unwrap();
-        returned.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+        code
     }
 
-    /// Consents again, to an access token that has ended.
+    /// Consents again, to an access token that has ended. Nobody has used it for a week, so that no refresh begins but by a
+    /// login.
     pub async fn connect_with_an_expired_token(&self) {
         self.connect().await;
         let Grant { access_token, refresh_token, scopes, identity, .. } = self.grant().await;
@@ -154,7 +144,25 @@ impl World {
             scopes,
             identity,
         };
-        self.store.replace_grant(&GrantKey::Account(self.account), &expired).await.unwrap();
+        let key = GrantKey::Account(self.account);
+        let long_ago = NewTokens { issued_at: SystemTime::UNIX_EPOCH, ..expired.clone() };
+        let version = self.store.replace_grant(&key, &long_ago).await.unwrap();
+        assert!(self.store.commit_refresh(&key, version, &expired).await.unwrap().is_some());
+    }
+
+    /// Ends the access token of a grant that is in use.
+    pub async fn expire(&self) {
+        let Grant { version, access_token, .. } = self.grant().await;
+        let ended = NewTokens {
+            access_token: access_token.unwrap(),
+            refresh_token: None,
+            issued_at: SystemTime::now() - Duration::from_hours(1),
+            expires_at: SystemTime::now() - Duration::from_secs(1),
+            scopes: Vec::new(),
+            identity: None,
+        };
+        let committed = self.store.commit_refresh(&GrantKey::Account(self.account), version, &ended).await;
+        assert!(committed.unwrap().is_some(), "nobody else changes it");
     }
 
     /// What is stored for the account.
@@ -207,7 +215,25 @@ impl World {
     }
 }
 
-fn parse(folder: &TempDir, yaml: &str) -> Config {
+/// Consents in place of a mailbox's owner; gives the code that was redeemed too.
+pub async fn consent(provider: &Provider, address: &str) -> (NewTokens, String) {
+    let redirect_uri = "http://localhost:1/".to_owned();
+    let authorization = Authorization::begin(provider.oauth().unwrap(), address, redirect_uri).unwrap();
+    let browser = reqwest::Client::builder()
+        .tls_backend_preconfigured(provider.trust.client_config().as_ref().clone())
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let answer = browser.get(authorization.url().clone()).send().await.unwrap();
+    let returned = answer.headers()["location"].to_str().unwrap();
+    let tokens = authorization.redeem(authorization.code(returned).unwrap()).await.unwrap();
+    let returned = reqwest::Url::parse(returned).unwrap();
+    let code = returned.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    (tokens, code)
+}
+
+/// The configuration file of this text in the folder.
+pub fn parse(folder: &TempDir, yaml: &str) -> Config {
     let environment = |name: &str| (name == CLIENT_SECRET_VARIABLE).then(|| CLIENT_SECRET.to_owned());
     Config::parse(&folder.path().join("gatepost.yaml"), yaml, &environment).unwrap()
 }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::command::Literal;
 use super::login;
 use super::response::{self, Response, Status, capabilities, code, has, told_to_a_client};
+use super::state::{ClientState, is_crowded, is_without_mailbox};
 use crate::dialogue::{Dialogue, Output, Step, Success};
 use crate::failure::{Refusal, RefusalKind};
 use crate::sasl::{self, PasswordMechanism, Sent, UpstreamCredentials, UpstreamMechanism};
@@ -80,7 +81,7 @@ impl Client {
                 self.greeted(text, output)
             }
             (state, Response::Status { tag: None, status: Status::Bye, text }) => {
-                let kind = self.kind_of_bye(&state, text);
+                let kind = state.kind_of_bye(&self.remark, text);
                 self.give_up(&state, kind, text)
             }
             (state @ ClientState::AwaitGreeting, _) => self.give_up(&state, RefusalKind::NotUnderstood, line),
@@ -159,7 +160,7 @@ impl Client {
                 self.give_up(&state, RefusalKind::NotUnderstood, text)
             }
             (state, _) => {
-                let kind = kind(&state, text);
+                let kind = state.kind(text);
                 self.refuse(&state, kind, text, output)
             }
         }
@@ -285,23 +286,6 @@ impl Client {
         let refusal = self.credentials.refusal(kind, state.name(), &text, state.sent());
         (ClientState::Over, Step::Yield(Err(refusal)))
     }
-
-    /// What it means that the provider hangs up.
-    fn kind_of_bye(&self, state: &ClientState, text: &[u8]) -> RefusalKind {
-        match state {
-            _ if is_crowded(text) => RefusalKind::Busy,
-            ClientState::AwaitNewCapability | ClientState::AwaitMailbox
-                if is_without_mailbox(self.remark.as_bytes()) =>
-            {
-                RefusalKind::NoMailbox
-            }
-            // Some hang up on a wrong password instead of answering.
-            ClientState::LoggingIn(sent) if sent.is_all() && has_code(text, b"AUTHENTICATIONFAILED") => {
-                RefusalKind::Rejected
-            }
-            _ => RefusalKind::Temporary,
-        }
-    }
 }
 
 impl Dialogue for Client {
@@ -353,85 +337,11 @@ impl Dialogue for Client {
     }
 }
 
-#[derive(Debug)]
-enum ClientState {
-    AwaitGreeting,
-    AwaitStartTls,
-    AwaitTls,
-    AwaitCapability,
-    LoggingIn(Sent),
-    AwaitNewCapability,
-    AwaitMailbox,
-    Over,
-}
-
-impl ClientState {
-    fn sent(&self) -> Option<&Sent> {
-        if let Self::LoggingIn(sent) = self { Some(sent) } else { None }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::AwaitGreeting => "awaiting the greeting",
-            Self::AwaitStartTls => "awaiting the response to STARTTLS",
-            Self::AwaitTls => "awaiting the TLS handshake",
-            Self::AwaitCapability => "awaiting the response to CAPABILITY",
-            Self::LoggingIn(Sent::Command) => "awaiting the response to AUTHENTICATE",
-            Self::LoggingIn(Sent::UserName) => "awaiting the response to the user name",
-            Self::LoggingIn(Sent::Password) => "awaiting the response to the password",
-            Self::LoggingIn(Sent::Token) => "awaiting the response to the token",
-            Self::LoggingIn(Sent::Acknowledgement(_)) => "awaiting the response after the challenge",
-            Self::AwaitNewCapability => "awaiting the response to CAPABILITY after the login",
-            Self::AwaitMailbox => "awaiting the response to LIST after the login",
-            Self::Over => "over",
-        }
-    }
-}
-
 /// Whether an untagged response answers one of the two questions after the login.
 fn is_answer(line: &[u8]) -> bool {
     [&b"* CAPABILITY "[..], b"* LIST "]
         .iter()
         .any(|start| line.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start)))
-}
-
-/// What a tagged NO or BAD means in a state. Exchange and Gmail say some of it in words alone.
-fn kind(state: &ClientState, text: &[u8]) -> RefusalKind {
-    if is_crowded(text) {
-        return RefusalKind::Busy;
-    }
-    match (code(text).map(|(name, _)| name.to_ascii_uppercase()).as_deref(), state) {
-        (Some(b"UNAVAILABLE" | b"INUSE" | b"SERVERBUG"), _) | (_, ClientState::AwaitCapability) => {
-            RefusalKind::Temporary
-        }
-        _ if says(text, b"Server Unavailable") => RefusalKind::Temporary,
-        (_, ClientState::AwaitStartTls) => RefusalKind::NoStartTls,
-        (_, ClientState::AwaitNewCapability | ClientState::AwaitMailbox) if is_without_mailbox(text) => {
-            RefusalKind::NoMailbox
-        }
-        (_, ClientState::AwaitNewCapability) => RefusalKind::Temporary,
-        _ => RefusalKind::Rejected,
-    }
-}
-
-/// Exchange: "User is authenticated but not connected."
-fn is_without_mailbox(text: &[u8]) -> bool {
-    says(text, b"not connected")
-}
-
-/// Whether the mailbox has too many sessions or asks too often: `[LIMIT]` (RFC 9051), Gmail's alert, Exchange's throttling.
-fn is_crowded(text: &[u8]) -> bool {
-    has_code(text, b"LIMIT")
-        || says(text, b"too many simultaneous connections")
-        || says(text, b"request is throttled")
-}
-
-fn has_code(text: &[u8], expected: &[u8]) -> bool {
-    code(text).is_some_and(|(name, _)| name.eq_ignore_ascii_case(expected))
-}
-
-fn says(text: &[u8], words: &[u8]) -> bool {
-    text.windows(words.len()).any(|part| part.eq_ignore_ascii_case(words))
 }
 
 #[cfg(test)]

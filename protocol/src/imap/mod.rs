@@ -6,6 +6,7 @@ mod login;
 mod partial;
 pub mod response;
 pub mod server;
+mod state;
 
 pub use client::Client;
 pub use server::{Server, goodbye};

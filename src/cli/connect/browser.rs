@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::super::{Exit, Failure, progress, table::print};
+use super::super::{Exit, Failure, complain, progress, table::print};
 use super::told;
 use crate::config::provider::OAuthClient;
 use crate::oauth::authorization_code::Authorization;
@@ -60,7 +60,7 @@ pub(super) async fn pasted(
         };
         match authorization.code(&line) {
             Err(stray @ (ConsentError::NotUnderstood | ConsentError::WrongState)) => {
-                eprintln!("{stray}\nPaste it again, or stop with Ctrl-C:");
+                complain(&format!("{stray}\nPaste it again, or stop with Ctrl-C:"));
             }
             Err(error) => return Ok(Err(error)),
             Ok(code) => break code,

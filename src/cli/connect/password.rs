@@ -2,7 +2,7 @@
 //! if one of them takes it.
 
 use std::io::{IsTerminal, stdin};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamSecret;
@@ -10,7 +10,8 @@ use gatepost_protocol::secret::Secret;
 use tokio::time::Instant;
 
 use super::super::table::print;
-use super::super::{Exit, Failure, device_password, mailbox_password, progress, style, test};
+use super::super::test::{self, Against};
+use super::super::{Exit, Failure, device_password, mailbox_password, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::store::Store;
@@ -33,6 +34,8 @@ pub(super) async fn connect(
         let next = if answers.contains(&Answer::PasswordRefused) {
             "Many providers take only a password that they make for one program: look for app passwords where they \
              keep your account"
+        } else if answers.contains(&Answer::MailboxRefused) {
+            "They have nothing against the password: see above why they do not open the mailbox"
         } else {
             "None of them got as far as the password: see above, and look at the network first"
         };
@@ -41,10 +44,8 @@ pub(super) async fn connect(
         );
         return Err(Failure::new(Exit::Upstream, message));
     }
-    store
-        .replace_mailbox_password(account.id, &password)
-        .await
-        .map_err(|error| Failure::new(Exit::State, error))?;
+    store.replace_mailbox_password(account.id, &password).await?;
+    store.note_login(account.id, SystemTime::now()).await?;
     print(&format!(
         "{} {address} is connected to {name} by its password, which is kept sealed.\n",
         style::tick()
@@ -56,8 +57,8 @@ async fn asked(provider: &Provider, account: &Account) -> Result<Secret<String>,
     let mut hosts: Vec<&str> = servers.map(|server| server.host.as_str()).collect();
     hosts.dedup();
     mailbox_password::typed(&format!(
-        "Type the app password that the provider made for Gatepost, or the mailbox's own where it has\n\
-         none such. It goes to {} over TLS,\nand is kept sealed on this machine.\nPassword of {}: ",
+        "Type the app password that the provider made for Gatepost, or the mailbox's own\nwhere it has none \
+         such. It goes to {} over TLS,\nand is kept sealed on this machine.\nPassword of {}: ",
         hosts.join(", "),
         account.address
     ))
@@ -73,6 +74,8 @@ enum Answer {
     None,
     /// It is not taken.
     PasswordRefused,
+    /// The mailbox is not opened, whatever the password.
+    MailboxRefused,
 }
 
 /// Logs in by one protocol, and says how that went. `None` where the provider does not have it.
@@ -89,8 +92,11 @@ async fn tried(
     let Some(result) = progress::shown(&name, attempt).await else { return Ok(None) };
     let answer = match &result {
         Ok(_) => Answer::LetIn,
-        Err(not_let_in) if not_let_in.is_about_secret => Answer::PasswordRefused,
-        Err(_) => Answer::None,
+        Err(not_let_in) => match not_let_in.against {
+            Against::Secret => Answer::PasswordRefused,
+            Against::Mailbox => Answer::MailboxRefused,
+            Against::Neither => Answer::None,
+        },
     };
     let result = result.map_err(|not_let_in| not_let_in.reason);
     print(&test::line(&test::Step { name, user_name: None, result }))?;

@@ -286,7 +286,7 @@ mod tests {
             let line = result(b"ab", &fetched, Duration::from_millis(5));
             let words = format!(" The message came back {expected} bytes there and back in 5 ms.\n\n");
             assert!(line.ends_with(&words), "{line}");
-            assert_eq!(line.starts_with(tick), expected.starts_with("identical"), "{line}");
+            assert_eq!(line.starts_with(&tick), expected.starts_with("identical"), "{line}");
         }
     }
 

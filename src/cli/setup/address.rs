@@ -2,26 +2,32 @@
 //! it again repairs what is missing and repeats nothing. The device's password comes last: it is shown once, so nothing
 //! behind it may fail.
 
+mod application;
 mod file;
 mod new_provider;
 mod outcome;
 mod password;
 mod provider;
+mod secret_file;
 mod settings;
 
+use gatepost_protocol::Protocol;
+
+use self::application::Asked;
 use self::file::{Draft, File};
 use self::provider::{Choice, Known, Which, choose, new_name};
+use self::secret_file::SecretFile;
 use self::settings::Settings;
 use super::super::account::refuse;
 use super::super::connect::{Consent, Named};
 use super::super::table::print;
 use super::super::who::Who;
 use super::super::{Context, Exit, Failure, find, progress, style, test};
-use super::question;
+use super::{organisations, question, this_command};
 use crate::account::Account;
 use crate::account::name::wrong_address;
 use crate::config::provider::{GrantType, Login};
-use crate::config::{Config, Provider};
+use crate::config::{Config, Provider, nearest, presets};
 use crate::oauth::{TokenError, Tokens, grant_key};
 use crate::store::accounts::NewAccount;
 use crate::store::{Store, StoreError};
@@ -52,33 +58,39 @@ impl Mailbox {
     }
 
     async fn set_up(self, context: &Context) -> Result<(), Failure> {
-        refuse("the address", &self.address, wrong_address)?;
+        refuse_address(&self.address)?;
         if self.consent.way.paste && self.login.password_stdin {
             let message = "--paste and --password-stdin both read standard input: leave one out";
             return Err(Failure::new(Exit::Failed, message));
         }
         let file = File::find(context)?;
-        let (name, draft) = self.provider(context, &file).await?;
+        let Decided { name, draft, secret } = self.provider(context, &file).await?;
         let at = file.path.display();
         if draft.is_new {
+            let who_reads_it =
+                secret.as_ref().map(|secret| secret.hand_to_service(&draft.config.state_dir)).transpose()?;
             file.write(&draft)?;
+            if let Some(secret) = secret {
+                secret.keep();
+            }
             done(&format!("The provider {name} stands in {at} now."))?;
+            print(&who_reads_it.flatten().unwrap_or_default())?;
         } else {
             done(&format!("The provider {name} stands in {at} already."))?;
         }
         let steps = Steps { arguments: &self, context, config: draft.config, was_written: draft.is_new };
         steps.run(&name).await.map_err(|failure| {
             let message = format!(
-                "{}\nWhat is ticked above stays. When this is put right, go on from here with the same command: gatepost \
-                 setup {}",
-                failure.message, self.address
+                "{}\nWhat is ticked above stays. When this is put right, go on from here with the same command:\n{}",
+                failure.message,
+                this_command()
             );
             Failure::new(failure.exit, message)
         })
     }
 
     /// Which provider it is, and the file with all that was said about it.
-    async fn provider(&self, context: &Context, file: &File) -> Result<(String, Draft), Failure> {
+    async fn provider(&self, context: &Context, file: &File) -> Result<Decided, Failure> {
         let config = file.config()?;
         let accounts = match &config {
             Some(config) => context.store(config).await?.accounts().await?,
@@ -91,22 +103,32 @@ impl Mailbox {
         match choice {
             Choice::There { name } => {
                 print(&format!("The provider is {name}: {because}.\n"))?;
-                let draft = file.with(&name, &self.settings.keys()?)?;
-                Ok((name, draft))
+                let preset = providers.iter().find(|provider| provider.name == name);
+                if let Some(preset) = preset.and_then(|provider| presets::named(provider.preset.as_ref()?)) {
+                    Asked::preset(preset).refuse_wrong(&self.settings)?;
+                }
+                let provider = config.as_ref().and_then(|config| config.providers.get(&name));
+                let servers: Vec<_> = Protocol::ALL
+                    .into_iter()
+                    .filter_map(|protocol| Some((protocol, provider?.endpoint(protocol)?.clone())))
+                    .collect();
+                let draft = file.with(&name, &self.settings.keys(&servers)?)?;
+                Ok(Decided { name, draft, secret: None })
             }
             Choice::New { name, kind } => {
                 print(&format!("The provider is {}: {because}.\n", new_provider::title(&kind)))?;
                 let name = name.unwrap_or_else(|| new_name(&self.address, &kind, &known));
                 let settings = self.settings.clone();
-                let keys = new_provider::keys(&self.address, &name, &kind, settings, &file.path).await?;
+                let (keys, secret) =
+                    new_provider::keys(&self.address, &name, &kind, settings, &file.path).await?;
                 let draft = file.with(&name, &keys)?;
-                match (config, self.of_account(&draft.config).await?) {
+                Ok(match (config, self.of_account(&draft.config).await?) {
                     // The file is gone, and the account is not.
                     (None, Some(of_account)) if of_account != name => {
-                        Ok((of_account.clone(), file.with(&of_account, &keys)?))
+                        Decided { draft: file.with(&of_account, &keys)?, name: of_account, secret }
                     }
-                    _ => Ok((name, draft)),
-                }
+                    _ => Decided { name, draft, secret },
+                })
             }
         }
     }
@@ -121,6 +143,29 @@ impl Mailbox {
         let first = accounts.pop();
         Ok(first.filter(|_| accounts.is_empty()).map(|account| account.provider))
     }
+}
+
+/// Whoever leaves the `@` out may mean an organisation's provider.
+fn refuse_address(address: &str) -> Result<(), Failure> {
+    if address.contains('@') {
+        return refuse("the address", address, wrong_address);
+    }
+    let organisations = organisations();
+    let next = match nearest(address, organisations.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean gatepost setup {name}?"),
+        None => format!("for an organisation: gatepost setup {}", organisations.join(", gatepost setup ")),
+    };
+    let message = format!("the address {address:?} is not one like ann@example.com; {next}");
+    Err(Failure::new(Exit::Failed, message))
+}
+
+/// Which provider it is.
+struct Decided {
+    name: String,
+    /// The file with all that was said about it.
+    draft: Draft,
+    /// What was typed for it.
+    secret: Option<SecretFile>,
 }
 
 /// What comes behind the configuration.

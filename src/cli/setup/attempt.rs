@@ -45,6 +45,8 @@ pub(super) struct Obstacle {
     pub(super) text: String,
     /// Whether it may go away by itself.
     pub(super) may_pass: bool,
+    /// Whether nobody was reached who could have refused anything.
+    pub(super) is_network: bool,
 }
 
 /// A mailbox with what came of its logins.
@@ -113,7 +115,7 @@ impl Attempt {
         // Some providers count a session that was not ended for minutes.
         connection.stream.end().await;
         match refusal {
-            Some(text) => Err(Obstacle { text, may_pass: true }),
+            Some(text) => Err(Obstacle { text, may_pass: true, is_network: false }),
             None => Ok(()),
         }
     }
@@ -132,7 +134,8 @@ fn no_token(error: &EndpointError, grant: Option<GrantType>) -> Obstacle {
         EndpointError::Untrusted(_) | EndpointError::Redirected(_) | EndpointError::NotUnderstood(_) => false,
         _ => error.remedy() == Remedy::Wait,
     };
-    Obstacle { text: format!("no token: {error}"), may_pass }
+    let is_network = matches!(error, EndpointError::Unreachable(_) | EndpointError::TimedOut);
+    Obstacle { text: format!("no token: {error}"), may_pass, is_network }
 }
 
 /// Only what a permission could not be the reason of is for good.
@@ -143,5 +146,5 @@ fn refused(error: &UpstreamError) -> Obstacle {
         UpstreamError::Refused(refusal) => refusal.kind != RefusalKind::NoStartTls,
         UpstreamError::Dial(_) | UpstreamError::Ended { .. } | UpstreamError::TimedOut(_) => true,
     };
-    Obstacle { text: error.to_string(), may_pass }
+    Obstacle { text: error.to_string(), may_pass, is_network: matches!(error, UpstreamError::Dial(_)) }
 }

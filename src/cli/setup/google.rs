@@ -95,6 +95,10 @@ impl Arguments {
             (_, Some(path)) => {
                 (Identity::load(path).map_err(|problem| refused(&problem))?, Some(path.clone()))
             }
+            (None, None) if !question::is_possible() && !self.json => {
+                print(&Plan::in_general(mailboxes).in_words())?;
+                return Err(refused("--service-account is missing: the key file (JSON)"));
+            }
             (None, None) => self.asked().await.map(|(identity, path)| (identity, Some(path)))?,
         };
         let mailboxes = if mailboxes.is_empty() { Mailboxes::asked().await? } else { mailboxes };
@@ -135,6 +139,22 @@ impl Identity {
 }
 
 impl Plan {
+    /// The steps for whoever cannot be asked, with names in capitals where something is missing.
+    fn in_general(mut mailboxes: Mailboxes) -> Self {
+        if mailboxes.is_empty() {
+            mailboxes.named.push("MAILBOX".to_owned());
+        }
+        Self {
+            service_account: Identity {
+                email: "SERVICE-ACCOUNT".to_owned(),
+                unique_id: "UNIQUE-ID (IAM & Admin > Service Accounts)".to_owned(),
+            },
+            key_file: Some("/etc/gatepost/KEY-FILE.json".into()),
+            provider: name_for(mailboxes.domain_name(), "workspace"),
+            mailboxes,
+        }
+    }
+
     fn in_words(&self) -> String {
         let Identity { email, unique_id } = &self.service_account;
         let begin = format!(

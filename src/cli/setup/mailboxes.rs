@@ -7,6 +7,7 @@ use super::super::{Exit, Failure};
 use super::question;
 use crate::account::Account;
 use crate::account::name::wrong_address;
+use crate::address::{self, every_mailbox_of, same_domain};
 use crate::config::Config;
 use crate::store::{Store, StoreError};
 
@@ -38,7 +39,7 @@ impl MailboxArguments {
     pub(super) fn read(&self) -> Result<Mailboxes, Failure> {
         let mut mailboxes = Mailboxes::default();
         if let Some(domain) = &self.domain {
-            mailboxes.add_domain(domain.strip_prefix("*@").unwrap_or(domain))?;
+            mailboxes.add_domain(every_mailbox_of(domain).unwrap_or(domain))?;
         }
         for name in &self.named {
             mailboxes.add(name)?;
@@ -89,7 +90,7 @@ impl Mailboxes {
 
     /// The domain of all of them, or of the first.
     pub(super) fn domain_name(&self) -> Option<&str> {
-        let of_first = || self.named.first()?.rsplit_once('@').map(|(_, domain)| domain);
+        let of_first = || address::domain(self.named.first()?);
         self.domain.as_deref().or_else(of_first)
     }
 
@@ -109,23 +110,23 @@ impl Mailboxes {
         let mut stored: Vec<_> = stored.into_iter().filter(|account| account.provider == provider).collect();
         if !self.named.is_empty() {
             let account = |name: &String| {
-                let is_it = |account: &&Account| account.address.eq_ignore_ascii_case(name);
+                let is_it = |account: &&Account| address::same(&account.address, name);
                 (name.clone(), stored.iter().find(is_it).cloned())
             };
             return Ok(self.named.iter().map(account).collect());
         }
-        stored.retain(|account| match (account.address.rsplit_once('@'), &self.domain) {
-            // An account for a whole domain is no mailbox.
-            (Some(("*", _)), _) => false,
-            (Some((_, domain)), Some(wanted)) => domain.eq_ignore_ascii_case(wanted),
+        let is_meant = |address: &str| match (address::domain(address), &self.domain) {
+            (Some(domain), Some(wanted)) => same_domain(domain, wanted),
             (_, wanted) => wanted.is_none(),
-        });
+        };
+        // An account for a whole domain is no mailbox.
+        stored.retain(|account| every_mailbox_of(&account.address).is_none() && is_meant(&account.address));
         Ok(stored.into_iter().map(|account| (account.address.clone(), Some(account))).collect())
     }
 
     fn add(&mut self, name: &str) -> Result<(), Failure> {
         let name = name.trim();
-        if let Some(domain) = name.strip_prefix("*@") {
+        if let Some(domain) = every_mailbox_of(name) {
             return self.add_domain(domain);
         }
         if let Some(problem) = wrong_address(name) {

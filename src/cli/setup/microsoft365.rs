@@ -11,15 +11,15 @@ use std::sync::Arc;
 use gatepost_protocol::Protocol;
 
 pub(super) use self::plan::permission;
-use self::plan::{Cloud, Plan, registration};
+use self::plan::{Cloud, Plan, Proof, registration};
 use super::super::table::{json, print, printable};
-use super::super::{Context, Exit, Failure, progress};
+use super::super::{Context, Exit, Failure, complain, progress};
 use super::mailboxes::{MailboxArguments, Mailboxes};
 use super::powershell::{Application, script};
 use super::wait::{WaitArguments, Waiting};
 use super::{configuration, name_for, provider, question};
 use crate::config::lint;
-use crate::config::provider::{GrantType, OAuthClient};
+use crate::config::provider::{ClientAuthentication, GrantType, OAuthClient};
 use crate::oauth::application;
 
 /// `gatepost setup microsoft365`.
@@ -131,9 +131,17 @@ impl Arguments {
             protocols = Protocol::ALL.into_iter().filter(has).collect();
         }
         let asks = client.is_none() && !is_complete && question::is_possible();
+        let proof = match client.map(|client| &client.authentication) {
+            Some(ClientAuthentication::PrivateKeyJwt(_)) => Proof::Certificate,
+            _ => Proof::Secret,
+        };
         let is_registration_told = asks && !self.json;
         if is_registration_told {
-            print(&registration(&cloud, &protocols, "into a file"))?;
+            print(&registration(&cloud, &protocols, proof, "into a file"))?;
+        }
+        let is_known = client.is_some() || is_complete;
+        if !(self.json || question::is_possible() || is_known && !mailboxes.is_empty()) {
+            print(&self.in_general(cloud.clone(), &mailboxes, &protocols))?;
         }
         let (client_id, tenant) = self.ids(client.map(AsRef::as_ref)).await?;
         let mailboxes = if mailboxes.is_empty() { Mailboxes::asked().await? } else { mailboxes };
@@ -144,7 +152,47 @@ impl Arguments {
             None => name_for(mailboxes.domain_name(), "microsoft365"),
         };
         let application = Application { tenant, client_id, object_id, environment: cloud.environment };
-        Ok(Plan { application, cloud, mailboxes, protocols, provider, is_configured, is_registration_told })
+        Ok(Plan {
+            application,
+            cloud,
+            mailboxes,
+            protocols,
+            provider,
+            is_configured,
+            proof,
+            is_registration_told,
+        })
+    }
+
+    /// The steps for whoever cannot be asked, with names in capitals where something is missing.
+    fn in_general(&self, cloud: Cloud, mailboxes: &Mailboxes, protocols: &[Protocol]) -> String {
+        let given = |text: &Option<String>, name: &str| {
+            let fits = |text: &&String| {
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+            };
+            text.as_ref().filter(fits).cloned().unwrap_or_else(|| name.to_owned())
+        };
+        let mut mailboxes = mailboxes.clone();
+        if mailboxes.is_empty() {
+            mailboxes.named.push("MAILBOX".to_owned());
+        }
+        let plan = Plan {
+            application: Application {
+                tenant: given(&self.tenant, "TENANT-ID"),
+                client_id: given(&self.client_id, "CLIENT-ID"),
+                object_id: None,
+                environment: cloud.environment,
+            },
+            cloud,
+            provider: name_for(mailboxes.domain_name(), "microsoft365"),
+            mailboxes,
+            protocols: protocols.to_vec(),
+            is_configured: false,
+            proof: Proof::Secret,
+            is_registration_told: false,
+        };
+        let script = script(&plan.application, &plan.mailboxes, &plan.protocols);
+        plan.in_words(&script, None)
     }
 
     /// The client id and the tenant.
@@ -181,7 +229,8 @@ impl Arguments {
                     return Ok(object_id.filter(|object_id| wrong(object_id).is_none()));
                 }
                 Err(error) => {
-                    eprintln!("The object ID cannot be looked up, so the script will ask: {error}\n");
+                    let message = "The object ID cannot be looked up, so the script will ask:";
+                    complain(&format!("{message} {error}\n"));
                 }
             }
         }

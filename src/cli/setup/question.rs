@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr, stdin};
 use zeroize::Zeroizing;
 
 use super::super::connect::read_line;
-use super::super::{Exit, Failure, mailbox_password};
+use super::super::{Exit, Failure, complain, mailbox_password};
 
 /// Whether there is somebody who could answer.
 pub(super) fn is_possible() -> bool {
@@ -29,7 +29,7 @@ pub(super) async fn answer(
         let line = line.trim();
         match wrong(line) {
             None => return Ok(line.to_owned()),
-            Some(problem) => eprintln!("That {problem}."),
+            Some(problem) => complain(&format!("That {problem}.")),
         }
     }
 }

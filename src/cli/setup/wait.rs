@@ -212,7 +212,10 @@ impl Waiting {
         for position in 0..self.logins.len() {
             lines.extend(self.take(position, &results, elapsed));
         }
-        lines
+        match self.in_every_way() {
+            Some(alike) if !lines.is_empty() => vec![format!("{} {alike}\n", style::cross())],
+            _ => lines,
+        }
     }
 
     /// All that is not ready yet, a mailbox at a time: some providers take few sessions of each.
@@ -241,8 +244,9 @@ impl Waiting {
         let mut result = result.clone();
         if let (Err(obstacle), Some(missing)) =
             (&mut result, claims.and_then(|claims| not_granted(&claims, login.protocol)))
+            && !obstacle.is_network
         {
-            *obstacle = Obstacle { text: missing, may_pass: elapsed < CONSENT };
+            *obstacle = Obstacle { text: missing, may_pass: elapsed < CONSENT, is_network: false };
         }
         let is_new = login.result.as_ref() != Some(&result);
         let line = match &result {
@@ -274,6 +278,18 @@ impl Waiting {
         })
     }
 
+    /// What is in the way of all of them alike, where there are several.
+    fn in_every_way(&self) -> Option<String> {
+        let (login, first) = self.missing().next()?;
+        let alike = self.missing().filter(|(_, obstacle)| obstacle.text == first.text).count();
+        if alike < 2 || alike < self.logins.len() {
+            return None;
+        }
+        let is_one_mailbox = self.logins.iter().all(|other| other.mailbox == login.mailbox);
+        let which = if is_one_mailbox { &login.mailbox } else { "every mailbox" };
+        Some(format!("{which}: {}", printable(&first.text)))
+    }
+
     fn count(&self) -> Count {
         let mut ready: BTreeMap<&str, bool> = BTreeMap::new();
         for login in &self.logins {
@@ -300,11 +316,23 @@ impl Waiting {
             End::Ready | End::TimedOut => format!("not ready after {}", in_words(elapsed)),
         };
         let _ = writeln!(text, "; {ready} of {all} mailboxes can be opened.");
-        for (login, obstacle) in self.missing() {
-            let _ = writeln!(text, "  {}, {}: {}", login.mailbox, login.protocol, printable(&obstacle.text));
+        if let Some(alike) = self.in_every_way() {
+            let _ = writeln!(text, "  {alike}");
+        } else {
+            for (login, obstacle) in self.missing() {
+                let obstacle = printable(&obstacle.text);
+                let _ = writeln!(text, "  {}, {}: {obstacle}", login.mailbox, login.protocol);
+            }
         }
         text.push_str("To check:\n");
-        for check in checks(&self.client, self.claims.as_ref()) {
+        if self.missing().any(|(_, obstacle)| obstacle.is_network) {
+            text.push_str(
+                "  - the network of this machine: its connection, DNS, and what a firewall lets out\n",
+            );
+        }
+        // Where nobody was reached, nobody has refused anything.
+        let was_reached = self.missing().any(|(_, obstacle)| !obstacle.is_network);
+        for check in checks(&self.client, self.claims.as_ref()).iter().filter(|_| was_reached) {
             let _ = writeln!(text, "  - {check}");
         }
         text.trim_end().to_owned()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::super::{Context, Exit, Failure};
 use crate::config::edit::{self, Value};
+use crate::config::file as yaml;
 use crate::config::written::{self, WrittenProvider};
 use crate::config::{Config, ConfigError, replace};
 
@@ -41,6 +42,13 @@ impl File {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(failed(ConfigError::Read { path, source })),
         };
+        // What cannot be read cannot be added to, and needs no questions.
+        if let Some(Err(complaint)) = text.as_deref().map(|text| yaml::parse(&path, text)) {
+            return Err(Failure::new(
+                Exit::Configuration,
+                format!("the configuration is wrong\n{complaint}"),
+            ));
+        }
         Ok(Self { path, text })
     }
 

@@ -7,37 +7,37 @@ use gatepost_protocol::Protocol;
 
 use super::super::super::{Exit, Failure, table::print};
 use super::super::question;
+use super::application::{Asked, way};
 use super::provider::{Kind, domain};
+use super::secret_file::SecretFile;
 use super::settings::{self, Server, Settings};
 use crate::config::edit::Value;
-use crate::config::presets::{Preset, Registration};
+use crate::config::presets::Preset;
 use crate::config::provider::LoginKind;
-use crate::config::replace;
 use crate::discovery::Servers;
-
-/// What every terminal has.
-const COLUMNS: usize = 80;
 
 /// Stands for any organisation in a preset; the domain of the mailbox names its own.
 const ANY_TENANT: &str = "organizations";
 
-/// The keys of a new provider. A secret that is typed goes into a file beside the configuration.
+/// The keys of a new provider, and the file that a secret was put into, beside the configuration, where one was typed.
 pub(super) async fn keys(
     address: &str,
     name: &str,
     kind: &Kind,
     mut settings: Settings,
     configuration: &Path,
-) -> Result<Vec<(String, Value)>, Failure> {
+) -> Result<(Vec<(String, Value)>, Option<SecretFile>), Failure> {
+    let mut secret = None;
     let first = match kind {
         Kind::Preset(preset) => {
             if preset.login == LoginKind::OAuth && !settings.app_password {
-                let asked = Asked {
-                    provider: &preset.title,
-                    registration: preset.registration.as_ref(),
-                    app_passwords: preset.app_passwords,
-                };
-                asked.application(&mut settings, name, configuration).await?;
+                secret = Asked::preset(preset).application(&mut settings).await?;
+            }
+            if preset.login == LoginKind::Password {
+                let (title, way) = (&preset.title, way(preset.registration.as_ref()));
+                print(&format!(
+                    "\nGatepost needs a password that {title} takes from mail programs:\n{way}\n"
+                ))?;
             }
             if settings.app_password {
                 settings.tenant = None;
@@ -47,122 +47,25 @@ pub(super) async fn keys(
             ("preset", preset.name.clone())
         }
         Kind::Issuer { issuer, servers } => {
-            let asked = Asked { provider: issuer, registration: None, app_passwords: false };
-            asked.application(&mut settings, name, configuration).await?;
+            let asked =
+                Asked { provider: issuer, registration: None, app_passwords: false, token_endpoint: None };
+            secret = asked.application(&mut settings).await?;
             ask_for_servers(&mut settings, address, servers).await?;
             ("issuer", issuer.clone())
         }
     };
+    // Behind the last question: whoever stops at one leaves no secret behind.
+    let file = secret.map(|secret| SecretFile::make(configuration, name, &secret)).transpose()?;
+    if let Some(file) = &file {
+        settings.client_secret_file = Some(file.path.clone());
+    }
     let mut keys = vec![(first.0.to_owned(), Value::Text(first.1))];
-    keys.extend(settings.keys()?);
-    Ok(keys)
-}
-
-/// Who is asked for an application.
-struct Asked<'a> {
-    /// For people.
-    provider: &'a str,
-    registration: Option<&'a Registration>,
-    /// Whether it can do without.
-    app_passwords: bool,
-}
-
-impl Asked<'_> {
-    /// The client id, and the secret where it has one; or that there is none, where an app password does as well.
-    async fn application(
-        &self,
-        settings: &mut Settings,
-        name: &str,
-        configuration: &Path,
-    ) -> Result<(), Failure> {
-        if settings.client_id.is_some() {
-            return Ok(());
-        }
-        let (provider, way) = (self.provider, way(self.registration));
-        if !question::is_possible() {
-            let or = if self.app_passwords { ", or --app-password" } else { "" };
-            let message = format!(
-                "--client-id ID is missing: the application that you registered at {provider}{or}.\n{way}"
-            );
-            return Err(Failure::new(Exit::Failed, message));
-        }
-        print(&format!(
-            "\nGatepost needs a client id of {provider}.\nYou get one by registering it there, once for all your \
-             mailboxes:\n{way}\n"
-        ))?;
-        if self.app_passwords {
-            print(
-                "Without one, press Enter: then the account logs in with an app password, which\nyou make where the \
-                 provider keeps your account.\n",
-            )?;
-        }
-        let wrong = |answer: &str| match answer {
-            "" => (!self.app_passwords).then(|| "is empty".to_owned()),
-            answer if answer.contains('@') => {
-                Some("is an address; the client id is something else".to_owned())
-            }
-            answer if answer.contains(char::is_whitespace) => Some("has a blank in it".to_owned()),
-            _ => None,
-        };
-        let client_id = question::answer("Client id", "--client-id ID", wrong).await?;
-        if client_id.is_empty() {
-            settings.app_password = true;
-            return Ok(());
-        }
-        settings.client_id = Some(client_id);
-        ask_for_secret(settings, name, configuration).await
-    }
-}
-
-/// The secret, where the application has one.
-async fn ask_for_secret(settings: &mut Settings, name: &str, configuration: &Path) -> Result<(), Failure> {
-    if settings.client_secret_file.is_none() {
-        let secret =
-            question::unseen("Client secret, if there is one (it is not shown; else press Enter)").await?;
-        let secret = str::from_utf8(&secret)
-            .map_err(|_| Failure::new(Exit::Failed, "the secret is not UTF-8"))?
-            .trim();
-        if !secret.is_empty() {
-            let file = configuration.with_file_name(format!("{name}.secret"));
-            replace::make_private(&file, secret).map_err(|error| {
-                let message = format!(
-                    "the secret cannot be kept in {}: {error}; see --client-secret-file",
-                    file.display()
-                );
-                Failure::new(Exit::Failed, message)
-            })?;
-            settings.client_secret_file = Some(file);
-        }
-    }
-    Ok(())
-}
-
-/// How one gets a client id.
-fn way(registration: Option<&Registration>) -> String {
-    match registration {
-        Some(Registration { steps, url }) => {
-            let steps: String = steps.iter().map(|step| wrapped(step)).collect();
-            format!("  {url}\n{steps}")
-        }
-        None => "  Its operator registers a native application with the redirect URI http://localhost,\n  \
-                 and gives you the client id.\n"
-            .to_owned(),
-    }
-}
-
-/// A step, in lines that fit a terminal.
-fn wrapped(step: &str) -> String {
-    let mut lines = vec!["  -".to_owned()];
-    for word in step.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(format!("    {word}")),
-        }
-    }
-    lines.join("\n") + "\n"
+    let before = match kind {
+        Kind::Preset(preset) => preset.servers.as_slice(),
+        Kind::Issuer { .. } => &[],
+    };
+    keys.extend(settings.keys(before)?);
+    Ok((keys, file))
 }
 
 /// Servers that the domain names are taken, others asked for. One is enough. What DNS says is not signed, and tokens go to

@@ -1,7 +1,5 @@
 //! The password that the mail program types: made where there is none, never a second one unless asked for.
 
-use std::io::stdin;
-
 use gatepost_protocol::secret::Secret;
 
 use super::super::super::account::{Device, refuse, servers, settings};
@@ -45,7 +43,11 @@ pub(super) async fn given(
     refuse("the user name", &wanted, wrong_user_name)?;
     let mut there = store.credentials(Some(account.id)).await?;
     there.retain(|credential| is_asked_for(credential, &device));
-    let password = if device.password_stdin { Some(device_password::read(stdin())?) } else { None };
+    let password = if device.password_stdin {
+        Some(device_password::read(device_password::input(true).await?)?)
+    } else {
+        None
+    };
     let has_it = match &password {
         Some(password) => !there.is_empty() && is_in_use(store, account, &wanted, password).await?,
         None => !there.is_empty(),

@@ -3,9 +3,10 @@
 
 use url::Url;
 
-use super::super::super::{Exit, Failure};
+use super::super::super::{Exit, Failure, complain};
 use super::super::{name_for, question};
 use crate::account::Account;
+use crate::address::{self, same_domain};
 use crate::config::presets::{self, Preset};
 use crate::config::suggestion;
 use crate::config::written::WrittenProvider;
@@ -100,7 +101,7 @@ pub(super) fn new_name(address: &str, kind: &Kind, known: &Known<'_>) -> String 
 }
 
 pub(super) fn domain(address: &str) -> &str {
-    address.rsplit_once('@').map_or("", |(_, domain)| domain)
+    address::domain(address).unwrap_or_default()
 }
 
 impl Known<'_> {
@@ -120,7 +121,7 @@ impl Known<'_> {
             providers.dedup();
             providers
         };
-        match provider_of(&|account| account.address.eq_ignore_ascii_case(address)).as_slice() {
+        match provider_of(&|account| address::same(&account.address, address)).as_slice() {
             [] => {}
             [only] => return Ok(Some(((*only).clone(), "the account has it".to_owned()))),
             several => {
@@ -131,7 +132,7 @@ impl Known<'_> {
             }
         }
         let domain = domain(address);
-        let same = |account: &Account| self::domain(&account.address).eq_ignore_ascii_case(domain);
+        let same = |account: &Account| same_domain(self::domain(&account.address), domain);
         let because = || format!("other accounts of {domain} have it");
         Ok(match provider_of(&same).as_slice() {
             [only] if self.has(only) => Some(((*only).clone(), because())),
@@ -231,7 +232,7 @@ async fn asked(address: &str, known: &Known<'_>, nothing: &Nothing) -> Result<Ch
         );
         return Err(Failure::new(Exit::Failed, message));
     }
-    eprintln!("Nothing is known about the provider of {address}.\n{listed}");
+    complain(&format!("Nothing is known about the provider of {address}.\n{listed}"));
     let chosen = |answer: &str| chosen(answer, known, &nothing.servers);
     let wrong = |answer: &str| chosen(answer).is_none().then(|| "is none of these".to_owned());
     let question = "Which of these is it, or what is the https address of its OpenID issuer?";

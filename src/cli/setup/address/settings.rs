@@ -6,7 +6,7 @@ use gatepost_protocol::Protocol;
 
 use super::super::super::{Exit, Failure};
 use crate::config::edit::Value;
-use crate::config::provider::UpstreamTls;
+use crate::config::provider::{Endpoint, UpstreamTls};
 
 /// What is said of a provider. Where it is in the configuration already, each of these takes its place there.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -57,8 +57,8 @@ pub(super) enum Server {
 }
 
 impl Settings {
-    /// The keys, in the order in which a person would write them.
-    pub(super) fn keys(&self) -> Result<Vec<(String, Value)>, Failure> {
+    /// The keys, in the order in which a person would write them. `before` are the servers that the provider has without them.
+    pub(super) fn keys(&self, before: &[(Protocol, Endpoint)]) -> Result<Vec<(String, Value)>, Failure> {
         let mut keys = Vec::new();
         let mut add =
             |key: &str, value: Option<Value>| keys.extend(value.map(|value| (key.to_owned(), value)));
@@ -71,7 +71,8 @@ impl Settings {
         add("scopes", (!self.scopes.is_empty()).then(|| Value::List(self.scopes.clone())));
         add("ca_file", self.ca_file.as_deref().map(absolute).transpose()?.map(Value::Text));
         for protocol in Protocol::ALL {
-            add(protocol.name(), self.server(protocol).map(Server::value));
+            let before = before.iter().find(|(other, _)| *other == protocol).map(|(_, endpoint)| endpoint);
+            add(protocol.name(), self.server(protocol).map(|server| server.value(protocol, before)));
         }
         Ok(keys)
     }
@@ -96,16 +97,18 @@ impl Settings {
 }
 
 impl Server {
-    fn value(&self) -> Value {
-        match self {
-            Self::None => Value::Text("none".to_owned()),
-            Self::At { host, port, tls } => {
-                let mut keys = vec![("host".to_owned(), Value::Text(host.clone()))];
-                keys.extend(port.map(|port| ("port".to_owned(), Value::Text(port.to_string()))));
-                keys.push(("tls".to_owned(), Value::Text(tls.name().to_owned())));
-                Value::Section(keys)
-            }
+    /// What is not written here stays as it was before, so that of another host everything is.
+    fn value(&self, protocol: Protocol, before: Option<&Endpoint>) -> Value {
+        let Self::At { host, port, tls } = self else { return Value::Text("none".to_owned()) };
+        let replaced = before.filter(|before| !before.host.eq_ignore_ascii_case(host));
+        let port = port.or_else(|| replaced.map(|_| tls.usual_port(protocol)));
+        let mut keys = vec![("host".to_owned(), Value::Text(host.clone()))];
+        keys.extend(port.map(|port| ("port".to_owned(), Value::Text(port.to_string()))));
+        keys.push(("tls".to_owned(), Value::Text(tls.name().to_owned())));
+        if replaced.is_some_and(|before| !before.capabilities.is_empty()) {
+            keys.push(("capabilities".to_owned(), Value::List(Vec::new())));
         }
+        Value::Section(keys)
     }
 }
 
@@ -154,6 +157,24 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::config::edit::in_words;
+    use crate::config::presets;
+
+    #[test]
+    fn another_host_keeps_nothing_of_the_one_before() {
+        let before = &presets::named("google").unwrap().servers;
+        for (imap, expected) in [
+            ("imap.gmail.com", "{ host: imap.gmail.com, tls: implicit }"),
+            ("mail.example", "{ host: mail.example, port: 993, tls: implicit, capabilities: [] }"),
+            ("mail.example/starttls", "{ host: mail.example, port: 143, tls: starttls, capabilities: [] }"),
+            ("mail.example:1993", "{ host: mail.example, port: 1993, tls: implicit, capabilities: [] }"),
+        ] {
+            let settings = Settings { imap: Some(server(imap).unwrap()), ..Settings::default() };
+            let provider = Value::Section(settings.keys(before).unwrap());
+            let written = in_words(&[("a".to_owned(), Value::Section(vec![("b".to_owned(), provider)]))]);
+            assert_eq!(written, format!("a:\n  b:\n    imap: {expected}\n"));
+        }
+    }
 
     #[test]
     fn a_server_is_written_in_one_word() {

@@ -23,11 +23,21 @@ pub(super) struct Plan {
     pub(super) provider: String,
     /// Whether it stands there already.
     pub(super) is_configured: bool,
+    /// What the application proves itself with.
+    pub(super) proof: Proof,
     /// Whether the first step was told before the questions that it answers.
     pub(super) is_registration_told: bool,
 }
 
+/// What an application proves itself with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    Certificate,
+    Secret,
+}
+
 /// Which of Microsoft's clouds the organisation is in.
+#[derive(Clone, Debug)]
 pub(super) struct Cloud {
     /// Entra's endpoints.
     pub(super) login: String,
@@ -85,8 +95,21 @@ Gatepost.
 
 {}",
                 printable(&self.mailboxes.in_words()),
-                registration(&self.cloud, &self.protocols, &secret)
+                registration(&self.cloud, &self.protocols, self.proof, &secret)
             )
+        };
+        let everything = match &self.mailboxes.domain {
+            None => String::new(),
+            Some(domain) => format!(
+                "   This opens every mailbox of {domain}
+   to the application: whoever has its {} has them all.
+
+",
+                match self.proof {
+                    Proof::Certificate => "key",
+                    Proof::Secret => "secret",
+                }
+            ),
         };
         let consent = format!(
             "2. Grant admin consent
@@ -133,7 +156,13 @@ Gatepost.
                 self.configuration()
             )
         };
-        begin + &consent + &script + &configuration + "5. Then\n\n" + &indented(&self.commands())
+        begin
+            + &consent
+            + &everything
+            + &script
+            + &configuration
+            + "5. Then\n\n"
+            + &indented(&self.commands())
     }
 
     pub(super) fn in_json(&self, script: &str) -> serde_json::Value {
@@ -146,8 +175,11 @@ Gatepost.
         })
     }
 
-    /// The entry for the configuration file.
+    /// The entry for the configuration file; nothing where it stands there.
     fn configuration(&self) -> String {
+        if self.is_configured {
+            return String::new();
+        }
         let (Application { tenant, client_id, .. }, name) = (&self.application, &self.provider);
         let mut text = format!(
             "  {name}:\n    preset: microsoft365\n    grant: client_credentials\n    tenant: {tenant}\n    client_id: \
@@ -165,7 +197,17 @@ Gatepost.
 }
 
 /// Step 1, which comes before anybody knows an id.
-pub(super) fn registration(cloud: &Cloud, protocols: &[Protocol], secret: &str) -> String {
+pub(super) fn registration(cloud: &Cloud, protocols: &[Protocol], proof: Proof, secret: &str) -> String {
+    let proof = match proof {
+        Proof::Certificate => "Certificates > Upload certificate
+     The one that client_certificate in the configuration file names, and never
+     its key."
+            .to_owned(),
+        Proof::Secret => format!(
+            "New client secret
+     Copy its Value, not its Secret ID, {secret}."
+        ),
+    };
     let permissions: Vec<_> = protocols.iter().map(|protocol| permission(*protocol)).collect();
     format!(
         "1. Register the application, once
@@ -173,8 +215,7 @@ pub(super) fn registration(cloud: &Cloud, protocols: &[Protocol], secret: &str) 
      Name: Gatepost. Accounts in this organizational directory only. No redirect
      URI. Its Overview then shows the Application (client) ID and the Directory
      (tenant) ID.
-   Certificates & secrets > New client secret
-     Copy its Value, not its Secret ID, {secret}.
+   Certificates & secrets > {proof}
    API permissions > Add a permission > APIs my organization uses
      > Office 365 Exchange Online > Application permissions
      {permissions}
