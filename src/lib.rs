@@ -35,8 +35,8 @@
 
 pub mod account;
 pub mod address;
-pub mod backup;
 pub mod alarm;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

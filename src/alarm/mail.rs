@@ -16,7 +16,7 @@ use crate::config::{Config, Provider};
 use crate::daemon::host_name;
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
-use crate::standing::{State, Survey};
+use crate::standing::{AccountStanding, State, Survey};
 use crate::submission::{Message, can_carry, submit};
 
 /// For each account that is tried.
@@ -37,26 +37,26 @@ pub(super) struct Sender {
 pub(super) fn senders(survey: &Survey, config: &Config, alarms: &[Alarm]) -> Vec<Sender> {
     let troubled: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.provider.as_str()).collect();
     let preferred = config.on_alarm.mail_account.as_deref();
-    let mut senders: Vec<Sender> = survey
-        .accounts
-        .iter()
-        .filter(|standing| standing.verdict.state == State::Connected && standing.verdict.reason.is_none())
-        .map(|standing| &standing.account)
-        .filter(|account| catch_all::domain(&account.address).is_none() && can_carry(&account.address))
-        .filter_map(|account| {
-            let provider = Arc::clone(config.providers.get(&account.provider)?);
+    let working = survey.accounts.iter().filter(|standing| standing.verdict.state == State::Connected);
+    let mut senders: Vec<(&AccountStanding, Sender)> = working
+        .filter(|AccountStanding { account, .. }| {
+            catch_all::domain(&account.address).is_none() && can_carry(&account.address)
+        })
+        .filter_map(|standing| {
+            let provider = Arc::clone(config.providers.get(&standing.account.provider)?);
             provider.endpoint(Protocol::Smtp)?;
-            Some(Sender { account: account.clone(), provider })
+            Some((standing, Sender { account: standing.account.clone(), provider }))
         })
         .collect();
-    senders.sort_by_key(|sender| {
+    senders.sort_by_key(|(AccountStanding { account, verdict, .. }, _)| {
         let is_preferred =
-            preferred.is_some_and(|preferred| preferred.eq_ignore_ascii_case(&sender.account.address));
-        let is_shared = sender.account.token_account.is_some() || sender.account.owner.is_some();
+            preferred.is_some_and(|preferred| preferred.eq_ignore_ascii_case(&account.address));
+        let is_troubled = troubled.contains(account.provider.as_str());
         // A mailbox of several people may lack the right to send.
-        (!is_preferred, troubled.contains(sender.account.provider.as_str()), is_shared)
+        let is_shared = account.token_account.is_some() || account.owner.is_some();
+        (!is_preferred, is_troubled, verdict.reason.is_some(), is_shared)
     });
-    senders
+    senders.into_iter().map(|(_, sender)| sender).collect()
 }
 
 /// What is written about these.

@@ -10,8 +10,8 @@ pub mod contents;
 pub mod credentials;
 pub mod grants;
 pub mod mailbox_passwords;
-pub mod running;
 pub mod restore;
+pub mod running;
 
 mod current_key;
 mod error;
