@@ -113,6 +113,7 @@ async fn only_a_yes_keeps_another_identity() {
         } else {
             assert_eq!(status, Some(1), "{shown}");
             assert!(shown.contains("shared@example.test is not connected:"), "{shown}");
+            assert!(shown.contains("The consent of martha@example.test is revoked at real."), "{shown}");
             assert!(grant.is_none(), "{answer:?} kept it");
         }
     }
@@ -200,6 +201,35 @@ async fn the_mailboxs_password_is_asked_for_and_never_shown() {
     assert!(!String::from_utf8_lossy(terminal.octets()).contains("planted"), "{shown}");
     assert_eq!(endpoint.forms()[0]["password"], "planted-pass wörd");
     assert!(grant(&gatepost).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backups_passphrase_is_typed_twice_and_never_shown() {
+    let endpoint = TokenEndpoint::start().await;
+    let (gatepost, folder) = redeeming(&endpoint);
+    let file = folder.path().join("backup.age");
+    let path = file.to_str().unwrap();
+    for (second, expected) in [("planted passphrase", 1), ("planted pass phrase", 0)] {
+        let mut terminal = Terminal::start(gatepost.program(&["export", path]));
+        terminal.shows("Whoever has the backup and its passphrase has every mailbox.");
+        terminal.shows("backup.age: ");
+        assert!(!terminal.echoes(), "the terminal shows what is typed");
+        terminal.types("planted pass phrase");
+        terminal.shows("Again: ");
+        assert!(!terminal.echoes(), "the terminal shows what is typed");
+        terminal.types(second);
+        let (status, shown) = terminal.end();
+        assert_eq!(status, Some(expected), "{shown}");
+        assert_eq!(file.exists(), expected == 0, "{shown}");
+        assert!(!String::from_utf8_lossy(terminal.octets()).contains("planted"), "{shown}");
+    }
+    let mut terminal = Terminal::start(gatepost.program(&["import", path]));
+    terminal.shows("Passphrase of ");
+    assert!(!terminal.echoes(), "the terminal shows what is typed");
+    terminal.types("planted pass phrase");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(shown.contains("0 added, 0 replaced, 1 left alone."), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

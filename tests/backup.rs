@@ -70,6 +70,7 @@ async fn a_mailbox_goes_to_another_machine_and_works_there() {
     let mut wire = Wire::connect(running.addresses[0]).await;
     wire.line().await;
     assert_eq!(wire.ask(&login(Smtp, PASSWORD)).await, success(Smtp));
+    drop(wire);
     running.stops().await;
 
     let (status, shown) = import(&there, &file, &[]).await;

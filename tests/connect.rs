@@ -227,6 +227,80 @@ async fn client_credentials_connect_without_a_person() {
 }
 
 #[tokio::test]
+async fn disconnect_says_who_asks_and_shows_no_token_even_where_the_endpoint_echoes_it() {
+    let world = World::new("client_credentials").await;
+    let revoke = world.endpoint.url().join("revoke").unwrap();
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let by_consent = text
+        .replace("grant: client_credentials", "authorization_endpoint: https://localhost/authorize")
+        .replace("scopes:", &format!("revocation_endpoint: {revoke}\n    scopes:"));
+    std::fs::write(world.config(), by_consent).unwrap();
+    let tokens = NewTokens {
+        access_token: Secret::new("planted-access-0".to_owned()),
+        refresh_token: Some(Secret::new("planted-refresh-0".to_owned())),
+        issued_at: SystemTime::now(),
+        expires_at: SystemTime::UNIX_EPOCH,
+        scopes: Vec::new(),
+        identity: None,
+    };
+    let key = GrantKey::Account(world.account.id);
+    world.store.replace_grant(&key, &tokens).await.unwrap();
+    let disconnect = async || {
+        let child = world.command(&["disconnect", "ann@example.com"]).spawn().unwrap();
+        child.wait_with_output().await.unwrap()
+    };
+    let echo = r#"{"error":"invalid_request","error_description":"{token} of {client_secret}"}"#;
+    world.endpoint.replies(Reply::Raw(400, Vec::new(), echo.to_owned()));
+    let output = disconnect().await;
+    let printed = world.printed(&output);
+    assert_eq!(output.status.code(), Some(5), "{printed}");
+    assert!(printed.contains("invalid_request (HTTP 400): [secret] of [secret]"), "{printed}");
+    assert!(world.store.grant(&key).await.unwrap().is_some());
+
+    world.endpoint.replies(Reply::Raw(200, Vec::new(), String::new()));
+    let output = disconnect().await;
+    let printed = world.printed(&output);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("example has revoked the consent"), "{printed}");
+    assert!(world.store.grant(&key).await.unwrap().is_none());
+    let form = world.endpoint.forms().remove(1);
+    for (name, value) in [
+        ("token", "planted-refresh-0"),
+        ("token_type_hint", "refresh_token"),
+        ("client_id", "gatepost"),
+        ("client_secret", "planted-secret"),
+    ] {
+        assert_eq!(form[name], value, "{name}");
+    }
+    assert_eq!(form.len(), 4, "{form:?}");
+}
+
+#[tokio::test]
+async fn nobody_s_consent_is_revoked_where_the_application_is_trusted() {
+    let world = World::new("client_credentials").await;
+    let key = GrantKey::Provider("example".to_owned());
+    let run = async |arguments: &[&str]| {
+        let output = world.command(arguments).spawn().unwrap().wait_with_output().await.unwrap();
+        (output.status.code(), world.printed(&output))
+    };
+    run(&["connect", "ann@example.com"]).await;
+    assert!(world.store.grant(&key).await.unwrap().is_some());
+    for words in
+        ["The token that was kept for every account of example is forgotten.", "No token is kept for"]
+    {
+        let (status, printed) = run(&["disconnect", "ann@example.com"]).await;
+        assert_eq!(status, Some(0), "{printed}");
+        assert!(printed.contains(words), "{printed}");
+        assert!(printed.contains("gatepost account disable ann@example.com"), "{printed}");
+        assert!(world.store.grant(&key).await.unwrap().is_none());
+    }
+    assert_eq!(world.endpoint.requests(), 1);
+    run(&["test", "ann@example.com"]).await;
+    let grant = world.store.grant(&key).await.unwrap().unwrap();
+    assert_eq!(grant.access_token.unwrap().expose(), "planted-access-2", "the next login gets a new one");
+}
+
+#[tokio::test]
 async fn a_proxy_from_the_environment_carries_tls_to_the_endpoint_itself() {
     let world = World::new("client_credentials").await;
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -148,6 +148,7 @@ async fn somebody_elses_consent_is_kept_only_where_it_was_said_beforehand() {
         } else {
             assert_eq!(status, Some(1), "{told}");
             assert!(told.contains("--owner bob@example.com"), "{told}");
+            assert!(told.contains("The consent of bob@example.com is revoked at sandbox."), "{told}");
             assert!(world.grant().await.is_none());
         }
     }

@@ -76,6 +76,7 @@ impl World {
             authorization_endpoint: Some("https://localhost/authorize".parse().unwrap()),
             device_authorization_endpoint: None,
             token_endpoint: endpoint.url(),
+            revocation_endpoint: None,
             client_id: "gatepost".to_owned(),
             authentication: ClientAuthentication::ClientSecretPost(Secret::new(
                 "planted-client-secret".to_owned(),

@@ -59,7 +59,7 @@ async fn an_issuer_tells_everything_that_a_consent_needs() {
     let Some(provider) = MailProvider::start().await else { return };
     let written = provider.provider_yaml("real", Client::Confidential, Tls::Implicit);
     let (issuer, is_endpoint) = (&provider.oidc.issuer, |line: &&str| line.contains("_endpoint: "));
-    assert_eq!(written.lines().filter(is_endpoint).count(), 3, "{written}");
+    assert_eq!(written.lines().filter(is_endpoint).count(), 4, "{written}");
     let kept: Vec<_> = written.lines().filter(|line| !is_endpoint(line)).collect();
     let yaml = format!("{}\n    issuer: {issuer}\n", kept.join("\n"));
     let gatepost = Gatepost::configured(provider.folder.path(), &yaml);

@@ -11,13 +11,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::words::Alarm;
 use crate::account::{Account, catch_all};
-use crate::config::provider::Login;
+use crate::config::provider::{Login, OAuthClient};
 use crate::config::{Config, Provider};
 use crate::daemon::host_name;
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
 use crate::standing::{AccountStanding, State, Survey};
-use crate::submission::{Message, can_carry, submit};
+use crate::submission::{Message, SubmissionError, can_carry, submit};
 
 /// For each account that is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -96,22 +96,45 @@ impl Sender {
         message: &Message,
     ) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let secret = async {
+        let sent = timeout_at(deadline, async {
             match &self.provider.login {
-                Login::OAuth(client) => {
-                    let token = tokens.access_token(client, &self.account).await;
-                    token.map(|token| UpstreamSecret::Token(token.secret)).map_err(|error| error.to_string())
-                }
-                Login::Password => {
-                    let password = passwords.usable(&self.account, Protocol::Smtp).await;
-                    password
-                        .map(|password| UpstreamSecret::Password(password.secret))
-                        .map_err(|error| error.to_string())
-                }
+                Login::OAuth(client) => self.send_with_token(client, tokens, message, deadline).await,
+                Login::Password => self.send_with_password(passwords, message, deadline).await,
             }
-        };
-        let secret = timeout_at(deadline, secret).await.map_err(|_| "no token in time".to_owned())??;
+        });
+        sent.await.unwrap_or_else(|_| Err("it took too long".to_owned()))
+    }
+
+    async fn send_with_token(
+        &self,
+        client: &Arc<OAuthClient>,
+        tokens: &Tokens,
+        message: &Message,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        let token = tokens.access_token(client, &self.account).await.map_err(|error| error.to_string())?;
+        let secret = UpstreamSecret::Token(token.secret);
         let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
+        taken.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A refusal is remembered as it is for a device: the provider is not to lock the mailbox.
+    async fn send_with_password(
+        &self,
+        passwords: &MailboxPasswords,
+        message: &Message,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        let usable = passwords.usable(&self.account, Protocol::Smtp).await;
+        let (password, _turn) = usable.map_err(|error| error.to_string())?;
+        let secret = UpstreamSecret::Password(password.secret.clone());
+        let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
+        if let Err(SubmissionError::Login(error)) = &taken
+            && error.is_about_secret()
+        {
+            let (failure, said) = (error.with_password(), error.to_string());
+            passwords.refused(&self.account, Protocol::Smtp, password.version, failure, said).await;
+        }
         taken.map(drop).map_err(|error| error.to_string())
     }
 }

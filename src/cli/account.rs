@@ -10,7 +10,8 @@ use super::device_password::{self, Prepared};
 use super::table::print;
 use super::who::{self, Who};
 use super::{
-    Context, Exit, Failure, account_file, account_list, account_set, catch_all, complain, find, user_names,
+    Context, Exit, Failure, account_file, account_list, account_remove, account_set, catch_all, complain,
+    find, user_names,
 };
 use crate::account::CredentialId;
 use crate::account::catch_all::{address_for, domain};
@@ -33,7 +34,7 @@ pub enum Command {
     /// List the accounts
     List(account_list::List),
     /// Remove an account with its passwords and its grant
-    Remove(Named),
+    Remove(account_remove::Remove),
     /// Change who consents for an account, and its user names toward the provider
     Set(account_set::Set),
 }
@@ -99,7 +100,7 @@ impl Command {
             Self::Disable(named) => named.set_disabled(&store, true).await?,
             Self::Enable(named) => named.set_disabled(&store, false).await?,
             Self::List(arguments) => arguments.run(&config, &store).await?,
-            Self::Remove(named) => named.remove(&store).await?,
+            Self::Remove(arguments) => arguments.run(&config, &store).await?,
             Self::Set(arguments) => arguments.run(&config, &store).await?,
         })
     }
@@ -237,24 +238,6 @@ impl Named {
         }
         let done = if disabled { "Disabled" } else { "Enabled" };
         Ok(format!("{done} {} at {}.\n", account.address, account.provider))
-    }
-
-    async fn remove(self, store: &Store) -> Result<String, Failure> {
-        let account = find::account(store, &self.address, self.provider.as_deref()).await?;
-        let credentials = store.credentials(Some(account.id)).await?.len();
-        let users = who::users_of(account.id, store).await?;
-        if !store.remove_account(account.id).await? {
-            return Err(StoreError::AccountGone.into());
-        }
-        let passwords = if credentials == 1 { "password" } else { "passwords" };
-        let mut said = format!(
-            "Removed {} at {}, with {credentials} {passwords} and what the provider granted.\n",
-            account.address, account.provider
-        );
-        for other in users {
-            let _ = writeln!(said, "{other} used the same grant; next: gatepost connect {other}");
-        }
-        Ok(said)
     }
 }
 
@@ -496,7 +479,8 @@ listeners:
             let new = add("ann@example.com", provider, Device::default());
             new.run(&config, &store, io::empty()).await.unwrap();
         }
-        let refused = named("ann@example.com", None).remove(&store).await.unwrap_err();
+        let remove = |named| account_remove::Remove { named, yes: true }.run(&config, &store);
+        let refused = remove(named("ann@example.com", None)).await.unwrap_err();
         assert!(refused.message.contains("--provider contoso or fabrikam"), "{}", refused.message);
         let here = || named("Ann@example.com", Some("contoso"));
         assert_eq!(
@@ -510,7 +494,7 @@ listeners:
         here().set_disabled(&store, false).await.unwrap();
         assert_eq!(disabled().await, [false, false]);
         assert_eq!(
-            here().remove(&store).await.unwrap(),
+            remove(here()).await.unwrap(),
             "Removed ann@example.com at contoso, with 1 password and what the provider granted.\n"
         );
         assert_eq!(store.accounts().await.unwrap().len(), 1);

@@ -562,6 +562,39 @@ listeners: [{ protocol: smtp }]
         assert!(told.contains("accounts.yaml:1: [0]: its owner is opened by c@b.example itself"), "{told}");
     }
 
+    #[tokio::test]
+    async fn whose_grant_is_used_does_not_depend_on_the_order_of_the_file() {
+        let line = |address: &str, owner: &str| {
+            let owner = if owner.is_empty() { String::new() } else { format!(", owner: {owner}@b.example") };
+            format!("- {{ address: {address}@b.example, provider: contoso{owner} }}\n")
+        };
+        for turned in [false, true] {
+            let (_folder, config, store) = desk().await;
+            let apply = async |lines: [String; 2]| {
+                let [first, second] = lines;
+                let text = if turned { second + &first } else { first + &second };
+                apply(&config, &store, &text, false).await.unwrap();
+                let again = apply(&config, &store, &text, false).await.unwrap();
+                assert!(again.contains("0 added, 0 changed"), "{again}");
+            };
+            // Whose grant each uses.
+            let used = async || {
+                let accounts = store.accounts().await.unwrap();
+                let address =
+                    |id| accounts.iter().find(|one| Some(one.id) == id).map(|one| one.address.clone());
+                let used = accounts.iter().map(|one| address(one.token_account).unwrap_or_default());
+                used.collect::<Vec<_>>()
+            };
+            apply([line("c", ""), line("d", "")]).await;
+            // The owner's grant is that of one beside the list, and grants are used directly.
+            apply([line("a", "b"), line("b", "c")]).await;
+            assert_eq!(used().await, ["", "c@b.example", "", ""], "turned: {turned}");
+            // Now the owner has its own.
+            apply([line("a", "b"), line("b", "")]).await;
+            assert_eq!(used().await, ["b@b.example", "", "", ""], "turned: {turned}");
+        }
+    }
+
     #[test]
     fn many_that_are_left_alone_are_only_counted() {
         let one = |change, number: usize| Applied {

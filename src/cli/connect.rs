@@ -148,7 +148,7 @@ async fn consent(
         Way::DeviceCode => device::elsewhere(client, destination).await?,
         Way::Paste => browser::pasted(client, destination).await?,
     };
-    identity::settled(destination, consented).await.map_err(|error| told(destination.address, &error))
+    identity::settled(client, destination, consented).await.map_err(|error| told(destination.address, &error))
 }
 
 async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store) -> Result<(), Failure> {

@@ -4,16 +4,19 @@
 pub mod account;
 pub mod account_file;
 pub mod account_list;
+pub mod account_remove;
 pub mod account_set;
 pub mod alarm;
 mod catch_all;
 pub mod certificate;
 pub mod check;
 mod complain;
+mod confirm;
 pub mod connect;
 pub mod credential;
 pub mod demo;
 mod device_password;
+pub mod disconnect;
 pub mod export;
 pub mod find;
 pub mod import;
@@ -97,6 +100,8 @@ enum Command {
     /// Give the store a new master key
     #[command(subcommand)]
     Key(key::Command),
+    /// Revoke the consent for an account at its provider, and forget it; the account stays
+    Disconnect(disconnect::Arguments),
     /// List the providers that Gatepost knows, or show one in full
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
@@ -129,6 +134,7 @@ impl Cli {
             Command::Check(arguments) => arguments.run(context).await,
             Command::Connect(arguments) => arguments.run(context).await,
             Command::Demo(arguments) => arguments.run(context).await,
+            Command::Disconnect(arguments) => arguments.run(context).await,
             Command::Export(arguments) => arguments.run(context).await,
             Command::Import(arguments) => arguments.run(context).await,
             Command::Key(command) => command.run(context).await,

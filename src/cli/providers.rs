@@ -23,11 +23,12 @@ pub struct Arguments {
 }
 
 /// Keys that are a single value each, in the order in which a login needs them.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "tenant",
     "authorization_endpoint",
     "device_authorization_endpoint",
     "token_endpoint",
+    "revocation_endpoint",
     "redirect_host",
     "redirect_uri",
 ];

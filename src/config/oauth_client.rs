@@ -32,6 +32,8 @@ pub struct OAuthClient {
     pub device_authorization_endpoint: Option<Url>,
     /// Where codes and refresh tokens are redeemed. Always https. The issuer itself stands here until it has told.
     pub token_endpoint: Url,
+    /// Where a token is revoked (RFC 7009), at providers that have that.
+    pub revocation_endpoint: Option<Url>,
     /// The registered application, or the service account's address.
     pub client_id: String,
     /// How Gatepost proves that it is that application. Secrets and keys are read when the configuration is loaded.
@@ -117,7 +119,7 @@ const OWN_PARAMETERS: [&str; 8] = [
 ];
 
 /// Every key that says how a token is got.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "authorization_endpoint",
     "authorization_parameters",
     "client_authentication",
@@ -130,6 +132,7 @@ pub(super) const KEYS: [&str; 16] = [
     "issuer",
     "redirect_host",
     "redirect_uri",
+    "revocation_endpoint",
     "scopes",
     "service_account",
     "tenant",
@@ -166,6 +169,7 @@ pub(super) fn read(
     });
     let authorization_field = section.take("authorization_endpoint");
     let device_field = section.take("device_authorization_endpoint");
+    let revocation_field = section.take("revocation_endpoint");
     let scopes_field = section.require("scopes", "the list of scopes that the provider documents for mail");
     let parameters_field = section.take("authorization_parameters");
     let idle_limit_field = section.take("consent_idle_limit");
@@ -193,7 +197,8 @@ pub(super) fn read(
         field.complain("goes with `grant: service_account` alone; write that, or leave this out");
     }
 
-    let endpoint_fields = [&token_field, &authorization_field, &device_field, &issuer_field];
+    let endpoint_fields =
+        [&token_field, &authorization_field, &device_field, &revocation_field, &issuer_field];
     let tenant = tenant_field.map(|field| read_tenant(&field, endpoint_fields, grant, client_id));
     let tenant = readable(tenant)?;
     let issuer = readable(issuer_field.map(|field| issuer::read(&field, tenant)))?;
@@ -204,6 +209,7 @@ pub(super) fn read(
     let authorization_endpoint =
         authorization_field.as_ref().and_then(|field| endpoint_url(field, tenant, "/token"));
     let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
+    let revocation_endpoint = revocation_field.map(|field| endpoint_url(&field, tenant, "/token"));
     let by_consent = grant == GrantType::AuthorizationCode;
     if let Some(url) = &token_endpoint {
         let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
@@ -232,6 +238,7 @@ pub(super) fn read(
         authorization_endpoint: authorization_endpoint.filter(|_| by_consent),
         device_authorization_endpoint: readable(device_authorization_endpoint)?.filter(|_| by_consent),
         token_endpoint,
+        revocation_endpoint: readable(revocation_endpoint)?,
         client_id,
         authentication: authentication?,
         authentication_ends,
@@ -307,7 +314,7 @@ fn complain(field: Option<&Field<'_>>, problem: Option<String>) {
 
 fn read_tenant<'a>(
     field: &Field<'a>,
-    endpoints: [&Option<Field<'_>>; 4],
+    endpoints: [&Option<Field<'_>>; 5],
     grant: GrantType,
     client_id: Option<&str>,
 ) -> Option<&'a str> {

@@ -29,6 +29,8 @@ pub struct Preset {
     pub unverified: Vec<String>,
     /// How one gets a client id, or an application password; `None` where no way is known.
     pub registration: Option<Registration>,
+    /// Where a consent is withdrawn, a line for each way; empty where none is known.
+    pub withdrawal: Vec<String>,
     /// What else one should know.
     pub notes: Vec<String>,
     /// Whether it also makes passwords for applications, so that `login: password` beside the preset works without a client id.
@@ -151,7 +153,7 @@ fn read(name: &str, field: &Field<'_>) -> Option<Preset> {
     let servers: Option<Vec<_>> = servers.collect();
     let mut about = about.section()?;
     let title = about.require("title", "its name for people");
-    let [domains, mx, unverified, notes] = ["domains", "mx", "unverified", "notes"]
+    let [domains, mx, unverified, withdrawal, notes] = ["domains", "mx", "unverified", "withdrawal", "notes"]
         .map(|key| about.take(key).map(|field| field.texts()).unwrap_or_default());
     let registration = about.take("registration").map(|field| read_registration(&field));
     let app_passwords =
@@ -166,6 +168,7 @@ fn read(name: &str, field: &Field<'_>) -> Option<Preset> {
         mx,
         unverified,
         registration: readable(registration)?,
+        withdrawal,
         notes,
         app_passwords: readable(app_passwords)?.unwrap_or(false),
         login: login?,
@@ -268,7 +271,7 @@ mod tests {
                 assert!(found.is_some(), "{}: there is no {key} that could be unverified", preset.name);
             }
             let steps = preset.registration.iter().flat_map(|registration| &registration.steps);
-            for line in steps.chain(&preset.notes) {
+            for line in steps.chain(&preset.withdrawal).chain(&preset.notes) {
                 assert!((10..110).contains(&line.len()), "{}: {line}", preset.name);
             }
             if let Some(registration) = &preset.registration {
@@ -325,7 +328,7 @@ mod tests {
             complaints,
             [
                 "p.yaml:1: a: starts from a preset that does not stand before it",
-                "p.yaml:2: b.about.colour: no such key; there are `title`, `domains`, `mx`, `unverified`, `notes`, `registration`, `app_passwords`",
+                "p.yaml:2: b.about.colour: no such key; there are `title`, `domains`, `mx`, `unverified`, `withdrawal`, `notes`, `registration`, `app_passwords`",
                 "p.yaml:3: c: `about` is missing; write what is told about it",
             ]
         );

@@ -59,6 +59,12 @@ impl Provider {
         }
     }
 
+    /// Whether each mailbox is opened by what somebody gave for it, a consent or a password. Elsewhere the application itself
+    /// is let in.
+    pub fn needs_person(&self) -> bool {
+        self.oauth().is_none_or(|client| client.grant.needs_person())
+    }
+
     /// The provider's server for a protocol, if it has one.
     pub fn endpoint(&self, protocol: Protocol) -> Option<&Endpoint> {
         match protocol {

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::certificate::Certificate;
 use crate::account::CredentialId;
-use crate::session::live::Live;
+use crate::session::live::{LetIn, Live};
 use crate::store::{Store, StoreError};
 
 /// How often the store is asked whether somebody has changed it.
@@ -19,7 +19,8 @@ const STORE_LOOK: Duration = Duration::from_secs(1);
 /// How often the certificate's files are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
 
-/// Ends the sessions of credentials that were revoked, by whichever process, until Gatepost stops.
+/// Ends the sessions of credentials that were revoked, and of accounts that were disconnected, by whichever process, until
+/// Gatepost stops.
 pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationToken) {
     let mut seen = Seen::default();
     let look = async {
@@ -27,34 +28,50 @@ pub(super) async fn store(store: Store, live: Arc<Live>, stopping: CancellationT
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match end_revoked(&store, &live, &mut seen).await {
+            match end_withdrawn(&store, &live, &mut seen).await {
                 Ok(()) => {}
-                Err(error) => warn!("cannot look for revoked credentials: {error}"),
+                Err(error) => warn!("cannot look for what was withdrawn: {error}"),
             }
         }
     };
     stopping.run_until_cancelled(look).await;
 }
 
-/// The credentials that were usable when the store had this version.
+/// The credentials as they were when the store had this version.
 #[derive(Default)]
 struct Seen {
     version: Option<i64>,
     usable: HashSet<CredentialId>,
+    /// Those whose account is opened by a consent or a password.
+    connected: HashSet<CredentialId>,
 }
 
-async fn end_revoked(store: &Store, live: &Live, seen: &mut Seen) -> Result<(), StoreError> {
+impl Seen {
+    /// Why sessions that were let in so must end; `None` if they need not.
+    fn why_ended(&self, LetIn { credential, by_person }: LetIn) -> Option<&'static str> {
+        if !self.usable.contains(&credential) {
+            return Some("credential revoked or account disabled: its sessions end");
+        }
+        (by_person && !self.connected.contains(&credential))
+            .then_some("account disconnected: its sessions end")
+    }
+}
+
+async fn end_withdrawn(store: &Store, live: &Live, seen: &mut Seen) -> Result<(), StoreError> {
     // The sessions are looked at every time, because a login may take until after its credential was revoked; and before the
-    // store is, because whoever is live by now was let in by a credential that the store has by then.
-    let live_now = live.credentials();
+    // store is, because whoever is live by now was let in by what the store has by then.
+    let live_now = live.let_in();
     let version = store.data_version().await?;
     if seen.version != Some(version) {
         // A look that failed half way is repeated.
-        *seen = Seen { usable: store.usable_credentials().await?, version: Some(version) };
+        let (usable, connected) = (store.usable_credentials().await?, store.connected_credentials().await?);
+        *seen = Seen { version: Some(version), usable, connected };
     }
-    for revoked in live_now.into_iter().filter(|credential| !seen.usable.contains(credential)) {
-        info!(credential = revoked.0, "credential revoked or account disabled: its sessions end");
-        live.end(revoked);
+    for let_in in live_now {
+        if let Some(why) = seen.why_ended(let_in) {
+            info!(credential = let_in.credential.0, "{why}");
+            live.end(let_in.credential);
+        }
     }
     Ok(())
 }
@@ -78,13 +95,15 @@ pub(super) async fn certificate(certificate: Certificate, stopping: Cancellation
 #[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 mod tests {
     use std::sync::Arc;
+    use std::time::SystemTime;
 
     use gatepost_protocol::secret::Secret;
 
-    use super::{Seen, end_revoked};
-    use crate::session::live::Live;
+    use super::{Seen, end_withdrawn};
+    use crate::session::live::{Live, LiveSession};
     use crate::store::accounts::NewAccount;
     use crate::store::credentials::NewCredential;
+    use crate::store::grants::{GrantKey, NewTokens};
     use crate::store::tests::open;
 
     #[tokio::test]
@@ -106,15 +125,66 @@ mod tests {
         let credential = credential.unwrap();
         let (live, mut seen) = (Arc::new(Live::default()), Seen::default());
 
-        let early = live.enter(credential);
-        end_revoked(&store, &live, &mut seen).await.unwrap();
+        let early = live.enter(credential, false);
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(!early.ended.is_cancelled());
         store.revoke_credential(credential).await.unwrap();
-        end_revoked(&store, &live, &mut seen).await.unwrap();
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(early.ended.is_cancelled());
         // Its password was right before; the provider took its time.
-        let late = live.enter(credential);
-        end_revoked(&store, &live, &mut seen).await.unwrap();
+        let late = live.enter(credential, false);
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(late.ended.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn sessions_end_with_the_consent_or_password_that_let_them_in_and_not_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let account = NewAccount {
+            address: "ann@example.com".to_owned(),
+            provider: "contoso".to_owned(),
+            ..NewAccount::default()
+        };
+        let credential = |name: &str| NewCredential {
+            user_name: name.to_owned(),
+            mailbox: None,
+            password_hash: Secret::new(String::new()),
+            label: None,
+        };
+        let (ann, scanner) = store.add_account(&account, Some(&credential("ann"))).await.unwrap();
+        let shared =
+            NewAccount { address: "office@example.com".to_owned(), token_account: Some(ann), ..account };
+        let (_, office) = store.add_account(&shared, Some(&credential("office"))).await.unwrap();
+        let (live, mut seen) = (Arc::new(Live::default()), Seen::default());
+        let secret = || Secret::new("a".to_owned());
+        let tokens = NewTokens {
+            access_token: secret(),
+            refresh_token: None,
+            issued_at: SystemTime::now(),
+            expires_at: SystemTime::now(),
+            scopes: Vec::new(),
+            identity: None,
+        };
+        let key = GrantKey::Account(ann);
+        let read = store.replace_grant(&key, &tokens).await.unwrap();
+        let sessions = [scanner, office].map(|one| live.enter(one.unwrap(), true));
+        // One that the application itself was let in by has no consent to lose.
+        let by_application = live.enter(scanner.unwrap(), false);
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
+        let ended = |session: &LiveSession| session.ended.is_cancelled();
+        assert!(!sessions.iter().chain([&by_application]).any(ended));
+        drop(by_application);
+        store.forget_grant(&key, read).await.unwrap();
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
+        assert!(sessions.iter().all(ended), "the shared mailbox's too");
+
+        store.replace_mailbox_password(ann, &secret()).await.unwrap();
+        let by_password = live.enter(scanner.unwrap(), true);
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
+        assert!(!ended(&by_password));
+        store.forget_mailbox_password(ann).await.unwrap();
+        end_withdrawn(&store, &live, &mut seen).await.unwrap();
+        assert!(ended(&by_password));
     }
 }

@@ -40,7 +40,9 @@ pub enum EndpointError {
     #[error("its answer is not a token response: {0}")]
     NotUnderstood(&'static str),
     /// It sent us elsewhere. A request that carries secrets follows nobody.
-    #[error("it answered with a redirect (HTTP {0}), which is never followed; check token_endpoint")]
+    #[error(
+        "it answered with a redirect (HTTP {0}), which is never followed; check its address in the configuration"
+    )]
     Redirected(u16),
     /// It answered with an OAuth error.
     #[error("{code} (HTTP {status}){}", described(description.as_deref()))]
@@ -69,7 +71,7 @@ pub enum EndpointError {
     #[error("not reachable: {0}")]
     Unreachable(String),
     /// Whoever answered is not vouched for: a wrong host, a proxy that reads along, or a `ca_file` that is not its own.
-    #[error("its certificate is not trusted: {0}; check token_endpoint and ca_file")]
+    #[error("its certificate is not trusted: {0}; check its address in the configuration, and ca_file")]
     Untrusted(String),
 }
 

@@ -152,7 +152,7 @@ fn basic(client_id: &str, secret: &Secret<String>) -> String {
 }
 
 /// The fields of a form whose values must not come back in an error text.
-const SECRET_FIELDS: [&str; 8] = [
+const SECRET_FIELDS: [&str; 9] = [
     "assertion",
     "client_assertion",
     "client_secret",
@@ -161,6 +161,7 @@ const SECRET_FIELDS: [&str; 8] = [
     "device_code",
     "password",
     "refresh_token",
+    "token",
 ];
 
 /// What must not come back in an error text. A secret in the header has three faces there: base64, form-encoded, itself.

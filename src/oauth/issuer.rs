@@ -96,6 +96,9 @@ fn complete(client: &OAuthClient, issuer: &Issuer, told: &Metadata) -> Result<OA
     if !issuer.token_endpoint_is_written {
         completed.token_endpoint = told.token_endpoint()?;
     }
+    if client.revocation_endpoint.is_none() {
+        completed.revocation_endpoint = told.revocation_endpoint();
+    }
     if client.grant == GrantType::AuthorizationCode {
         if client.authorization_endpoint.is_none() {
             completed.authorization_endpoint = told.authorization_endpoint()?;

@@ -20,6 +20,8 @@ pub(crate) struct Metadata {
     device_authorization_endpoint: Option<String>,
     token_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    revocation_endpoint: Option<String>,
+    revocation_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
 /// An issuer does not tell its endpoints.
@@ -139,17 +141,26 @@ impl Metadata {
         url.ok_or(Problem::Lacks("token_endpoint"))
     }
 
-    /// Whether a client's secret has to go into the header. An issuer that does not say so takes it nowhere else (RFC 8414
-    /// section 2).
-    pub(super) fn wants_secret_in_header(&self) -> bool {
-        match &self.token_endpoint_auth_methods_supported {
-            Some(methods) => {
-                let takes = |method: &str| methods.iter().any(|one| one == method);
-                takes("client_secret_basic") && !takes("client_secret_post")
-            }
-            None => true,
-        }
+    /// Where tokens are revoked. One without TLS (RFC 8414 section 2 forbids it) is as good as none: no login needs it.
+    pub(super) fn revocation_endpoint(&self) -> Option<Url> {
+        secure("revocation_endpoint", self.revocation_endpoint.as_deref()).ok().flatten()
     }
+
+    /// Whether a client's secret has to go into the header. An issuer that does not say so takes it nowhere else (RFC 8414
+    /// section 2). Of two ways that the token endpoint takes, it is the one that the revocation endpoint takes too; where that
+    /// one's list is left out, the standard means the header, but issuers mean that what is good there is good here.
+    pub(super) fn wants_secret_in_header(&self) -> bool {
+        let Some(methods) = &self.token_endpoint_auth_methods_supported else { return true };
+        let (basic, post) = in_header_in_body(methods);
+        let revocation = self.revocation_endpoint_auth_methods_supported.as_deref().map(in_header_in_body);
+        basic && (!post || revocation == Some((true, false)))
+    }
+}
+
+/// Whether these methods have one with a secret in the header, and one with it in the body.
+fn in_header_in_body(methods: &[String]) -> (bool, bool) {
+    let takes = |method: &str| methods.iter().any(|one| one == method);
+    (takes("client_secret_basic"), takes("client_secret_post"))
 }
 
 fn secure(name: &'static str, text: Option<&str>) -> Result<Option<Url>, Problem> {
@@ -195,6 +206,29 @@ mod tests {
         ] {
             let methods = format!(", \"token_endpoint_auth_methods_supported\": [{methods}]");
             assert_eq!(wants(&methods), expected, "{methods}");
+        }
+        let both = "\"client_secret_basic\", \"client_secret_post\"";
+        for (revocation, expected) in
+            [(both, false), ("\"client_secret_basic\"", true), ("\"client_secret_post\"", false)]
+        {
+            let methods = format!(
+                ", \"token_endpoint_auth_methods_supported\": [{both}], \
+                 \"revocation_endpoint_auth_methods_supported\": [{revocation}]"
+            );
+            assert_eq!(wants(&methods), expected, "{methods}");
+        }
+    }
+
+    #[test]
+    fn a_revocation_endpoint_without_tls_is_none() {
+        let told = |endpoint: &str| {
+            let text = format!(r#"{{ "issuer": "https://a.example", "revocation_endpoint": "{endpoint}" }}"#);
+            serde_json::from_str::<Metadata>(&text).unwrap().revocation_endpoint()
+        };
+        let url = "https://a.example/revoke";
+        assert_eq!(told(url).map(|url| url.to_string()).as_deref(), Some(url));
+        for useless in ["http://a.example/revoke", "https://a.example/revoke#here", "revoke"] {
+            assert_eq!(told(useless), None, "{useless}");
         }
     }
 }

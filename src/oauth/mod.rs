@@ -23,6 +23,7 @@ pub mod password;
 pub mod redirect;
 mod refresh;
 mod refresh_token;
+pub mod revocation;
 mod service_account;
 mod token;
 mod token_request;
@@ -261,6 +262,7 @@ pub(crate) mod tests {
             authorization_endpoint: Some("https://login.invalid/authorize".parse().unwrap()),
             device_authorization_endpoint: Some("https://login.invalid/device".parse().unwrap()),
             token_endpoint: "https://login.invalid/token".parse().unwrap(),
+            revocation_endpoint: None,
             client_id: "gatepost".to_owned(),
             authentication: ClientAuthentication::None,
             authentication_ends: None,

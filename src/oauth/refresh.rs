@@ -29,10 +29,10 @@ use crate::store::grants::{Grant, GrantKey, NewTokens};
 use crate::store::{Store, StoreError};
 
 /// How long one process may hold a refresh: the request's 10 s, and time for a store that is slow to commit.
-const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// How often a row is read that another process is refreshing.
-const POLL: Duration = Duration::from_millis(150);
+pub(super) const POLL: Duration = Duration::from_millis(150);
 
 /// More grants than these are not remembered without need: whoever may open every mailbox of a domain can name any number.
 const MOST_REMEMBERED: usize = 1024;

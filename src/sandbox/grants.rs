@@ -189,6 +189,25 @@ impl Grants {
             .retain(|_, token| !matches!(&token.bearer, Bearer::Person(person) if owned(person)));
     }
 
+    /// Ends what came of the same consent as this token; an access token ends alone. One that is unknown ends nothing.
+    pub(super) fn revoke_token(&mut self, token: &str) {
+        if let Some(RefreshToken { family, .. }) = self.refresh_tokens.get(token) {
+            self.revoked_families.insert(*family);
+        }
+        self.access_tokens.remove(token);
+    }
+
+    /// Whose consent gave this token, while it is good.
+    pub(super) fn owner(&self, token: &str) -> Option<String> {
+        let refresh = self.refresh_tokens.get(token);
+        let live = refresh.filter(|token| !token.rotated && !self.revoked_families.contains(&token.family));
+        match (live, self.bearer(token)) {
+            (Some(token), _) => Some(token.mailbox.clone()),
+            (None, Some(Bearer::Person(mailbox))) => Some(mailbox),
+            (None, Some(Bearer::Application) | None) => None,
+        }
+    }
+
     fn new_family(&mut self) -> u64 {
         self.last_family += 1;
         self.last_family

@@ -19,6 +19,7 @@ mod personality;
 mod pop3;
 mod provider_yaml;
 pub mod record;
+mod revocation;
 mod sasl;
 mod service_account;
 mod smtp;
@@ -39,6 +40,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use faults::{Action, MailFault, Moment, TokenFault};
 pub use personality::Personality;
+pub use revocation::Revocation;
 
 use crate::config::provider::UpstreamTls;
 
@@ -94,6 +96,8 @@ pub struct Counters {
     pub refresh_requests: u64,
     /// With anything else.
     pub other_token_requests: u64,
+    /// Requests to the revocation endpoint.
+    pub revocation_requests: u64,
     /// Connections to either SMTP port.
     pub smtp_connections: u64,
     /// Connections to either POP3 port.
@@ -224,6 +228,11 @@ impl Sandbox {
     /// Ends everything that the mailbox's owner consented to: a refresh is answered with `invalid_grant`.
     pub fn revoke(&self, address: &str) {
         self.shared.world().grants.revoke(address);
+    }
+
+    /// Whether a refresh token or an access token of somebody's consent is good.
+    pub fn is_good(&self, token: &str) -> bool {
+        self.shared.world().grants.owner(token).is_some()
     }
 
     /// What was said on the newest mail connections.

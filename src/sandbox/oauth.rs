@@ -1,6 +1,6 @@
 //! The authorization server over https: `/authorize`, which consents by itself for the mailbox that `login_hint` names,
-//! `/device_authorization` with its page `/device`, `/token`, and the document that tells where they are. It has one client, confidential, and one service account,
-//! and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
+//! `/device_authorization` with its page `/device`, `/token`, `/revoke`, and the document that tells where they are. It has one client,
+//! confidential, and one service account, and asks for PKCE with S256 always (RFC 9700 section 2.1.1).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,6 +21,7 @@ use url::{Url, form_urlencoded};
 
 use super::faults::TokenFault;
 use super::grants::{Consent, Issued};
+use super::revocation::Revocation;
 use super::{CLIENT_ID, CLIENT_SECRET, Shared};
 
 /// RFC 8628 section 3.4.
@@ -40,21 +41,21 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream) {
 }
 
 /// Fields of a query or of a form. RFC 6749 section 3.1 allows each only once; a repeated one counts as its last.
-type Fields = HashMap<String, String>;
+pub(super) type Fields = HashMap<String, String>;
+
+/// All of an answer at once.
+pub(super) type Body = Full<Bytes>;
 
 /// No answer: the connection closes.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is lost on purpose")]
 struct AnswerLost;
 
-async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, AnswerLost> {
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, AnswerLost> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/authorize") => Ok(authorize(&shared, request.uri().query().unwrap_or_default())),
         (&Method::GET, "/.well-known/openid-configuration") => Ok(metadata(&shared, request.headers())),
-        (&Method::POST, "/token" | "/device_authorization" | "/device") => {
+        (&Method::POST, "/token" | "/revoke" | "/device_authorization" | "/device") => {
             let (head, body) = request.into_parts();
             let Ok(body) = Limited::new(body, 64 * 1024).collect().await else {
                 return Ok(page(StatusCode::BAD_REQUEST, "The request is too long."));
@@ -63,18 +64,19 @@ async fn answer(
             match head.uri.path() {
                 "/device_authorization" => Ok(device_authorization(&shared, &head.headers, &fields(&body))),
                 "/device" => Ok(device_page(&shared, &fields(&body))),
+                "/revoke" => revocation_endpoint(&shared, &head.headers, &body).await,
                 _ => token_endpoint(&shared, &head.headers, &body).await,
             }
         }
         _ => Ok(page(
             StatusCode::NOT_FOUND,
-            "There is /authorize, /device_authorization, /device and /token here.",
+            "There is /authorize, /device_authorization, /device, /token and /revoke here.",
         )),
     }
 }
 
 /// OpenID Connect Discovery 1.0 section 4.
-fn metadata(shared: &Shared, headers: &HeaderMap) -> Response<Full<Bytes>> {
+fn metadata(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let issuer = format!("https://{host}");
     let mut answer = json!({
@@ -84,20 +86,23 @@ fn metadata(shared: &Shared, headers: &HeaderMap) -> Response<Full<Bytes>> {
         "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
         "code_challenge_methods_supported": ["S256"],
     });
-    if shared.world().personality.device_codes_refused.is_none()
-        && let Some(answer) = answer.as_object_mut()
-    {
-        answer.insert(
-            "device_authorization_endpoint".to_owned(),
-            format!("{issuer}/device_authorization").into(),
-        );
+    let personality = shared.world().personality.clone();
+    if let Some(answer) = answer.as_object_mut() {
+        let mut insert =
+            |name: &str, path: &str| answer.insert(name.to_owned(), format!("{issuer}{path}").into());
+        if personality.device_codes_refused.is_none() {
+            insert("device_authorization_endpoint", "/device_authorization");
+        }
+        if personality.revocation != Revocation::None {
+            insert("revocation_endpoint", "/revoke");
+        }
     }
     json_response(StatusCode::OK, &answer)
 }
 
 /// RFC 6749 section 4.1.1. What is wrong with the client or its redirect is told to the person; the rest is told to the
 /// client through the redirect.
-fn authorize(shared: &Shared, query: &str) -> Response<Full<Bytes>> {
+fn authorize(shared: &Shared, query: &str) -> Response<Body> {
     let fields = fields(query.as_bytes());
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let mut world = shared.world();
@@ -146,7 +151,7 @@ fn loopback(redirect_uri: &str) -> Option<Url> {
 }
 
 /// RFC 8628 section 3.1.
-fn device_authorization(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full<Bytes>> {
+fn device_authorization(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Body> {
     if let Some(refusal) = wrong_client(headers, fields) {
         return refusal;
     }
@@ -166,7 +171,7 @@ fn own_url(headers: &HeaderMap, path: &str) -> String {
 }
 
 /// The page for people, as its form is sent: who they are, and the code that they read elsewhere.
-fn device_page(shared: &Shared, fields: &Fields) -> Response<Full<Bytes>> {
+fn device_page(shared: &Shared, fields: &Fields) -> Response<Body> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     if shared.world().decide(field("user_code"), field("mailbox")) {
         page(StatusCode::OK, "Go back to your device.")
@@ -179,7 +184,7 @@ async fn token_endpoint(
     shared: &Shared,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Response<Full<Bytes>>, AnswerLost> {
+) -> Result<Response<Body>, AnswerLost> {
     let fields = fields(body);
     let fault = {
         let mut world = shared.world();
@@ -193,8 +198,33 @@ async fn token_endpoint(
         *count += 1;
         world.personality.token_endpoint.clone()
     };
+    with_fault(fault, headers, body, || token(shared, headers, &fields)).await
+}
+
+async fn revocation_endpoint(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response<Body>, AnswerLost> {
+    let fields = fields(body);
+    let fault = {
+        let mut world = shared.world();
+        world.counters.revocation_requests += 1;
+        world.personality.revocation_endpoint.clone()
+    };
+    let work = || wrong_client(headers, &fields).unwrap_or_else(|| shared.world().revocation(&fields));
+    with_fault(fault, headers, body, work).await
+}
+
+/// The endpoint's work, or what it does instead on a bad day.
+async fn with_fault(
+    fault: Option<TokenFault>,
+    headers: &HeaderMap,
+    body: &[u8],
+    work: impl FnOnce() -> Response<Body>,
+) -> Result<Response<Body>, AnswerLost> {
     match fault {
-        None => Ok(token(shared, headers, &fields)),
+        None => Ok(work()),
         Some(TokenFault::Answer { status, headers, body }) => {
             let mut response = Response::new(Full::new(Bytes::from(body)));
             *response.status_mut() =
@@ -210,17 +240,17 @@ async fn token_endpoint(
         }
         Some(TokenFault::Hold(released)) => {
             released.cancelled().await;
-            Ok(token(shared, headers, &fields))
+            Ok(work())
         }
         Some(TokenFault::LoseAnswer) => {
-            token(shared, headers, &fields);
+            work();
             Err(AnswerLost)
         }
         Some(TokenFault::Stall) => match std::future::pending::<Infallible>().await {},
     }
 }
 
-fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full<Bytes>> {
+fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Body> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     if field("grant_type") == JWT_BEARER {
         // The signature says who asks.
@@ -254,7 +284,7 @@ fn token(shared: &Shared, headers: &HeaderMap, fields: &Fields) -> Response<Full
     }
 }
 
-fn wrong_client(headers: &HeaderMap, fields: &Fields) -> Option<Response<Full<Bytes>>> {
+fn wrong_client(headers: &HeaderMap, fields: &Fields) -> Option<Response<Body>> {
     let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
     let client = basic(headers).unwrap_or_else(|| (field("client_id"), field("client_secret")));
     (client != (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()))
@@ -271,7 +301,7 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((plain(id)?, plain(secret)?))
 }
 
-fn success(issued: &Issued) -> Response<Full<Bytes>> {
+fn success(issued: &Issued) -> Response<Body> {
     let mut answer = json!({
         "token_type": "Bearer",
         "access_token": issued.access_token,
@@ -296,11 +326,11 @@ fn id_token(mailbox: &str) -> String {
     format!("{}.{}.", part(&json!({ "alg": "none" })), part(&json!({ "preferred_username": mailbox })))
 }
 
-fn error(status: StatusCode, error: &str, description: &str) -> Response<Full<Bytes>> {
+pub(super) fn error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
     json_response(status, &json!({ "error": error, "error_description": description }))
 }
 
-fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
     *response.status_mut() = status;
     insert(response.headers_mut(), "content-type", "application/json");
@@ -308,7 +338,7 @@ fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<Full
     response
 }
 
-fn page(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+pub(super) fn page(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(text.to_owned())));
     *response.status_mut() = status;
     insert(response.headers_mut(), "content-type", "text/plain; charset=utf-8");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::dialect::{Dialect, EXCHANGE, GMAIL, PLAIN, POST};
 use super::faults::{MailFault, TokenFault};
+use super::revocation::Revocation;
 
 /// How the sandbox behaves from now on. The default is a strict provider of no particular make on a good day. A make is what
 /// a test begins with; any field may be changed under way.
@@ -46,6 +47,10 @@ pub struct Personality {
     pub password: Option<String>,
     /// What the token endpoint does instead of its work.
     pub token_endpoint: Option<TokenFault>,
+    /// What a revoked token ends.
+    pub revocation: Revocation,
+    /// What the revocation endpoint does instead of its work.
+    pub revocation_endpoint: Option<TokenFault>,
     /// What the mail servers do instead of their work.
     pub mail: Vec<MailFault>,
     /// What an application asks for.
@@ -72,6 +77,8 @@ impl Default for Personality {
             sasl_ir: true,
             password: None,
             token_endpoint: None,
+            revocation: Revocation::Rfc7009,
+            revocation_endpoint: None,
             mail: Vec::new(),
             scopes: &["smtp", "pop3", "imap"],
             dialect: &PLAIN,
@@ -86,6 +93,7 @@ impl Personality {
             token_length: 2000,
             refresh_token_needs: vec![("scope", "offline_access")],
             imap_greeting_capabilities: false,
+            revocation: Revocation::None,
             scopes: &[
                 "https://outlook.office.com/SMTP.Send",
                 "https://outlook.office.com/POP.AccessAsUser.All",
@@ -105,6 +113,7 @@ impl Personality {
             rotation: false,
             device_codes_refused: Some("invalid_scope"),
             imap_greeting_capabilities: false,
+            revocation: Revocation::WholeConsent,
             scopes: &["https://mail.google.com/"],
             dialect: &GMAIL,
             ..Self::default()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CLIENT_ID, CLIENT_SECRET_VARIABLE, Ports, Sandbox};
+use super::{CLIENT_ID, CLIENT_SECRET_VARIABLE, Ports, Revocation, Sandbox};
 use crate::config::provider::UpstreamTls;
 
 impl Sandbox {
@@ -25,6 +25,12 @@ impl Sandbox {
                 format!("    device_authorization_endpoint: https://localhost:{https}/device_authorization\n")
             }
         };
+        let revocation = match personality.revocation {
+            Revocation::None => String::new(),
+            Revocation::Rfc7009 | Revocation::WholeConsent => {
+                format!("    revocation_endpoint: https://localhost:{https}/revoke\n")
+            }
+        };
         let smtp_capabilities: Vec<&str> = personality
             .dialect
             .smtp
@@ -44,7 +50,7 @@ impl Sandbox {
                 "    grant: authorization_code
     authorization_endpoint: https://localhost:{https}/authorize
 {device}    token_endpoint: https://localhost:{https}/token
-    client_id: {CLIENT_ID}
+{revocation}    client_id: {CLIENT_ID}
     client_secret: {{ env: {CLIENT_SECRET_VARIABLE} }}
     scopes: [{scopes}]
     authorization_parameters: {{ {parameters} }}

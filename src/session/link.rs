@@ -64,7 +64,9 @@ impl Identified {
         match accepted.while_client_waits(attempt.get_in()).await {
             Err(outcome) => Err(accepted.close(outcome)),
             Ok(Ok(((upstream, success), slot))) => {
-                let session = accepted.gateway.live.enter(verified.credential);
+                let provider = accepted.gateway.providers.get(&attempt.account.provider);
+                let by_person = provider.is_some_and(|provider| provider.needs_person());
+                let session = accepted.gateway.live.enter(verified.credential, by_person);
                 accepted.gateway.accounts.note_login(attempt.account.id);
                 // Invariant 3: this is the only place where a client hears success.
                 accepted.step = accepted.dialogue.verdict(&Ok(success), &mut accepted.client.output);

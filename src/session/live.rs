@@ -1,4 +1,4 @@
-//! [`Live`]: the sessions that are logged in, so that revoking a credential ends them, in whichever process it was revoked.
+//! [`Live`]: the sessions that are logged in, so that they end when what let them in is withdrawn, in whichever process that was.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,17 @@ use crate::account::CredentialId;
 /// All sessions that are logged in.
 #[derive(Debug, Default)]
 pub struct Live {
-    sessions: DashMap<u64, (CredentialId, CancellationToken)>,
+    sessions: DashMap<u64, (LetIn, CancellationToken)>,
     next: AtomicU64,
+}
+
+/// What let a session in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LetIn {
+    /// What the device typed.
+    pub credential: CredentialId,
+    /// Whether the provider let it in by somebody's consent or password.
+    pub by_person: bool,
 }
 
 /// One of them; forgotten when dropped.
@@ -25,25 +34,25 @@ pub struct LiveSession {
 }
 
 impl Live {
-    /// Notes a session that was let in by the credential.
-    pub fn enter(self: &Arc<Self>, credential: CredentialId) -> LiveSession {
+    /// Notes a session that was let in by the credential, and at the provider by what a person gave, or not.
+    pub fn enter(self: &Arc<Self>, credential: CredentialId, by_person: bool) -> LiveSession {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let ended = CancellationToken::new();
-        self.sessions.insert(number, (credential, ended.clone()));
+        self.sessions.insert(number, (LetIn { credential, by_person }, ended.clone()));
         LiveSession { number, live: Arc::clone(self), ended }
     }
 
-    /// The credentials that have sessions now, each once.
-    pub fn credentials(&self) -> Vec<CredentialId> {
-        let mut credentials: Vec<_> = self.sessions.iter().map(|entry| entry.value().0).collect();
-        credentials.sort_unstable();
-        credentials.dedup();
-        credentials
+    /// What has sessions now, each once.
+    pub fn let_in(&self) -> Vec<LetIn> {
+        let mut all: Vec<_> = self.sessions.iter().map(|entry| entry.value().0).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Ends every session of the credential.
     pub fn end(&self, credential: CredentialId) {
-        for entry in self.sessions.iter().filter(|entry| entry.value().0 == credential) {
+        for entry in self.sessions.iter().filter(|entry| entry.value().0.credential == credential) {
             entry.value().1.cancel();
         }
     }
@@ -69,15 +78,18 @@ impl Drop for LiveSession {
 mod tests {
     use std::sync::Arc;
 
-    use super::Live;
+    use super::{LetIn, Live};
     use crate::account::CredentialId;
 
     #[test]
     fn revoking_ends_the_sessions_of_that_credential_alone() {
         let live = Arc::new(Live::default());
-        let (scanner, again, desk) =
-            (live.enter(CredentialId(1)), live.enter(CredentialId(1)), live.enter(CredentialId(2)));
-        assert_eq!(live.credentials(), [CredentialId(1), CredentialId(2)]);
+        let [scanner, again, desk] = [1, 1, 2].map(|id| live.enter(CredentialId(id), id == 2));
+        let let_in = [(1, false), (2, true)];
+        assert_eq!(
+            live.let_in(),
+            let_in.map(|(id, by_person)| LetIn { credential: CredentialId(id), by_person })
+        );
         live.end(CredentialId(1));
         assert!(scanner.ended.is_cancelled() && again.ended.is_cancelled() && !desk.ended.is_cancelled());
         drop((scanner, again, desk));

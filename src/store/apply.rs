@@ -77,10 +77,15 @@ impl Store {
             accounts::insert(&mut transaction, &wanted.account).await?;
         }
         let now = accounts::all(&mut transaction).await?;
-        for wanted in wanted {
+        let mut changed = Vec::new();
+        for (place, wanted) in owners_first(wanted) {
             let account = now.iter().find(|account| is(account, wanted)).ok_or(StoreError::AccountGone)?;
             let is_new = !before.iter().any(|account| is(account, wanted));
             let change = apply_account(&mut transaction, account, is_new, &wanted.account).await?;
+            changed.push((place, wanted, account, change));
+        }
+        changed.sort_by_key(|(place, ..)| *place);
+        for (_, wanted, account, change) in changed {
             let account = &Account { address: wanted.account.address.clone(), ..account.clone() };
             applied.push(about(account, change, None));
             if let Some(list) = &wanted.credentials {
@@ -131,6 +136,21 @@ async fn apply_credentials(
         applied.push(about(account, change, Some(words)));
     }
     Ok(())
+}
+
+/// The list with its places, those last whose owner is on it too: whose grant the owner uses is settled by then, in whatever
+/// order the list is.
+fn owners_first(wanted: &[WantedAccount]) -> impl Iterator<Item = (usize, &WantedAccount)> {
+    let is_owned = |one: &NewAccount| {
+        let is_owner = |other: &WantedAccount| {
+            let owner = one.owner.as_deref().unwrap_or_default();
+            other.account.provider == one.provider && other.account.address.eq_ignore_ascii_case(owner)
+        };
+        wanted.iter().any(is_owner)
+    };
+    let (owned, others): (Vec<_>, Vec<_>) =
+        wanted.iter().enumerate().partition(|(_, one)| is_owned(&one.account));
+    others.into_iter().chain(owned)
 }
 
 async fn apply_account(

@@ -116,6 +116,21 @@ impl Store {
         Ok(ids.into_iter().map(CredentialId).collect())
     }
 
+    /// The credentials of accounts that somebody's consent or a password opens.
+    pub async fn connected_credentials(&self) -> Result<HashSet<CredentialId>, StoreError> {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT credentials.id FROM credentials JOIN accounts ON accounts.id = credentials.account_id
+             WHERE EXISTS (SELECT 1 FROM mailbox_passwords WHERE mailbox_passwords.account_id = accounts.id)
+                OR EXISTS (SELECT 1 FROM grants
+                           WHERE grants.account_id = COALESCE(accounts.token_account_id, accounts.id)
+                             AND owner LIKE 'account:%'
+                             AND (access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL))",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(CredentialId).collect())
+    }
+
     /// The user names that devices send, in lower case, each with the provider of its account.
     pub async fn user_names(&self) -> Result<Vec<(String, String)>, StoreError> {
         let pairs = sqlx::query_as(

@@ -166,13 +166,15 @@ impl fmt::Display for Identity {
 }
 
 impl Store {
-    /// The grant, opened.
+    /// The grant, opened. One that was forgotten is none, though its row stays.
     pub async fn grant(&self, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
         let (mut transaction, sealer) = self.begin_reading().await?;
         let row: Option<GrantRow> = sqlx::query_as(
             "SELECT version, refresh_token_sealed, access_token_sealed, issued_at, expires_at, scopes, identity, refused,
                  used_at
-             FROM grants WHERE owner = $1",
+             FROM grants
+             WHERE owner = $1
+                 AND (access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL OR failure IS NOT NULL)",
         )
         .bind(key.to_string())
         .fetch_optional(&mut *transaction)
@@ -185,7 +187,8 @@ impl Store {
         let rows: Vec<StandingRow> = sqlx::query_as(
             "SELECT owner, account_id, version, refused, identity, refresh_token_sealed IS NOT NULL AS renewable,
                  expires_at, issued_at, used_at, failed_since, failed_at, failure, failure_lasts
-             FROM grants",
+             FROM grants
+             WHERE access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL OR failure IS NOT NULL",
         )
         .fetch_all(&self.pool)
         .await?;

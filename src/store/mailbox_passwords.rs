@@ -2,6 +2,7 @@
 //! neither can ever be taken for the other.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_protocol::secret::Secret;
 
@@ -36,7 +37,8 @@ impl Store {
         Ok(Some(MailboxPassword { secret, version, refused }))
     }
 
-    /// A password in place of whatever was there; gives its version.
+    /// A password in place of whatever was there; gives its version. The first one is the time, because one that was forgotten
+    /// leaves nothing behind to count on from.
     pub async fn replace_mailbox_password(
         &self,
         account: AccountId,
@@ -45,7 +47,7 @@ impl Store {
         let (mut transaction, sealer) = self.begin_writing().await?;
         let sealed = sealer.seal(record(&account.0.to_string()), password)?;
         let versions: Vec<i64> = sqlx::query_scalar(
-            "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, 1, $2)
+            "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, $3, $2)
              ON CONFLICT (account_id) DO UPDATE SET
                  version = mailbox_passwords.version + 1, password_sealed = excluded.password_sealed,
                  refused = NULL
@@ -53,6 +55,7 @@ impl Store {
         )
         .bind(account.0)
         .bind(sealed)
+        .bind(first_version(SystemTime::now()))
         .fetch_all(&mut *transaction)
         .await
         .map_err(gone)?;
@@ -87,6 +90,12 @@ impl Store {
     }
 }
 
+/// Later than any version of a password that was forgotten.
+fn first_version(now: SystemTime) -> i64 {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX / 2)
+}
+
 pub(super) fn record(account: &str) -> Record<'_> {
     Record { table: "mailbox_passwords", column: "password", key: account }
 }
@@ -115,10 +124,13 @@ mod tests {
         let store = open(folder.path()).await.unwrap();
         let (ann, bob) = (account(&store, "ann@example.com").await, account(&store, "bob@example.com").await);
         assert!(store.mailbox_password(ann).await.unwrap().is_none());
-        for (version, text) in [(1, "first"), (2, "schlüssel"), (3, "schlüssel")] {
-            assert_eq!(store.replace_mailbox_password(ann, &password(text)).await.unwrap(), version);
+        let mut last = 0;
+        for text in ["first", "schlüssel", "schlüssel"] {
+            let version = store.replace_mailbox_password(ann, &password(text)).await.unwrap();
+            assert!(version > last, "{version} after {last}");
             let stored = store.mailbox_password(ann).await.unwrap().unwrap();
             assert_eq!((stored.secret.expose().as_str(), stored.version), (text, version));
+            last = version;
         }
         assert_eq!(store.password_standings().await.unwrap(), BTreeMap::from([(ann, None)]));
         assert!(store.mailbox_password(bob).await.unwrap().is_none());

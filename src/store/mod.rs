@@ -8,6 +8,7 @@ pub mod alarms;
 pub mod apply;
 pub mod contents;
 pub mod credentials;
+pub mod forget;
 pub mod grants;
 pub mod mailbox_passwords;
 pub mod restore;

@@ -91,14 +91,12 @@ async fn restore_account(
         .await?;
     restore_credentials(sealer, connection, id, account).await?;
     restore_grants(sealer, connection, id, account).await?;
-    match &account.password {
-        Some(password) => restore_password(sealer, connection, id, password).await,
-        None => {
-            let delete = sqlx::query("DELETE FROM mailbox_passwords WHERE account_id = $1").bind(id.0);
-            delete.execute(connection).await?;
-            Ok(())
-        }
+    if let Some(password) = &account.password {
+        return restore_password(sealer, connection, id, password).await;
     }
+    let delete = sqlx::query("DELETE FROM mailbox_passwords WHERE account_id = $1").bind(id.0);
+    delete.execute(connection).await?;
+    Ok(())
 }
 
 async fn restore_credentials(

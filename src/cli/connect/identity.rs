@@ -2,41 +2,66 @@
 //! a script has to have said it beforehand with `--owner`.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stderr, stdin};
 
 use super::super::table::print;
-use super::super::{Exit, Failure, style, who};
-use super::browser::read_line;
+use super::super::{Exit, Failure, complain, confirm, progress, style, who};
 use crate::account::Account;
 use crate::config::provider::OAuthClient;
 use crate::oauth::consent::{ConsentError, Destination};
-use crate::store::StoreError;
+use crate::oauth::revocation::{Revoked, revoke};
 use crate::store::grants::{Identity, NewTokens};
+use crate::store::{Store, StoreError};
 
 /// Scopes that providers grant without naming them in their answer.
 const SILENT_SCOPES: [&str; 4] = ["email", "offline_access", "openid", "profile"];
 
-/// What came of a consent, after the question about another identity where there is somebody to answer it.
+/// What came of a consent, after the question about another identity where there is somebody to answer it. What is not kept
+/// would stay good at the provider with nobody to use it, so it is revoked.
 pub(super) async fn settled(
+    client: &OAuthClient,
     destination: &Destination<'_>,
     consented: Result<NewTokens, ConsentError>,
 ) -> Result<NewTokens, ConsentError> {
-    match consented {
-        Err(ConsentError::AnotherIdentity { identity, expected, tokens })
-            if stdin().is_terminal() && stderr().is_terminal() =>
-        {
-            eprint!(
-                "{identity} consented, not {expected}.\nThat is right for a shared mailbox that {identity} may open,\n\
-                 or where {identity} is another name of it.\nKeep it? [y/N] "
-            );
-            if is_yes(read_line().await.as_deref()) {
-                destination.commit_whoever_consented(*tokens).await
-            } else {
-                Err(ConsentError::AnotherIdentity { identity, expected, tokens })
-            }
-        }
-        other => other,
+    let (identity, expected, tokens) = match consented {
+        Err(ConsentError::AnotherIdentity { identity, expected, tokens }) => (identity, expected, tokens),
+        other => return other,
+    };
+    let question = format!(
+        "{identity} consented, not {expected}.\nThat is right for a shared mailbox that {identity} may open,\n\
+         or where {identity} is another name of it.\nKeep it?"
+    );
+    if confirm::is_possible() && confirm::yes(&question).await {
+        return destination.commit_whoever_consented(*tokens).await;
     }
+    if let Some(said) = taken_back(client, destination.store, &tokens).await? {
+        complain(&said);
+    }
+    Err(ConsentError::AnotherIdentity { identity, expected, tokens })
+}
+
+/// Revokes what is not kept, and says so. Not where the same person has connected an account here: at some providers that
+/// would end with it.
+async fn taken_back(
+    client: &OAuthClient,
+    store: &Store,
+    tokens: &NewTokens,
+) -> Result<Option<String>, StoreError> {
+    let Some(identity) = &tokens.identity else { return Ok(None) };
+    let standings = store.standings().await?;
+    let people = standings.values().filter_map(|standing| standing.identity.as_deref());
+    if client.revocation_endpoint.is_none() || people.into_iter().any(|person| identity.is(person)) {
+        return Ok(None);
+    }
+    let revoked = revoke(client, (tokens.refresh_token.as_ref(), Some(&tokens.access_token)));
+    Ok(match progress::shown("revoking that consent", revoked).await {
+        Ok(Revoked::AtProvider) => {
+            Some(format!("The consent of {identity} is revoked at {}.", client.provider))
+        }
+        Ok(Revoked::NotAsked | Revoked::NotPossible) => None,
+        Err(error) => {
+            Some(format!("The consent of {identity} is not kept here, but stands at the provider: {error}"))
+        }
+    })
 }
 
 /// Keeps who consented with the account, so that the next time the same one is expected; of a shared mailbox, SMTP goes as
@@ -75,10 +100,6 @@ pub(super) async fn remember(
         return Err(StoreError::AccountGone.into());
     }
     if shared { print(&who::in_words(&after)) } else { Ok(()) }
-}
-
-fn is_yes(answer: Option<&str>) -> bool {
-    answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 /// What was granted, and by whom.
@@ -126,21 +147,7 @@ fn missing_scopes<'a>(asked: &'a [String], granted: &[String]) -> Vec<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_yes, missing_scopes};
-
-    #[test]
-    fn only_a_yes_is_a_yes() {
-        for (answer, expected) in [
-            (Some("y\n"), true),
-            (Some(" YES \r\n"), true),
-            (Some("\n"), false),
-            (Some("n\n"), false),
-            (Some("why\n"), false),
-            (None, false),
-        ] {
-            assert_eq!(is_yes(answer), expected, "{answer:?}");
-        }
-    }
+    use super::missing_scopes;
 
     #[test]
     fn only_scopes_that_providers_name_can_be_missing() {

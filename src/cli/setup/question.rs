@@ -1,16 +1,11 @@
 //! What the command line does not say is asked for at a terminal. Anywhere else it is an error that names the option.
 
-use std::io::{IsTerminal, stderr, stdin};
-
 use zeroize::Zeroizing;
 
 use super::super::connect::read_line;
 use super::super::{Exit, Failure, complain, mailbox_password};
 
-/// Whether there is somebody who could answer.
-pub(super) fn is_possible() -> bool {
-    stdin().is_terminal() && stderr().is_terminal()
-}
+pub(super) use super::super::confirm::is_possible;
 
 /// Asks until the answer will do; `wrong` says what is wrong with one. `option` is what a script has to write instead.
 pub(super) async fn answer(

@@ -91,7 +91,8 @@ impl MailProvider {
         let authorization = match client {
             Client::Service => String::new(),
             Client::Native | Client::Hasty | Client::Confidential => format!(
-                "\n    authorization_endpoint: {0}/auth\n    device_authorization_endpoint: {0}/device/auth",
+                "\n    authorization_endpoint: {0}/auth\n    device_authorization_endpoint: {0}/device/auth\n    \
+                 revocation_endpoint: {0}/token/revocation",
                 self.oidc.issuer
             ),
         };
