@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use gatepost::config::provider::{ClientAuthentication, GrantType, Login, UpstreamTls};
-use gatepost::config::{Config, ConfigError, Limits, ListenerTls, lint};
+use gatepost::config::{Config, ConfigError, Limits, ListenerTls, OnAlarm, lint};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamMechanism;
 
@@ -101,6 +101,7 @@ fn example_with_everything_on(folder: &Path) -> String {
         .self_signed(&key)
         .unwrap();
     fs::write(folder.join("own-ca.pem"), certificate.pem()).unwrap();
+    fs::write(folder.join("page"), "#!/bin/sh\n").unwrap();
     fs::write(folder.join("mail.pem"), certificate.pem()).unwrap();
     fs::write(folder.join("mail.key"), key.serialize_pem()).unwrap();
     let lines = EXAMPLE.lines().map(|line| line.replacen("#: ", "", 1) + "\n");
@@ -267,8 +268,26 @@ fn the_example_is_accepted_with_everything_switched_on() {
     assert!(config.listeners[6].plaintext_allowed);
     assert_eq!(config.listeners[6].provider.as_deref(), Some("contoso"));
     assert!(config.certificate.is_some());
+    let command = config.on_alarm.command.unwrap();
+    assert_eq!(
+        (command.program, command.arguments),
+        (folder.path().join("page"), vec!["--urgent".to_owned()])
+    );
+    assert_eq!(config.on_alarm.mail_to, ["admin@contoso.example"]);
+    assert_eq!(config.on_alarm.mail_account.as_deref(), Some("scanner@contoso.example"));
     let protocols = |name: &str| Protocol::ALL.map(|it| config.providers[name].endpoint(it).is_some());
     assert_eq!((protocols("contoso"), protocols("own")), ([true, false, false], [true; 3]));
+}
+
+#[test]
+fn alarms_go_to_the_log_alone_or_to_whom_the_file_says() {
+    assert_eq!(accepted(PROVIDER).on_alarm, OnAlarm::default());
+    let written = |on_alarm: &str| accepted(&format!("{PROVIDER}on_alarm: {on_alarm}\n")).on_alarm;
+    assert_eq!(written("{ mail_to: a@b.example }").mail_to, ["a@b.example"]);
+    assert_eq!(written("{ mail_to: [a@b.example, c@d.example] }").mail_to.len(), 2);
+    // A name is looked up in PATH, when it is run.
+    let command = written("{ command: [page, '$HOME; a  b'] }").command.unwrap();
+    assert_eq!((command.program.to_str(), command.arguments), (Some("page"), vec!["$HOME; a  b".to_owned()]));
 }
 
 #[test]

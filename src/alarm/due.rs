@@ -28,6 +28,16 @@ pub(super) struct Due {
     pub(super) alarm: Alarm,
 }
 
+impl Due {
+    /// An account that has changed since waits until it is clear what has become of it.
+    fn still_holds(&self) -> bool {
+        match self.alarm.kind {
+            Kind::Account | Kind::AllClear => self.record.told.as_ref() == Some(&self.record.seen),
+            _ => true,
+        }
+    }
+}
+
 /// When the next try after one that leaves so many comes. All are longer than a try may take, since a try that nobody ended may
 /// still be under way.
 pub(super) fn pause(left: i64) -> Duration {
@@ -47,6 +57,7 @@ pub(super) fn due(records: Vec<AlarmRecord>, channel: Channel, now: SystemTime) 
         .into_iter()
         .filter(|record| is_due(record.telling(channel), now))
         .filter_map(|record| Some(Due { alarm: alarm(&record)?, record }))
+        .filter(Due::still_holds)
         .collect()
 }
 
@@ -152,6 +163,15 @@ mod tests {
         ] {
             assert_eq!(is_due(Telling { left, at }, NOW), expected, "{left} left");
         }
+    }
+
+    #[test]
+    fn an_account_that_has_changed_since_is_not_told_of() {
+        let changed =
+            AlarmRecord { seen: "connected".to_owned(), ..record("a", "contoso", Kind::Account, TRIES, NOW) };
+        assert_eq!(due(vec![changed.clone()], Channel::Mail, NOW).len(), 0);
+        let back = AlarmRecord { seen: "refused".to_owned(), ..changed };
+        assert_eq!(due(vec![back], Channel::Mail, NOW).len(), 1);
     }
 
     #[test]

@@ -11,13 +11,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::words::Alarm;
 use crate::account::{Account, catch_all};
-use crate::config::provider::Login;
+use crate::config::provider::{Login, OAuthClient};
 use crate::config::{Config, Provider};
 use crate::daemon::host_name;
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
-use crate::standing::{State, Survey};
-use crate::submission::{Message, can_carry, submit};
+use crate::standing::{AccountStanding, State, Survey};
+use crate::submission::{Message, SubmissionError, can_carry, submit};
 
 /// For each account that is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,26 +37,26 @@ pub(super) struct Sender {
 pub(super) fn senders(survey: &Survey, config: &Config, alarms: &[Alarm]) -> Vec<Sender> {
     let troubled: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.provider.as_str()).collect();
     let preferred = config.on_alarm.mail_account.as_deref();
-    let mut senders: Vec<Sender> = survey
-        .accounts
-        .iter()
-        .filter(|standing| standing.verdict.state == State::Connected && standing.verdict.reason.is_none())
-        .map(|standing| &standing.account)
-        .filter(|account| catch_all::domain(&account.address).is_none() && can_carry(&account.address))
-        .filter_map(|account| {
-            let provider = Arc::clone(config.providers.get(&account.provider)?);
+    let working = survey.accounts.iter().filter(|standing| standing.verdict.state == State::Connected);
+    let mut senders: Vec<(&AccountStanding, Sender)> = working
+        .filter(|AccountStanding { account, .. }| {
+            catch_all::domain(&account.address).is_none() && can_carry(&account.address)
+        })
+        .filter_map(|standing| {
+            let provider = Arc::clone(config.providers.get(&standing.account.provider)?);
             provider.endpoint(Protocol::Smtp)?;
-            Some(Sender { account: account.clone(), provider })
+            Some((standing, Sender { account: standing.account.clone(), provider }))
         })
         .collect();
-    senders.sort_by_key(|sender| {
+    senders.sort_by_key(|(AccountStanding { account, verdict, .. }, _)| {
         let is_preferred =
-            preferred.is_some_and(|preferred| preferred.eq_ignore_ascii_case(&sender.account.address));
-        let is_shared = sender.account.token_account.is_some() || sender.account.owner.is_some();
+            preferred.is_some_and(|preferred| preferred.eq_ignore_ascii_case(&account.address));
+        let is_troubled = troubled.contains(account.provider.as_str());
         // A mailbox of several people may lack the right to send.
-        (!is_preferred, troubled.contains(sender.account.provider.as_str()), is_shared)
+        let is_shared = account.token_account.is_some() || account.owner.is_some();
+        (!is_preferred, is_troubled, verdict.reason.is_some(), is_shared)
     });
-    senders
+    senders.into_iter().map(|(_, sender)| sender).collect()
 }
 
 /// What is written about these.
@@ -96,25 +96,45 @@ impl Sender {
         message: &Message,
     ) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let secret = async {
+        let sent = timeout_at(deadline, async {
             match &self.provider.login {
-                Login::OAuth(client) => {
-                    let token = tokens.access_token(client, &self.account).await;
-                    token
-                        .map(|token| (UpstreamSecret::Token(token.secret), None))
-                        .map_err(|error| error.to_string())
-                }
-                Login::Password => {
-                    let password = passwords.usable(&self.account, Protocol::Smtp).await;
-                    password
-                        .map(|(password, turn)| (UpstreamSecret::Password(password.secret), Some(turn)))
-                        .map_err(|error| error.to_string())
-                }
+                Login::OAuth(client) => self.send_with_token(client, tokens, message, deadline).await,
+                Login::Password => self.send_with_password(passwords, message, deadline).await,
             }
-        };
-        let (secret, _turn) =
-            timeout_at(deadline, secret).await.map_err(|_| "no token in time".to_owned())??;
+        });
+        sent.await.unwrap_or_else(|_| Err("it took too long".to_owned()))
+    }
+
+    async fn send_with_token(
+        &self,
+        client: &Arc<OAuthClient>,
+        tokens: &Tokens,
+        message: &Message,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        let token = tokens.access_token(client, &self.account).await.map_err(|error| error.to_string())?;
+        let secret = UpstreamSecret::Token(token.secret);
         let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
+        taken.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A refusal is remembered as it is for a device: the provider is not to lock the mailbox.
+    async fn send_with_password(
+        &self,
+        passwords: &MailboxPasswords,
+        message: &Message,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        let usable = passwords.usable(&self.account, Protocol::Smtp).await;
+        let (password, _turn) = usable.map_err(|error| error.to_string())?;
+        let secret = UpstreamSecret::Password(password.secret.clone());
+        let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
+        if let Err(SubmissionError::Login(error)) = &taken
+            && error.is_about_secret()
+        {
+            let (failure, said) = (error.with_password(), error.to_string());
+            passwords.refused(&self.account, Protocol::Smtp, password.version, failure, said).await;
+        }
         taken.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+
 use super::words::{Alarm, Kind, days_left};
 use crate::standing::{AccountStanding, Proof, ProviderStanding, State, Survey, Way};
 
@@ -83,21 +85,19 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
     }
     let limit =
         standing.last_refresh.and_then(|issued| until.duration_since(issued).ok()).unwrap_or_default();
-    let address = &standing.account.address;
-    let reason = "it is refreshed about once a week, and was not".to_owned();
+    let used = standing.last_refresh.map(|at| OffsetDateTime::from(at).date());
+    let reason = used.map(|day| format!("it was last used on {day}, and each use makes it live anew"));
+    let next_step = || format!("gatepost test {}", standing.account.address);
     Some(Matter {
         subject: format!("consent:{}", standing.account.id.0),
         seen: Seen::End { until, threshold: threshold(until, now, Some(limit)) },
         alarm: Alarm {
             kind: Kind::Consent,
             provider: standing.account.provider.clone(),
-            account: Some(address.clone()),
+            account: Some(standing.account.address.clone()),
             state: Some(standing.verdict.state.word().to_owned()),
-            reason: Some(match &standing.verdict.reason {
-                Some(said) => format!("{reason}: {said}"),
-                None => reason,
-            }),
-            next_step: Some(format!("gatepost test {address}; if that fails: gatepost connect {address}")),
+            reason,
+            next_step: Some(standing.verdict.next_step.clone().unwrap_or_else(next_step)),
             until: seconds(until),
         },
     })
