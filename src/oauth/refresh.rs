@@ -173,27 +173,24 @@ impl Refreshes {
         self.running.spawn(async move {
             let result = refreshes.obtain(&wanted, stale).await;
             // Settled first: a login that comes now must not join a refresh that is over.
-            refreshes.settle(wanted, stale, &result, last);
+            refreshes.settle(wanted, stale, &result, last.as_ref());
             sender.send_replace(Some(result));
         });
         Ok(receiver)
     }
 
     /// Remembers a failure for as long as it is not to be repeated, and a success not at all: the store has it.
-    fn settle(&self, wanted: Wanted, stale: Option<i64>, result: &Outcome, last: Option<Failed>) {
+    fn settle(&self, wanted: Wanted, stale: Option<i64>, result: &Outcome, last: Option<&Failed>) {
         let provider = &wanted.whose.provider;
-        let error = match result {
-            Ok(_) => {
-                if self.told.remove(provider).is_some() {
-                    tracing::info!(provider, "the provider gives tokens again");
-                }
-                self.last.remove(&wanted.key);
-                return;
+        let Err(error) = result else {
+            if self.told.remove(provider).is_some() {
+                tracing::info!(provider, "the provider gives tokens again");
             }
-            Err(error) => error,
+            self.last.remove(&wanted.key);
+            return;
         };
-        self.tell(provider, error, last.as_ref());
-        if let Some(pause) = error.pause(last.as_ref().map(|last| &last.pause), self.clock.now()) {
+        self.tell(provider, error, last);
+        if let Some(pause) = error.pause(last.map(|last| &last.pause), self.clock.now()) {
             let failed = Failed { version: stale, error: error.clone(), pause };
             self.last.insert(wanted.key, Refresh::Failed(failed));
         } else {

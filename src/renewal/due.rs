@@ -13,9 +13,10 @@ use crate::store::grants::{GrantKey, Standing};
 const DAY: Duration = Duration::from_hours(24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// How long before its end a token in use is refreshed: between the two, by jitter. Logins do it themselves at five minutes.
+/// How long before its end a token in use is refreshed, at the latest; by jitter earlier, for up to the other. Logins do it
+/// themselves at five minutes.
 const LATEST: Duration = Duration::from_mins(6);
-const EARLIEST: Duration = Duration::from_mins(10);
+const SPREAD: Duration = Duration::from_mins(4);
 
 /// A life below this is too short for that; its tokens are refreshed when about two thirds of it are over.
 const SHORT_LIFE: Duration = Duration::from_mins(20);
@@ -73,7 +74,7 @@ fn is_in_use(standing: &Standing, now: SystemTime) -> bool {
 }
 
 fn before_the_end(standing: &Standing, now: SystemTime, jitter: f64) -> SystemTime {
-    let lead = LATEST + (EARLIEST - LATEST).mul_f64(jitter);
+    let lead = LATEST + SPREAD.mul_f64(jitter);
     match (standing.issued_at, standing.expires_at) {
         (_, None) => now,
         // The clock was set back since, so nobody knows how much of its life is left.
@@ -117,7 +118,7 @@ mod tests {
     static CLIENT: LazyLock<OAuthClient> = LazyLock::new(crate::oauth::tests::client);
 
     fn now() -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+        UNIX_EPOCH + Duration::from_hours(500_000)
     }
 
     /// So many seconds from now.

@@ -98,7 +98,7 @@ impl Schedule {
             let failures = self.pause_of(&subject).map_or(0, Pause::failures);
             due_now.push(((failures > 0, urgency, failures, subject.standing.expires_at), subject));
         }
-        due_now.sort_by(|(one, _), (other, _)| one.cmp(other));
+        due_now.sort_by_key(|(order, _)| *order);
         let mut idle = 0;
         due_now.retain(|((_, urgency, ..), _)| {
             idle += usize::from(*urgency == Urgency::Idle);
@@ -208,7 +208,7 @@ mod tests {
     const DOWN: Result<(), Trouble> = Err(Trouble { at_provider: true, lasts: false, retry_after: None });
 
     fn noon() -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+        UNIX_EPOCH + Duration::from_hours(500_000)
     }
 
     /// Grants at providers, each due since its token ended at noon.
@@ -341,7 +341,9 @@ mod tests {
         schedule.ended(begun.last().unwrap(), noon(), Ok(()));
         let again = |grants: &Grants, schedule: &mut Schedule, now| {
             let begun = grants.begun(schedule, now);
-            begun.iter().for_each(|due| schedule.ended(due, now, Ok(())));
+            for due in &begun {
+                schedule.ended(due, now, Ok(()));
+            }
             begun.len()
         };
         assert_eq!(again(&grants, &mut schedule, noon() + MINUTE), 1, "the other one");
