@@ -175,10 +175,6 @@ impl From<&TokenError> for Trouble {
         let Some(endpoint) = error.endpoint() else { return Self::default() };
         let of_one_mailbox =
             matches!(error, TokenError::ClientRefused { grant: GrantType::ServiceAccount, .. });
-        Self {
-            at_provider: !of_one_mailbox,
-            lasts: endpoint.lasts(),
-            retry_after: endpoint.retry_after(),
-        }
+        Self { at_provider: !of_one_mailbox, lasts: endpoint.lasts(), retry_after: endpoint.retry_after() }
     }
 }

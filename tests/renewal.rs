@@ -162,7 +162,7 @@ async fn ten_days_of_five_accounts_on_a_machine_that_sleeps_every_night() {
             }
             house.awake_for(HOUR).await;
         }
-        house.hands.forward(19 * HOUR - MINUTE);
+        house.hands.forward(18 * HOUR + 59 * MINUTE);
     }
     house.awake_for(MINUTE).await;
 

@@ -114,8 +114,8 @@ impl Sender {
     ) -> Result<(), String> {
         let token = tokens.access_token(client, &self.account).await.map_err(|error| error.to_string())?;
         let secret = UpstreamSecret::Token(token.secret);
-        let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
-        taken.map(drop).map_err(|error| error.to_string())
+        let reply = submit(&self.provider, &self.account, secret, message, deadline).await;
+        reply.map(drop).map_err(|error| error.to_string())
     }
 
     /// A refusal is remembered as it is for a device: the provider is not to lock the mailbox.
@@ -128,13 +128,13 @@ impl Sender {
         let usable = passwords.usable(&self.account, Protocol::Smtp).await;
         let (password, _turn) = usable.map_err(|error| error.to_string())?;
         let secret = UpstreamSecret::Password(password.secret.clone());
-        let taken = submit(&self.provider, &self.account, secret, message, deadline).await;
-        if let Err(SubmissionError::Login(error)) = &taken
+        let reply = submit(&self.provider, &self.account, secret, message, deadline).await;
+        if let Err(SubmissionError::Login(error)) = &reply
             && error.is_about_secret()
         {
             let (failure, said) = (error.with_password(), error.to_string());
             passwords.refused(&self.account, Protocol::Smtp, password.version, failure, said).await;
         }
-        taken.map(drop).map_err(|error| error.to_string())
+        reply.map(drop).map_err(|error| error.to_string())
     }
 }

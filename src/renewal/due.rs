@@ -166,8 +166,13 @@ mod tests {
             (10 * 365 * DAYS, 10 * 365 * DAYS + HOUR, 0, 0, "the clock was set back by ten years"),
             (60, HOUR + 60, 51 * MINUTE, 55 * MINUTE, "the clock was set a minute back"),
         ] {
-            let (urgency, one, other) = due_in(&standing(issued_at, expires_at, -DAYS), &CLIENT, true).unwrap();
-            assert_eq!((urgency, one.min(other), one.max(other)), (Urgency::InUse, earliest, latest), "{what}");
+            let (urgency, one, other) =
+                due_in(&standing(issued_at, expires_at, -DAYS), &CLIENT, true).unwrap();
+            assert_eq!(
+                (urgency, one.min(other), one.max(other)),
+                (Urgency::InUse, earliest, latest),
+                "{what}"
+            );
         }
     }
 
@@ -177,7 +182,11 @@ mod tests {
         for (standing, expected, what) in [
             (Standing { expires_at: None, ..known.clone() }, 0, "no end"),
             (Standing { issued_at: None, ..known.clone() }, 50 * MINUTE, "no beginning"),
-            (Standing { issued_at: None, expires_at: Some(at(2 * DAYS)), ..known }, 0, "no token lives so long"),
+            (
+                Standing { issued_at: None, expires_at: Some(at(2 * DAYS)), ..known },
+                0,
+                "no token lives so long",
+            ),
         ] {
             assert_eq!(due_in(&standing, &CLIENT, true).unwrap().2, expected, "{what}");
         }
@@ -236,7 +245,11 @@ mod tests {
         assert_eq!(urgency(&refused, &CLIENT, true), None, "refused");
         assert_eq!(urgency(&without(&used), &CLIENT, true), None, "nothing to redeem");
         assert_eq!(urgency(&without(&used), &application, true), Some(Urgency::InUse));
-        assert_eq!(urgency(&without(&idle), &application, true), None, "another one is had when it is wanted");
+        assert_eq!(
+            urgency(&without(&idle), &application, true),
+            None,
+            "another one is had when it is wanted"
+        );
         assert_eq!(urgency(&without(&used), &application, false), None, "nobody may log in");
         assert_eq!(urgency(&used, &CLIENT, false), Some(Urgency::Idle), "switched off is not withdrawn");
     }

@@ -86,7 +86,8 @@ impl Schedule {
             if self.running.contains_key(subject.key) {
                 continue;
             }
-            let Some((urgency, at)) = due(&subject, now, self.jitter((subject.key, subject.standing.version)))
+            let Some((urgency, at)) =
+                due(&subject, now, self.jitter((subject.key, subject.standing.version)))
             else {
                 continue;
             };

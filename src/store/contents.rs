@@ -222,8 +222,8 @@ async fn password(
             .bind(id.0)
             .fetch_optional(connection)
             .await?;
-    let Some((sealed, refused)) = row else { return Ok(None) };
-    let password = sealer.open(mailbox_passwords::record(&id.0.to_string()), &sealed)?;
+    let Some((octets, refused)) = row else { return Ok(None) };
+    let password = sealer.open(mailbox_passwords::record(&id.0.to_string()), &octets)?;
     Ok(Some(PasswordContents { password: Carried(password), refused }))
 }
 

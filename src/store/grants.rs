@@ -209,7 +209,7 @@ impl Store {
             self.forget_ended_mailbox_tokens(tokens.issued_at).await?;
         }
         let (mut transaction, sealer) = self.begin_writing().await?;
-        let sealed = sealed(&sealer, key, tokens)?;
+        let octets = sealed(&sealer, key, tokens)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO grants
                  (owner, account_id, version, refresh_token_sealed, access_token_sealed, expires_at, scopes, identity,
@@ -226,8 +226,8 @@ impl Store {
         )
         .bind(key.to_string())
         .bind(key.account())
-        .bind(sealed.refresh_token)
-        .bind(sealed.access_token)
+        .bind(octets.refresh_token)
+        .bind(octets.access_token)
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))
@@ -247,7 +247,7 @@ impl Store {
         tokens: &NewTokens,
     ) -> Result<Option<i64>, StoreError> {
         let (mut transaction, sealer) = self.begin_writing().await?;
-        let sealed = sealed(&sealer, key, tokens)?;
+        let octets = sealed(&sealer, key, tokens)?;
         crash_point("before-commit");
         let done = sqlx::query(
             "UPDATE grants SET
@@ -260,8 +260,8 @@ impl Store {
         )
         .bind(key.to_string())
         .bind(read)
-        .bind(sealed.refresh_token)
-        .bind(sealed.access_token)
+        .bind(octets.refresh_token)
+        .bind(octets.access_token)
         .bind(milliseconds(tokens.expires_at))
         .bind(tokens.scopes.join(" "))
         .bind(tokens.identity.as_ref().map(Identity::name))

@@ -32,8 +32,8 @@ impl Store {
         .bind(account.0)
         .fetch_optional(&mut *transaction)
         .await?;
-        let Some((version, sealed, refused)) = row else { return Ok(None) };
-        let secret = sealer.open(record(&account.0.to_string()), &sealed)?;
+        let Some((version, octets, refused)) = row else { return Ok(None) };
+        let secret = sealer.open(record(&account.0.to_string()), &octets)?;
         Ok(Some(MailboxPassword { secret, version, refused }))
     }
 
@@ -45,7 +45,7 @@ impl Store {
         password: &Secret<String>,
     ) -> Result<i64, StoreError> {
         let (mut transaction, sealer) = self.begin_writing().await?;
-        let sealed = sealer.seal(record(&account.0.to_string()), password)?;
+        let octets = sealer.seal(record(&account.0.to_string()), password)?;
         let versions: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO mailbox_passwords (account_id, version, password_sealed) VALUES ($1, $3, $2)
              ON CONFLICT (account_id) DO UPDATE SET
@@ -54,7 +54,7 @@ impl Store {
              RETURNING version",
         )
         .bind(account.0)
-        .bind(sealed)
+        .bind(octets)
         .bind(first_version(SystemTime::now()))
         .fetch_all(&mut *transaction)
         .await
