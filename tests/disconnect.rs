@@ -1,7 +1,12 @@
 //! `gatepost disconnect` as a process, at the sandbox and beside a running Gatepost: what is revoked, what is forgotten, and what
 //! nobody loses without having been asked.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test says what is wrong by panicking"
+)]
 
 mod support;
 #[path = "support/terminal.rs"]
@@ -320,7 +325,7 @@ async fn a_person_is_asked_before_others_lose_something_and_before_an_account_go
         terminal.shows(&format!("Disconnect {ADDRESS}? [y/N] "));
         terminal.types(answer);
         let (status, shown) = terminal.end();
-        assert_eq!(status, Some(if goes { 0 } else { 1 }), "{shown}");
+        assert_eq!(status, Some(i32::from(!goes)), "{shown}");
         assert_eq!(stored(&world, world.account).await.is_none(), goes, "{shown}");
     }
     world.connect().await;
@@ -332,7 +337,7 @@ async fn a_person_is_asked_before_others_lose_something_and_before_an_account_go
         terminal.shows("with its passwords? [y/N] ");
         terminal.types(answer);
         let (status, shown) = terminal.end();
-        assert_eq!(status, Some(if goes { 0 } else { 1 }), "{shown}");
+        assert_eq!(status, Some(i32::from(!goes)), "{shown}");
         let is_there = !world.store.accounts_at(ADDRESS).await.unwrap().is_empty();
         assert_eq!(is_there, !goes, "{shown}");
     }
