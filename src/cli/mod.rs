@@ -93,6 +93,8 @@ enum Command {
     Credential(credential::Command),
     /// Show the whole way of a message: an old mail program, Gatepost, and a provider in this process
     Demo(demo::Arguments),
+    /// Revoke the consent for an account at its provider, and forget it; the account stays
+    Disconnect(disconnect::Arguments),
     /// Write accounts, passwords, tokens and the CA into one file, sealed with a passphrase
     Export(export::Arguments),
     /// Take over what `gatepost export` has written
@@ -100,8 +102,6 @@ enum Command {
     /// Give the store a new master key
     #[command(subcommand)]
     Key(key::Command),
-    /// Revoke the consent for an account at its provider, and forget it; the account stays
-    Disconnect(disconnect::Arguments),
     /// List the providers that Gatepost knows, or show one in full
     Providers(providers::Arguments),
     /// Run Gatepost until SIGTERM or Ctrl-C
