@@ -188,10 +188,15 @@ async fn grants(
     sealer: &Sealer,
     account: Option<AccountId>,
 ) -> Result<BTreeMap<String, GrantContents>, StoreError> {
-    let rows: Vec<SealedGrant> = sqlx::query_as("SELECT * FROM grants WHERE account_id IS $1")
-        .bind(account.map(|AccountId(id)| id))
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<SealedGrant> = sqlx::query_as(
+        // What was forgotten has a row, but nothing in it.
+        "SELECT * FROM grants
+         WHERE account_id IS $1
+             AND (access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL OR failure IS NOT NULL)",
+    )
+    .bind(account.map(|AccountId(id)| id))
+    .fetch_all(connection)
+    .await?;
     let opened = |row: SealedGrant| {
         let open = |record, sealed: Option<Vec<u8>>| {
             sealed.map(|sealed| sealer.open(record, &sealed).map(Carried)).transpose()
