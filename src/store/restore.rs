@@ -12,6 +12,7 @@ use super::forget::forget;
 use super::grants::{self, GrantKey};
 use super::seal::Sealer;
 use super::{Store, StoreError, mailbox_passwords};
+use crate::address;
 
 /// What became of an account of the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Store {
 }
 
 fn is(old: &Account, account: &AccountContents) -> bool {
-    old.provider == account.provider && old.address.eq_ignore_ascii_case(&account.address)
+    old.provider == account.provider && address::same(&old.address, &account.address)
 }
 
 fn described(account: &AccountContents) -> NewAccount {
@@ -377,6 +378,22 @@ mod tests {
             store.note_password_verdict(ann, version, Some("535 no")).await.unwrap();
         }
         assert_eq!(written(&store).await, serde_json::to_string_pretty(&with).unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_account_is_there_in_whatever_way_its_domain_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let new = |address: &str| NewAccount { address: address.to_owned(), ..NewAccount::default() };
+        let (ann, _) = store.add_account(&new("Ann@b\u{fc}cher.example"), None).await.unwrap();
+        let mut contents = store.contents().await.unwrap();
+        for account in &mut contents.accounts {
+            account.address = "ann@xn--bcher-kva.example".to_owned();
+        }
+        assert_eq!(store.restore(&contents, false).await.unwrap(), [Restored::LeftAlone]);
+        assert_eq!(store.restore(&contents, true).await.unwrap(), [Restored::Replaced]);
+        let there: Vec<_> = store.accounts().await.unwrap().into_iter().map(|account| account.id).collect();
+        assert_eq!(there, [ann]);
     }
 
     #[tokio::test]
