@@ -128,7 +128,7 @@ impl Store {
         )
         .bind(id.0)
         .bind(milliseconds(now))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -187,12 +187,12 @@ impl Store {
 
     /// Removes the account with its credentials and its grant; false when it was gone already.
     pub async fn remove_account(&self, id: AccountId) -> Result<bool, StoreError> {
-        remove(&mut *self.pool.acquire().await?, id).await
+        remove(&mut *self.writer.acquire().await?, id).await
     }
 
     /// Makes the account what is described; its provider stays. False when it is gone.
     pub async fn update_account(&self, id: AccountId, account: &NewAccount) -> Result<bool, StoreError> {
-        update(&mut *self.pool.acquire().await?, id, account).await
+        update(&mut *self.writer.acquire().await?, id, account).await
     }
 
     /// Keeps who consents, and as whom SMTP goes; false when the account is gone. Nothing else is touched: somebody may have
@@ -207,7 +207,7 @@ impl Store {
             .bind(id)
             .bind(owner)
             .bind(smtp_user_name)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -217,7 +217,7 @@ impl Store {
         let done = sqlx::query("UPDATE accounts SET disabled = $2 WHERE id = $1")
             .bind(id)
             .bind(disabled)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }

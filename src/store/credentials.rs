@@ -102,7 +102,7 @@ impl Store {
 
     /// Revokes the credential; false when it was gone already.
     pub async fn revoke_credential(&self, id: CredentialId) -> Result<bool, StoreError> {
-        remove(&mut *self.pool.acquire().await?, id).await
+        remove(&mut *self.writer.acquire().await?, id).await
     }
 
     /// The credentials that may be logged in with now. A session whose credential is not among them has to end.
@@ -150,7 +150,7 @@ impl Store {
         )
         .bind(id)
         .bind(milliseconds(minute(now)))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }

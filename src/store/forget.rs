@@ -11,7 +11,7 @@ impl Store {
     /// Forgets the tokens of version `read`, and ends the lease; false when the grant changed meanwhile. Its row stays without
     /// them and counts on from there: a writer that is late names a version that never comes again.
     pub async fn forget_grant(&self, key: &GrantKey, read: i64) -> Result<bool, StoreError> {
-        forget(&self.pool, &key.to_string(), Some(read)).await
+        forget(&self.writer, &key.to_string(), Some(read)).await
     }
 
     /// Forgets what a service account got for the account's mailboxes, and says how many tokens that were. They live for an
@@ -19,7 +19,7 @@ impl Store {
     pub async fn forget_mailbox_tokens(&self, AccountId(id): AccountId) -> Result<u64, StoreError> {
         let done = sqlx::query("DELETE FROM grants WHERE account_id = $1 AND owner LIKE 'mailbox:%'")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected())
     }
@@ -28,7 +28,7 @@ impl Store {
     pub async fn forget_mailbox_password(&self, AccountId(id): AccountId) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM mailbox_passwords WHERE account_id = $1")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }

@@ -283,7 +283,7 @@ impl Store {
         .bind(key.to_string())
         .bind(read)
         .bind(reason)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -309,7 +309,7 @@ impl Store {
         .bind(milliseconds(now))
         .bind(text)
         .bind(lasts)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(gone)?;
         sqlx::query(
@@ -321,7 +321,7 @@ impl Store {
         .bind(milliseconds(now))
         .bind(text)
         .bind(lasts)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -334,7 +334,7 @@ impl Store {
         .bind(key.to_string())
         .bind(milliseconds(now))
         .bind(milliseconds(now + USE_NOTED_BETWEEN))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -346,7 +346,7 @@ impl Store {
         )
         .bind(key.to_string())
         .bind(holder)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -356,7 +356,7 @@ impl Store {
     async fn forget_ended_mailbox_tokens(&self, now: SystemTime) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM grants WHERE owner LIKE 'mailbox:%' AND expires_at <= $1")
             .bind(milliseconds(now))
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -383,7 +383,7 @@ impl Store {
         .bind(milliseconds(now + duration))
         .bind(milliseconds(now))
         .bind(milliseconds(now + 2 * duration))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(done.rows_affected() == 1)
     }

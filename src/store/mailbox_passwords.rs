@@ -77,7 +77,7 @@ impl Store {
         .bind(account.0)
         .bind(version)
         .bind(refused)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
