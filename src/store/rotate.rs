@@ -55,8 +55,11 @@ impl Store {
         transaction.commit().await?;
         crash_point("new-key-committed");
         source.put_in_place()?;
-        // What was sealed under the old key is not to stay in the journal. Where somebody reads just now, it goes the next time.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;
+        // What was sealed under the old key is not to stay in the journal. Where somebody reads just now, it goes the next time. The
+        // rotation is done either way, and people have to hear where the keys are.
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await {
+            tracing::warn!(%error, "what was sealed under the old key stays in the store's journal for now");
+        }
         Ok(Rotation { resealed, key: source.rotated(), left })
     }
 }
