@@ -8,7 +8,7 @@ use gatepost_protocol::Protocol;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::credentials::{self, CredentialId, NewCredential};
-use super::{Store, StoreError, milliseconds, system_time};
+use super::{NOTED_WITHIN, Store, StoreError, milliseconds, system_time};
 use crate::address::spellings;
 
 /// A row number in the store.
@@ -121,13 +121,15 @@ impl From<AccountRow> for Account {
 }
 
 impl Store {
-    /// Notes that the provider let a login of the account in.
+    /// Notes that the provider let a login of the account in; one that is noted for later is from before the clock was set back.
     pub async fn note_login(&self, id: AccountId, now: SystemTime) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE accounts SET last_login_at = $2 WHERE id = $1 AND (last_login_at IS NULL OR last_login_at < $2)",
+            "UPDATE accounts SET last_login_at = $2
+             WHERE id = $1 AND (last_login_at IS NULL OR last_login_at < $2 OR last_login_at > $3)",
         )
         .bind(id.0)
         .bind(milliseconds(now))
+        .bind(milliseconds(now + NOTED_WITHIN))
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -310,7 +312,7 @@ pub(super) async fn remove(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use gatepost_protocol::secret::Secret;
 
@@ -395,6 +397,23 @@ mod tests {
         assert!(store.update_account(office, &own).await.unwrap());
         assert_eq!(store.account(office).await.unwrap().unwrap().described(), own);
         assert!(!store.update_account(ann, &own).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_login_that_was_noted_while_the_clock_was_ahead_is_corrected() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (id, _) = store.add_account(&account("ann", "contoso"), None).await.unwrap();
+        let (noon, second) = (system_time(1_700_000_000_000), Duration::from_secs(1));
+        for (at, expected) in [
+            (noon, noon),
+            (noon - 59 * second, noon),
+            (noon - 61 * second, noon - 61 * second),
+            (noon + second, noon + second),
+        ] {
+            store.note_login(id, at).await.unwrap();
+            assert_eq!(store.last_logins().await.unwrap(), BTreeMap::from([(id, expected)]));
+        }
     }
 
     #[tokio::test]

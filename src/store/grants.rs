@@ -10,11 +10,8 @@ use sqlx::FromRow;
 
 use super::accounts::AccountId;
 use super::seal::{Record, Sealer};
-use super::{Store, StoreError, milliseconds, system_time};
+use super::{NOTED_WITHIN, Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
-
-/// Two processes may note a use at about the same time, the earlier one last.
-const USE_NOTED_BETWEEN: Duration = Duration::from_mins(1);
 
 /// Whose grant it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -333,7 +330,7 @@ impl Store {
         )
         .bind(key.to_string())
         .bind(milliseconds(now))
-        .bind(milliseconds(now + USE_NOTED_BETWEEN))
+        .bind(milliseconds(now + NOTED_WITHIN))
         .execute(&self.writer)
         .await?;
         Ok(())

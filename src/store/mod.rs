@@ -40,6 +40,10 @@ pub use rotate::{Left, Rotation};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 
+/// Two processes may note a moment at about the same time, the earlier one last. What is noted for later than this from now is
+/// from before the clock was set back.
+pub(crate) const NOTED_WITHIN: Duration = Duration::from_mins(1);
+
 /// The open store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
