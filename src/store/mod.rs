@@ -140,10 +140,13 @@ fn database(state_dir: &Path) -> PathBuf {
     state_dir.join("gatepost.db")
 }
 
+/// The last millisecond of the year 9999, behind which dates cannot be written (RFC 3339).
+const LAST: i64 = 253_402_300_799_999;
+
 /// As it stands in the store.
 fn milliseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(LAST).min(LAST)
 }
 
 fn system_time(milliseconds: i64) -> SystemTime {
