@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::store::contents::{Carried, Contents};
+use crate::store::contents::{Carried, Contents, is_moment};
 use crate::tls::authority::KeptAuthority;
 
 /// Of every age file.
@@ -127,7 +127,11 @@ impl Backup {
         if version > VERSION {
             return Err(BackupError::Newer(version));
         }
-        serde_json::from_slice(&text).map_err(|_| BackupError::NotOurs)
+        let backup: Self = serde_json::from_slice(&text).map_err(|_| BackupError::NotOurs)?;
+        if !(is_moment(backup.made_at) && backup.contents.has_moments_only()) {
+            return Err(BackupError::Damaged);
+        }
+        Ok(backup)
     }
 }
 
@@ -218,6 +222,13 @@ mod tests {
         }
         let newer = Backup::open(&other(r#"{"version":2,"more":[]}"#), &passphrase());
         assert!(matches!(newer, Err(BackupError::Newer(2))), "{newer:?}");
+    }
+
+    #[test]
+    fn a_backup_from_beyond_the_calendar_is_refused() {
+        let backup = Backup { made_at: i64::MAX, ..backup() };
+        let refused = Backup::open(&backup.seal(&passphrase(), EASY).unwrap(), &passphrase());
+        assert!(matches!(refused, Err(BackupError::Damaged)), "{refused:?}");
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+use time::macros::datetime;
+
 /// Tells the time. Cheap to clone; clones tell the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicU64>>);
@@ -35,6 +38,17 @@ impl Clock {
     }
 }
 
+/// The day and time in UTC. Beyond the year 9999, where RFC 3339 ends, it is the last second of that.
+pub fn utc(moment: SystemTime) -> OffsetDateTime {
+    let since = match moment.duration_since(UNIX_EPOCH) {
+        Ok(since) => i128::try_from(since.as_nanos()).ok(),
+        Err(before) => i128::try_from(before.duration().as_nanos()).ok().map(|before| -before),
+    };
+    since
+        .and_then(|since| OffsetDateTime::from_unix_timestamp_nanos(since).ok())
+        .unwrap_or(datetime!(9999-12-31 23:59:59 UTC))
+}
+
 impl Hands {
     /// Sets it, to the millisecond, forward or back.
     pub fn set(&self, at: SystemTime) {
@@ -51,6 +65,20 @@ impl Hands {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_moment_has_a_day() {
+        let seconds = Duration::from_secs;
+        for (moment, expected) in [
+            (UNIX_EPOCH - seconds(1), "1969-12-31"),
+            (UNIX_EPOCH + seconds(1_700_000_000), "2023-11-14"),
+            (UNIX_EPOCH + seconds(253_402_300_799), "9999-12-31"),
+            (UNIX_EPOCH + seconds(253_402_300_800), "9999-12-31"),
+            (UNIX_EPOCH + Duration::from_millis(u64::MAX / 2), "9999-12-31"),
+        ] {
+            assert_eq!(utc(moment).date().to_string(), expected);
+        }
+    }
 
     #[test]
     fn a_clock_by_hand_stands_until_it_is_moved() {

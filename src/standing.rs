@@ -101,13 +101,22 @@ impl Survey {
         };
         let accounts = store.accounts().await?;
         let typed = Typed::of(&accounts);
-        let accounts: Vec<_> = accounts
+        let accounts = accounts
             .iter()
             .map(|account| {
                 let provider = config.providers.get(&account.provider).map(AsRef::as_ref);
                 known.standing(provider, &typed.case(account, now))
             })
             .collect();
+        Ok(Self::of(config, accounts, now))
+    }
+
+    /// Where nothing is stored yet.
+    pub fn of_no_accounts(config: &Config, now: SystemTime) -> Self {
+        Self::of(config, Vec::new(), now)
+    }
+
+    fn of(config: &Config, accounts: Vec<AccountStanding>, now: SystemTime) -> Self {
         let of = |name: &str| accounts.iter().filter(|standing| standing.account.provider == name).count();
         let providers = config
             .providers
@@ -118,7 +127,7 @@ impl Survey {
                 accounts: of(&provider.name),
             })
             .collect();
-        Ok(Self { at: now, accounts, providers })
+        Self { at: now, accounts, providers }
     }
 }
 

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 use crate::store::credentials::minute;
-use crate::store::{Store, StoreError};
+use crate::store::{NOTED_WITHIN, Store, StoreError};
 use password::{Hasher, PasswordError};
 
 pub use crate::store::accounts::{Account, AccountId};
@@ -184,7 +184,8 @@ impl Accounts {
     /// Beside the login, which does not wait for a disk; at most once a minute for each credential.
     fn note_use(&self, credential: &Credential) {
         let now = SystemTime::now();
-        if credential.last_used_at.is_some_and(|last| last >= minute(now)) {
+        let lately = minute(now)..=now + NOTED_WITHIN;
+        if credential.last_used_at.is_some_and(|last| lately.contains(&last)) {
             return;
         }
         let (store, id) = (self.store.clone(), credential.id);

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
-
 use super::words::{Alarm, Kind, days_left};
+use crate::clock::utc;
 use crate::standing::{AccountStanding, Proof, ProviderStanding, State, Survey, Way};
 
 /// How many days before an end it is told, once each; 0 is the end itself.
@@ -85,7 +84,7 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
     }
     let limit =
         standing.last_refresh.and_then(|issued| until.duration_since(issued).ok()).unwrap_or_default();
-    let used = standing.last_refresh.map(|at| OffsetDateTime::from(at).date());
+    let used = standing.last_refresh.map(|at| utc(at).date());
     let reason = used.map(|day| format!("it was last used on {day}, and each use makes it live anew"));
     let next_step = || format!("gatepost test {}", standing.account.address);
     Some(Matter {

@@ -4,8 +4,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::clock::utc;
 
 const DAY: u64 = 86_400;
 
@@ -124,12 +125,12 @@ impl Alarm {
 
     /// The end as a day and time in UTC that programs can read (RFC 3339).
     pub(super) fn until_in_rfc3339(&self) -> Option<String> {
-        OffsetDateTime::from(self.until()?).format(&Rfc3339).ok()
+        utc(self.until()?).format(&Rfc3339).ok()
     }
 
     fn ends(&self, now: SystemTime) -> String {
         let Some(until) = self.until() else { return "ends".to_owned() };
-        let date = OffsetDateTime::from(until).date();
+        let date = utc(until).date();
         match days_left(until, now) {
             0 => format!("ended on {date}"),
             1 => format!("ends within a day, on {date}"),

@@ -90,7 +90,13 @@ impl Command {
     /// Does it, and prints what was done.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
-        let store = context.store(&config).await?;
+        let store = match &self {
+            Self::List(list) => match context.store_to_look_at(&config).await? {
+                Some(store) => store,
+                None => return print(&list.without_a_store()),
+            },
+            _ => context.store(&config).await?,
+        };
         print(&match self {
             Self::Add(arguments) => {
                 let input = device_password::input(arguments.device.password_stdin).await?;

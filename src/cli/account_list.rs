@@ -22,7 +22,14 @@ pub struct List {
     json: bool,
 }
 
+const NONE_YET: &str = "There are no accounts yet: gatepost account add ADDRESS --provider NAME\n";
+
 impl List {
+    /// What is said where nothing is stored yet; looking makes nothing.
+    pub(super) fn without_a_store(&self) -> String {
+        if self.json { json(&json!([])) } else { NONE_YET.to_owned() }
+    }
+
     pub(super) async fn run(self, config: &Config, store: &Store) -> Result<String, Failure> {
         let survey = Survey::take(config, store, SystemTime::now()).await?;
         let credentials = store.credentials(None).await?;
@@ -53,7 +60,7 @@ impl List {
             return Ok(json(&rows.collect()));
         }
         if survey.accounts.is_empty() {
-            return Ok("There are no accounts yet: gatepost account add ADDRESS --provider NAME\n".to_owned());
+            return Ok(NONE_YET.to_owned());
         }
         let rows: Vec<[String; 5]> = survey
             .accounts

@@ -67,7 +67,13 @@ impl Command {
             return print(&hash(device_password::input(true).await?).await?);
         }
         let config = context.config()?;
-        let store = context.store(&config).await?;
+        let store = match &self {
+            Self::List(list) => match context.store_to_look_at(&config).await? {
+                Some(store) => store,
+                None => return print(&list.without_a_store()?),
+            },
+            _ => context.store(&config).await?,
+        };
         let said = match self {
             Self::Add(arguments) => {
                 let input = device_password::input(arguments.device.password_stdin).await?;
@@ -93,6 +99,15 @@ impl Add {
 }
 
 impl List {
+    /// What is said where nothing is stored yet; looking makes nothing.
+    fn without_a_store(&self) -> Result<String, Failure> {
+        match &self.address {
+            Some(address) => Err(find::no_account(address)),
+            None if self.json => Ok(json(&json!([]))),
+            None => Ok(none_yet("ADDRESS")),
+        }
+    }
+
     async fn run(self, store: &Store) -> Result<String, Failure> {
         let only = match &self.address {
             Some(address) => Some(find::account(store, address, self.provider.as_deref()).await?.id),
@@ -121,8 +136,7 @@ impl List {
             return Ok(json(&rows.collect()));
         }
         if rows.is_empty() {
-            let address = self.address.as_deref().unwrap_or("ADDRESS");
-            return Ok(format!("There are no passwords yet: gatepost credential add {address}\n"));
+            return Ok(none_yet(self.address.as_deref().unwrap_or("ADDRESS")));
         }
         let rows: Vec<_> = rows
             .into_iter()
@@ -163,6 +177,10 @@ async fn hash(input: impl io::Read) -> Result<String, Failure> {
     let password = device_password::read(input)?;
     let hash = Hasher::new().hash(&password).await.map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(format!("{}\n", hash.expose()))
+}
+
+fn none_yet(address: &str) -> String {
+    format!("There are no passwords yet: gatepost credential add {address}\n")
 }
 
 #[cfg(test)]

@@ -47,6 +47,11 @@ pub async fn account(store: &Store, address: &str, provider: Option<&str>) -> Re
     Err(Failure::new(Exit::Failed, message))
 }
 
+/// What is said about an address where there are no accounts at all.
+pub fn no_account(address: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("there is no account {address}: {}", suggested(address, &[])))
+}
+
 /// The account's provider, which may have left the configuration since the account was added.
 pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Provider>, Failure> {
     config.providers.get(&account.provider).ok_or_else(|| {

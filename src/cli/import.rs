@@ -53,7 +53,12 @@ impl Arguments {
     fn take_over(&self, config: &Config, kept: Option<KeptAuthority>) -> Result<TakenOver, TlsError> {
         let authority = Authority::new(&config.state_dir);
         let Some(kept) = kept else { return Ok(TakenOver::None) };
-        match authority.kept()? {
+        // What an import that was cut short left is mended by the next.
+        let own = match authority.kept() {
+            Err(_) if self.replace => None,
+            own => own?,
+        };
+        match own {
             Some(own) if own.certificate == kept.certificate => return Ok(TakenOver::Same),
             Some(_) if !self.replace => return Ok(TakenOver::LeftAlone),
             _ => authority.restore(&kept)?,

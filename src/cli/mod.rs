@@ -202,6 +202,11 @@ impl Context {
     pub async fn store(&self, config: &Config) -> Result<Store, Failure> {
         Store::open(&config.state_dir).await.map_err(|error| Failure::new(Exit::State, error))
     }
+
+    /// The same for whoever only looks: nothing is made, and there may be none.
+    pub async fn store_to_look_at(&self, config: &Config) -> Result<Option<Store>, Failure> {
+        Store::open_existing(&config.state_dir).await.map_err(|error| Failure::new(Exit::State, error))
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+
+use crate::clock::utc;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -30,19 +31,17 @@ pub(super) fn from(now: SystemTime, moment: SystemTime) -> String {
 /// To the minute, in UTC.
 pub(super) fn to_the_minute(moment: SystemTime) -> String {
     // Only a year beyond 9999 has no such form.
-    OffsetDateTime::from(moment)
-        .format(format_description!("[year]-[month]-[day] [hour]:[minute]"))
-        .unwrap_or_default()
+    utc(moment).format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default()
 }
 
 /// For scripts.
 pub(super) fn rfc_3339(moment: SystemTime) -> String {
-    OffsetDateTime::from(moment).format(&Rfc3339).unwrap_or_default()
+    utc(moment).format(&Rfc3339).unwrap_or_default()
 }
 
 /// The day, in UTC.
 pub(super) fn day(moment: SystemTime) -> String {
-    OffsetDateTime::from(moment).date().to_string()
+    utc(moment).date().to_string()
 }
 
 /// In whole units that have passed or are left; empty for less than a minute, `None` for more than can be pictured.

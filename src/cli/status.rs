@@ -47,7 +47,9 @@ impl Arguments {
     /// Fails where somebody has to do something.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.config()?;
-        let store = context.store(&config).await?;
+        let Some(store) = context.store_to_look_at(&config).await? else {
+            return self.without_a_store(&config);
+        };
         let only = match &self.address {
             Some(address) => Some(find::account(&store, address, self.provider.as_deref()).await?.id),
             None => None,
@@ -58,6 +60,17 @@ impl Arguments {
         let look = Look::take(&config, &store, only, SystemTime::now()).await?;
         print(&if self.json { printed(&look.in_json()) } else { look.in_words(width()) })?;
         look.conclusion()
+    }
+
+    /// Looking makes none, and without one there is nothing to watch.
+    fn without_a_store(&self, config: &Config) -> Result<(), Failure> {
+        if let Some(address) = &self.address {
+            return Err(find::no_account(address));
+        }
+        let survey = Survey::of_no_accounts(config, SystemTime::now());
+        let is_running = Running::is_any(&config.state_dir)?;
+        let look = Look { config, survey, is_running, is_of_one: false };
+        print(&if self.json { printed(&look.in_json()) } else { look.in_words(width()) })
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use ipnet::IpNet;
-use time::OffsetDateTime;
 use url::Url;
 
 use super::Config;
@@ -16,6 +15,7 @@ use super::complaint::Complaint;
 use super::listener::ListenerTls;
 use super::microsoft;
 use super::provider::{ClientAuthentication, GrantType, OAuthClient, Provider, UpstreamTls};
+use crate::clock::utc;
 
 /// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
 const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
@@ -361,7 +361,7 @@ pub(crate) fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> 
     let when = match ends.duration_since(now) {
         Ok(left) if left >= SOON => return None,
         Ok(left) => format!("ends in {} days", left.as_secs() / 86_400),
-        Err(_) => format!("ended on {}", OffsetDateTime::from(ends).date()),
+        Err(_) => format!("ended on {}", utc(ends).date()),
     };
     Some(format!("the `{what}` of the provider `{}` {when}; {remedy}", oauth.provider))
 }

@@ -3,12 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::OffsetDateTime;
-
 use super::Proof;
 use super::state::{State, Verdict};
 use crate::account::Account;
 use crate::account::catch_all::domain;
+use crate::clock::utc;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::diagnosis::aadsts_number;
 use crate::oauth::what_to_check;
@@ -209,7 +208,7 @@ fn new_proof(proof: Proof) -> &'static str {
 }
 
 fn day(time: SystemTime) -> String {
-    OffsetDateTime::from(time).date().to_string()
+    utc(time).date().to_string()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use gatepost_protocol::Protocol;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::credentials::{self, CredentialId, NewCredential};
-use super::{Store, StoreError, milliseconds, system_time};
+use super::{NOTED_WITHIN, Store, StoreError, milliseconds, system_time};
 use crate::address::spellings;
 
 /// A row number in the store.
@@ -121,14 +121,16 @@ impl From<AccountRow> for Account {
 }
 
 impl Store {
-    /// Notes that the provider let a login of the account in.
+    /// Notes that the provider let a login of the account in; one that is noted for later is from before the clock was set back.
     pub async fn note_login(&self, id: AccountId, now: SystemTime) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE accounts SET last_login_at = $2 WHERE id = $1 AND (last_login_at IS NULL OR last_login_at < $2)",
+            "UPDATE accounts SET last_login_at = $2
+             WHERE id = $1 AND (last_login_at IS NULL OR last_login_at < $2 OR last_login_at > $3)",
         )
         .bind(id.0)
         .bind(milliseconds(now))
-        .execute(&self.pool)
+        .bind(milliseconds(now + NOTED_WITHIN))
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -187,12 +189,12 @@ impl Store {
 
     /// Removes the account with its credentials and its grant; false when it was gone already.
     pub async fn remove_account(&self, id: AccountId) -> Result<bool, StoreError> {
-        remove(&mut *self.pool.acquire().await?, id).await
+        remove(&mut *self.writer.acquire().await?, id).await
     }
 
     /// Makes the account what is described; its provider stays. False when it is gone.
     pub async fn update_account(&self, id: AccountId, account: &NewAccount) -> Result<bool, StoreError> {
-        update(&mut *self.pool.acquire().await?, id, account).await
+        update(&mut *self.writer.acquire().await?, id, account).await
     }
 
     /// Keeps who consents, and as whom SMTP goes; false when the account is gone. Nothing else is touched: somebody may have
@@ -207,7 +209,7 @@ impl Store {
             .bind(id)
             .bind(owner)
             .bind(smtp_user_name)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -217,7 +219,7 @@ impl Store {
         let done = sqlx::query("UPDATE accounts SET disabled = $2 WHERE id = $1")
             .bind(id)
             .bind(disabled)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -310,7 +312,7 @@ pub(super) async fn remove(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use gatepost_protocol::secret::Secret;
 
@@ -395,6 +397,23 @@ mod tests {
         assert!(store.update_account(office, &own).await.unwrap());
         assert_eq!(store.account(office).await.unwrap().unwrap().described(), own);
         assert!(!store.update_account(ann, &own).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_login_that_was_noted_while_the_clock_was_ahead_is_corrected() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let (id, _) = store.add_account(&account("ann", "contoso"), None).await.unwrap();
+        let (noon, second) = (system_time(1_700_000_000_000), Duration::from_secs(1));
+        for (at, expected) in [
+            (noon, noon),
+            (noon - 59 * second, noon),
+            (noon - 61 * second, noon - 61 * second),
+            (noon + second, noon + second),
+        ] {
+            store.note_login(id, at).await.unwrap();
+            assert_eq!(store.last_logins().await.unwrap(), BTreeMap::from([(id, expected)]));
+        }
     }
 
     #[tokio::test]

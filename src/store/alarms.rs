@@ -84,7 +84,7 @@ impl Store {
         .bind(subject)
         .bind(seen)
         .bind(milliseconds(now))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Store {
         .bind(milliseconds(record.since))
         .bind(seen)
         .bind(milliseconds(now))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Store {
             .bind(&record.subject)
             .bind(&record.seen)
             .bind(record.number)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Store {
         .bind(alarm)
         .bind(tries)
         .bind(milliseconds(now))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Store {
         .bind(record.number)
         .bind(record.logged_at.map(milliseconds))
         .bind(milliseconds(now))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -205,7 +205,7 @@ impl Store {
             .bind(from)
             .bind(to)
             .bind(milliseconds(at))
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -225,11 +225,11 @@ impl Store {
     pub async fn note_alarm_message(&self, now: SystemTime, oldest: SystemTime) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM alarm_messages WHERE sent_at < $1")
             .bind(milliseconds(oldest))
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         sqlx::query("INSERT INTO alarm_messages (sent_at) VALUES ($1)")
             .bind(milliseconds(now))
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }

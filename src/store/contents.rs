@@ -14,7 +14,7 @@ use super::accounts::{self, AccountId};
 use super::credentials::{self, Credential};
 use super::grants::{self, GrantKey};
 use super::seal::Sealer;
-use super::{Store, StoreError, mailbox_passwords, milliseconds};
+use super::{LAST, Store, StoreError, mailbox_passwords, milliseconds};
 
 /// A secret on its way through a backup, and the only one that can be written out. It stands there in base64, which needs no
 /// escapes: text with escapes would pass through buffers that nobody wipes.
@@ -137,10 +137,33 @@ impl Store {
     }
 }
 
+/// Whether the moment is one that the store may hold: some day between 1970 and 9999.
+pub fn is_moment(milliseconds: i64) -> bool {
+    (0..=LAST).contains(&milliseconds)
+}
+
 impl Contents {
+    /// Whether all times are such as the store may hold.
+    pub fn has_moments_only(&self) -> bool {
+        let own = self.applications.values().chain(self.accounts.iter().flat_map(AccountContents::grants));
+        let of_grants = own.flat_map(|GrantContents { record, .. }| {
+            [record.expires_at, record.issued_at, record.used_at, record.failed_since, record.failed_at]
+        });
+        let of_accounts = self.accounts.iter().map(|account| account.last_login_at);
+        let credentials = self.accounts.iter().flat_map(|account| &account.credentials);
+        let of_credentials = credentials.flat_map(|one| [Some(one.created_at), one.last_used_at]);
+        of_grants.chain(of_accounts).chain(of_credentials).flatten().all(is_moment)
+    }
+
     /// How many devices' passwords there are.
     pub fn credentials(&self) -> usize {
         self.accounts.iter().map(|account| account.credentials.len()).sum()
+    }
+}
+
+impl AccountContents {
+    fn grants(&self) -> impl Iterator<Item = &GrantContents> {
+        self.grant.iter().chain(self.mailbox_grants.values())
     }
 }
 
@@ -188,10 +211,15 @@ async fn grants(
     sealer: &Sealer,
     account: Option<AccountId>,
 ) -> Result<BTreeMap<String, GrantContents>, StoreError> {
-    let rows: Vec<SealedGrant> = sqlx::query_as("SELECT * FROM grants WHERE account_id IS $1")
-        .bind(account.map(|AccountId(id)| id))
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<SealedGrant> = sqlx::query_as(
+        // What was forgotten has a row, but nothing in it.
+        "SELECT * FROM grants
+         WHERE account_id IS $1
+             AND (access_token_sealed IS NOT NULL OR refresh_token_sealed IS NOT NULL OR failure IS NOT NULL)",
+    )
+    .bind(account.map(|AccountId(id)| id))
+    .fetch_all(connection)
+    .await?;
     let opened = |row: SealedGrant| {
         let open = |record, sealed: Option<Vec<u8>>| {
             sealed.map(|sealed| sealer.open(record, &sealed).map(Carried)).transpose()
@@ -318,6 +346,25 @@ mod tests {
             password: Some(PasswordContents { password: secret(), refused: None }),
         };
         Contents { accounts: vec![account], applications: BTreeMap::new() }
+    }
+
+    #[test]
+    fn every_time_is_looked_at() {
+        let written = serde_json::to_string(&full()).unwrap();
+        let times: BTreeSet<&str> = written
+            .split(['{', ',', '}'])
+            .filter(|field| field.contains("_at\":") || field.contains("_since\":"))
+            .collect();
+        assert_eq!(times.len(), 8, "{times:?}");
+        for (at, expected) in [(1, true), (LAST, true), (LAST + 1, false), (i64::MAX, false), (-1, false)] {
+            for field in &times {
+                let name = field.rsplit_once(':').unwrap().0;
+                let changed = written.replace(field, &format!("{name}:{at}"));
+                assert_ne!(changed, written, "{field}");
+                let contents: Contents = serde_json::from_str(&changed).unwrap();
+                assert_eq!(contents.has_moments_only(), expected, "{name} {at}");
+            }
+        }
     }
 
     #[test]

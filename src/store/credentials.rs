@@ -9,7 +9,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::accounts::{Account, AccountId, AccountRow};
 use super::seal::{Record, Sealer};
-use super::{Store, StoreError, milliseconds, system_time};
+use super::{NOTED_WITHIN, Store, StoreError, milliseconds, system_time};
 use crate::address::{every_mailbox_of, spellings};
 
 /// Passwords that may share a user name within a provider, as with app passwords.
@@ -102,7 +102,7 @@ impl Store {
 
     /// Revokes the credential; false when it was gone already.
     pub async fn revoke_credential(&self, id: CredentialId) -> Result<bool, StoreError> {
-        remove(&mut *self.pool.acquire().await?, id).await
+        remove(&mut *self.writer.acquire().await?, id).await
     }
 
     /// The credentials that may be logged in with now. A session whose credential is not among them has to end.
@@ -142,15 +142,17 @@ impl Store {
         Ok(pairs)
     }
 
-    /// Notes a login at `now`, to the minute. Logins within the same minute write nothing.
+    /// Notes a login at `now`, to the minute. Logins within the same minute write nothing; one that is
+    /// noted for later is from before the clock was set back.
     pub async fn note_use(&self, CredentialId(id): CredentialId, now: SystemTime) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE credentials SET last_used_at = $2
-             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2 OR last_used_at > $3)",
         )
         .bind(id)
         .bind(milliseconds(minute(now)))
-        .execute(&self.pool)
+        .bind(milliseconds(now + NOTED_WITHIN))
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -423,7 +425,9 @@ mod tests {
         for (at, expected, written) in [
             (noon + second, noon, true),
             (noon + 59 * second, noon, false),
-            (noon - 61 * second, noon, false),
+            (noon - 59 * second, noon, false),
+            // The clock was set back.
+            (noon - 119 * second, noon - 120 * second, true),
             (noon + 60 * second, noon + 60 * second, true),
         ] {
             let before = store.data_version().await.unwrap();

@@ -30,7 +30,7 @@ impl Store {
     pub(super) async fn begin_reading(
         &self,
     ) -> Result<(Transaction<'static, Sqlite>, Arc<Sealer>), StoreError> {
-        self.begin_with("BEGIN").await
+        self.begin_with(&self.pool, "BEGIN").await
     }
 
     /// What the sealer seals may be written in it, and only in it. It begins as a writer: a reader that turns into one fails where
@@ -38,15 +38,16 @@ impl Store {
     pub(super) async fn begin_writing(
         &self,
     ) -> Result<(Transaction<'static, Sqlite>, Arc<Sealer>), StoreError> {
-        self.begin_with("BEGIN IMMEDIATE").await
+        self.begin_with(&self.writer, "BEGIN IMMEDIATE").await
     }
 
     async fn begin_with(
         &self,
+        pool: &SqlitePool,
         statement: &'static str,
     ) -> Result<(Transaction<'static, Sqlite>, Arc<Sealer>), StoreError> {
         for _ in 0..LOOKS {
-            let mut transaction = self.pool.begin_with(statement).await?;
+            let mut transaction = pool.begin_with(statement).await?;
             let check = stored(&mut transaction).await?;
             if let Some(sealer) = self.sealer_of(&check) {
                 return Ok((transaction, sealer));

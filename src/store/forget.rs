@@ -1,6 +1,8 @@
 //! Forgetting what opened a mailbox, because it was withdrawn. The account stays. Rule: no version is ever given twice, so that a
 //! refresh that began before changes nothing that comes after.
 
+use sqlx::SqliteExecutor;
+
 use super::accounts::AccountId;
 use super::grants::GrantKey;
 use super::{Store, StoreError};
@@ -9,18 +11,7 @@ impl Store {
     /// Forgets the tokens of version `read`, and ends the lease; false when the grant changed meanwhile. Its row stays without
     /// them and counts on from there: a writer that is late names a version that never comes again.
     pub async fn forget_grant(&self, key: &GrantKey, read: i64) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE grants SET
-                 version = version + 1, refresh_token_sealed = NULL, access_token_sealed = NULL, expires_at = NULL,
-                 scopes = '', identity = NULL, issued_at = NULL, used_at = NULL, refused = NULL, failed_since = NULL,
-                 failed_at = NULL, failure = NULL, failure_lasts = FALSE, lease_holder = NULL, lease_until = NULL
-             WHERE owner = $1 AND version = $2",
-        )
-        .bind(key.to_string())
-        .bind(read)
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        forget(&self.writer, &key.to_string(), Some(read)).await
     }
 
     /// Forgets what a service account got for the account's mailboxes, and says how many tokens that were. They live for an
@@ -28,7 +19,7 @@ impl Store {
     pub async fn forget_mailbox_tokens(&self, AccountId(id): AccountId) -> Result<u64, StoreError> {
         let done = sqlx::query("DELETE FROM grants WHERE account_id = $1 AND owner LIKE 'mailbox:%'")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected())
     }
@@ -37,10 +28,30 @@ impl Store {
     pub async fn forget_mailbox_password(&self, AccountId(id): AccountId) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM mailbox_passwords WHERE account_id = $1")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// Forgets what the owner has been given, whatever version that is where none was `read`.
+pub(super) async fn forget(
+    executor: impl SqliteExecutor<'_>,
+    owner: &str,
+    read: Option<i64>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE grants SET
+             version = version + 1, refresh_token_sealed = NULL, access_token_sealed = NULL, expires_at = NULL,
+             scopes = '', identity = NULL, issued_at = NULL, used_at = NULL, refused = NULL, failed_since = NULL,
+             failed_at = NULL, failure = NULL, failure_lasts = FALSE, lease_holder = NULL, lease_until = NULL
+         WHERE owner = $1 AND ($2 IS NULL OR version = $2)",
+    )
+    .bind(owner)
+    .bind(read)
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 #[cfg(test)]

@@ -10,11 +10,8 @@ use sqlx::FromRow;
 
 use super::accounts::AccountId;
 use super::seal::{Record, Sealer};
-use super::{Store, StoreError, milliseconds, system_time};
+use super::{NOTED_WITHIN, Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
-
-/// Two processes may note a use at about the same time, the earlier one last.
-const USE_NOTED_BETWEEN: Duration = Duration::from_mins(1);
 
 /// Whose grant it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -283,7 +280,7 @@ impl Store {
         .bind(key.to_string())
         .bind(read)
         .bind(reason)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -309,7 +306,7 @@ impl Store {
         .bind(milliseconds(now))
         .bind(text)
         .bind(lasts)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(gone)?;
         sqlx::query(
@@ -321,7 +318,7 @@ impl Store {
         .bind(milliseconds(now))
         .bind(text)
         .bind(lasts)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -333,8 +330,8 @@ impl Store {
         )
         .bind(key.to_string())
         .bind(milliseconds(now))
-        .bind(milliseconds(now + USE_NOTED_BETWEEN))
-        .execute(&self.pool)
+        .bind(milliseconds(now + NOTED_WITHIN))
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -346,7 +343,7 @@ impl Store {
         )
         .bind(key.to_string())
         .bind(holder)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -356,7 +353,7 @@ impl Store {
     async fn forget_ended_mailbox_tokens(&self, now: SystemTime) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM grants WHERE owner LIKE 'mailbox:%' AND expires_at <= $1")
             .bind(milliseconds(now))
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -383,7 +380,7 @@ impl Store {
         .bind(milliseconds(now + duration))
         .bind(milliseconds(now))
         .bind(milliseconds(now + 2 * duration))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(done.rows_affected() == 1)
     }

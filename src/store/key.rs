@@ -115,29 +115,29 @@ impl KeySource {
         Sealer::new(key).map_err(|_| StoreError::MalformedKey { key: self.path().to_owned() })
     }
 
-    /// A new key, safely on disk beside the old one. Fails where the old one could not be replaced by it later.
-    pub(super) fn make_new(&self) -> Result<Sealer, StoreError> {
+    /// A new key, safely on disk beside the old one, and what a rotation to it leaves to whoever keeps the key. Fails where the old
+    /// one could not be replaced by it later.
+    pub(super) fn make_new(&self) -> Result<(Sealer, Left), StoreError> {
         let new = self.beside();
-        match self {
+        let left = match self {
             // Only root can have made it.
             Self::Credential(key) => {
                 let read = self.read_at(&new);
                 return match read {
                     Err(error) if is_missing(&error) => Err(StoreError::NoNewCredential { key: key.clone() }),
-                    read => self.sealer(&read?),
+                    read => Ok((self.sealer(&read?)?, Left::Credential)),
                 };
             }
             Self::File(key) => {
                 refuse_mounted(key)?;
-                // Backups of the database need it, and perhaps another store.
-                write(&beside(key, ".old"), &self.read()?)?;
+                Left::OldKey(self.keep(&self.read()?)?)
             }
-            Self::StateFolder(_) => {}
-        }
+            Self::StateFolder(_) => Left::Nothing,
+        };
         let key = random(&new)?;
         write(&new, &key)?;
         crash_point("new-key-written");
-        self.sealer(&key)
+        Ok((self.sealer(&key)?, left))
     }
 
     /// Moves the new key into the place of the old one.
@@ -165,18 +165,34 @@ impl KeySource {
         }
     }
 
-    /// Where the key is after a rotation, and what that leaves to whoever keeps it.
-    pub(super) fn left_behind(&self) -> (PathBuf, Left) {
+    /// Where the key is after a rotation.
+    pub(super) fn rotated(&self) -> PathBuf {
         match self {
-            Self::Credential(_) => (self.beside(), Left::Credential),
-            Self::File(path) => (path.clone(), Left::OldKey(beside(path, ".old"))),
-            Self::StateFolder(path) => (path.clone(), Left::Nothing),
+            Self::Credential(_) => self.beside(),
+            Self::File(path) | Self::StateFolder(path) => path.clone(),
         }
     }
 
     /// Where a new key is while a rotation goes on.
     pub(super) fn beside(&self) -> PathBuf {
         beside(self.path(), ".new")
+    }
+
+    /// Keeps the old key, which copies of the database need, and perhaps another store; gives its place. Whatever is kept there
+    /// already stays: it may be the only copy of an older key.
+    fn keep(&self, old: &MasterKey) -> Result<PathBuf, StoreError> {
+        let mut number = 1;
+        loop {
+            let place = match number {
+                1 => beside(self.path(), ".old"),
+                _ => beside(self.path(), &format!(".old-{number}")),
+            };
+            let is_kept = self.read_at(&place).is_ok_and(|kept| kept.expose() == old.expose());
+            if is_kept || write_where_nothing_is(&place, old)? {
+                return Ok(place);
+            }
+            number += 1;
+        }
     }
 
     fn read(&self) -> Result<MasterKey, StoreError> {
@@ -200,16 +216,23 @@ impl KeySource {
 
 /// Makes the first key. Where another process was faster, its key stays.
 fn make(path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::file("cannot make", path, source);
-    let file = written(path, &random(path)?).map_err(failed)?;
-    crash_point("key-written");
-    match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error.error)),
-        _ => {}
-    }
-    folder::sync(folder_of(path)).map_err(failed)?;
+    write_where_nothing_is(path, &random(path)?)?;
     crash_point("key-made");
     Ok(())
+}
+
+/// Writes the key; false where something is there already, which stays.
+fn write_where_nothing_is(path: &Path, key: &MasterKey) -> Result<bool, StoreError> {
+    let failed = |source| StoreError::file("cannot make", path, source);
+    let file = written(path, key).map_err(failed)?;
+    crash_point("key-written");
+    let is_written = match file.persist_noclobber(path) {
+        Ok(_) => true,
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(failed(error.error)),
+    };
+    folder::sync(folder_of(path)).map_err(failed)?;
+    Ok(is_written)
 }
 
 /// Writes the key in the place of whatever was there.

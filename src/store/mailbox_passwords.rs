@@ -77,7 +77,7 @@ impl Store {
         .bind(account.0)
         .bind(version)
         .bind(refused)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Store {
 }
 
 /// Later than any version of a password that was forgotten.
-fn first_version(now: SystemTime) -> i64 {
+pub(super) fn first_version(now: SystemTime) -> i64 {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX / 2)
 }

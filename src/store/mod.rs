@@ -38,12 +38,19 @@ pub use rotate::{Left, Rotation};
 
 /// How long a statement waits for another writer. Well below the 15 s that a login has.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTIONS: u32 = 4;
+const READERS: u32 = 4;
+
+/// Two processes may note a moment at about the same time, the earlier one last. What is noted for later than this from now is
+/// from before the clock was set back.
+pub(crate) const NOTED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The open store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// Readers only: SQLite lets them read whoever writes, so a login with a live token never waits for a disk.
     pool: SqlitePool,
+    /// One connection, because SQLite takes one writer at a time.
+    writer: SqlitePool,
     state_dir: Arc<Path>,
     source: Arc<KeySource>,
     /// Locked for moments only. Another process may have rotated the key: see `current_key`.
@@ -91,9 +98,9 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let watcher = SqliteConnection::connect_with(&options).await?;
         let pool = PoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         sqlx::migrate!().run(&pool).await.map_err(|error| match error {
             MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
@@ -104,8 +111,11 @@ impl Store {
         crate::crash_point::crash_point("tables-made");
         current_key::begin(&pool, &source.sealer(&key)?).await?;
         let key = current_key::settled(&mut *pool.acquire().await?, source, &database).await?;
+        let writer =
+            PoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT).connect_with(options);
         Ok(Self {
             pool,
+            writer: writer.await?,
             state_dir: state_dir.into(),
             source: Arc::new(source.clone()),
             key: Arc::new(RwLock::new(key)),
@@ -115,6 +125,7 @@ impl Store {
 
     /// Closes the file in good order; whatever is asked afterwards fails.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
 
@@ -129,10 +140,13 @@ fn database(state_dir: &Path) -> PathBuf {
     state_dir.join("gatepost.db")
 }
 
+/// The last millisecond of the year 9999, behind which dates cannot be written (RFC 3339).
+const LAST: i64 = 253_402_300_799_999;
+
 /// As it stands in the store.
 fn milliseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(LAST).min(LAST)
 }
 
 fn system_time(milliseconds: i64) -> SystemTime {
@@ -148,7 +162,7 @@ pub(crate) mod tests {
     use gatepost_protocol::secret::Secret;
     use sqlx::migrate::Migrator;
 
-    use super::accounts::{Account, AccountId};
+    use super::accounts::{Account, AccountId, NewAccount};
     use super::credentials::NewCredential;
     use super::grants::{GrantKey, NewTokens};
     use super::*;
@@ -178,6 +192,47 @@ pub(crate) mod tests {
         folder::prepare(&state).unwrap();
         assert!(Store::open_existing(&state).await.unwrap().is_none());
         assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_gets_an_answer_while_others_wait_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let key = GrantKey::Provider("contoso".into());
+        store.replace_grant(&key, &tokens()).await.unwrap();
+        let ann = NewAccount { address: "ann@example.com".to_owned(), ..NewAccount::default() };
+        let (ann, _) = store.add_account(&ann, None).await.unwrap();
+
+        let options = SqliteConnectOptions::new().filename(database(folder.path()));
+        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let mut notes = tokio::task::JoinSet::new();
+        for _ in 0..3 * READERS {
+            let (store, key) = (store.clone(), key.clone());
+            notes.spawn(async move {
+                store.note_login(ann, SystemTime::now()).await?;
+                store.note_grant_used(&key, SystemTime::now()).await
+            });
+        }
+        // All of them have begun.
+        tokio::task::yield_now().await;
+        let read = async {
+            (
+                store.grant(&key).await.unwrap(),
+                store.accounts().await.unwrap(),
+                store.standings().await.unwrap(),
+            )
+        };
+        tokio::select! {
+            biased;
+            note = notes.join_next() => panic!("a note gave up before there was an answer: {note:?}"),
+            (grant, accounts, _) = read => assert_eq!((grant.is_some(), accounts.len()), (true, 1)),
+        }
+        sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+        for note in notes.join_all().await {
+            note.unwrap();
+        }
+        assert_eq!(store.last_logins().await.unwrap().len(), 1);
     }
 
     #[tokio::test]
@@ -277,6 +332,7 @@ pub(crate) mod tests {
         let key = current_key::settled(&mut connection, &source, &database).await.unwrap();
         drop(connection);
         Store {
+            writer: pool.clone(),
             pool,
             state_dir: folder.into(),
             source: Arc::new(source),

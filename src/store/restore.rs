@@ -1,14 +1,18 @@
 //! Bringing what a backup holds into the store, in one transaction: all of it, or nothing. Rule: an account that is there already is
 //! left as it is, unless its replacement was asked for.
 
+use std::time::SystemTime;
+
 use sqlx::SqliteConnection;
 
 use super::accounts::{self, Account, AccountId, NewAccount};
 use super::contents::{AccountContents, Carried, Contents, GrantContents, PasswordContents};
 use super::credentials::{self, NewCredential};
+use super::forget::forget;
 use super::grants::{self, GrantKey};
 use super::seal::Sealer;
 use super::{Store, StoreError, mailbox_passwords};
+use crate::address;
 
 /// What became of an account of the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,7 @@ impl Store {
 }
 
 fn is(old: &Account, account: &AccountContents) -> bool {
-    old.provider == account.provider && old.address.eq_ignore_ascii_case(&account.address)
+    old.provider == account.provider && address::same(&old.address, &account.address)
 }
 
 fn described(account: &AccountContents) -> NewAccount {
@@ -142,7 +146,7 @@ async fn restore_grants(
         .fetch_all(&mut *connection)
         .await?;
     for owner in there.iter().filter(|owner| !restored.iter().any(|(key, _)| key.to_string() == **owner)) {
-        sqlx::query("DELETE FROM grants WHERE owner = $1").bind(owner).execute(&mut *connection).await?;
+        forget(&mut *connection, owner, None).await?;
     }
     Ok(())
 }
@@ -201,7 +205,7 @@ async fn restore_password(
     password: &PasswordContents,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO mailbox_passwords (account_id, version, password_sealed, refused) VALUES ($1, 1, $2, $3)
+        "INSERT INTO mailbox_passwords (account_id, version, password_sealed, refused) VALUES ($1, $4, $2, $3)
          ON CONFLICT (account_id) DO UPDATE SET
              version = mailbox_passwords.version + 1, password_sealed = excluded.password_sealed,
              refused = excluded.refused",
@@ -209,6 +213,7 @@ async fn restore_password(
     .bind(id.0)
     .bind(sealer.seal(mailbox_passwords::record(&id.0.to_string()), &password.password.0)?)
     .bind(&password.refused)
+    .bind(mailbox_passwords::first_version(SystemTime::now()))
     .execute(connection)
     .await?;
     Ok(())
@@ -218,7 +223,7 @@ async fn restore_password(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use gatepost_protocol::secret::Secret;
 
@@ -340,6 +345,55 @@ mod tests {
         assert_eq!(grant.refresh_token.unwrap().expose(), "refresh of the backup");
         assert_eq!(grant.version, 2, "whoever knew the other one looks again");
         assert_eq!(written(&to).await, written(&from).await, "nothing of what was there is left");
+    }
+
+    #[tokio::test]
+    async fn a_refresh_or_a_refusal_that_is_late_meets_nothing_that_came_by_a_backup_or_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let ann = NewAccount { address: "ann@example.com".to_owned(), ..NewAccount::default() };
+        let (ann, _) = store.add_account(&ann, None).await.unwrap();
+        let key = GrantKey::Account(ann);
+        let without = store.contents().await.unwrap();
+        let read = store.replace_grant(&key, &tokens("old")).await.unwrap();
+        let password = store.replace_mailbox_password(ann, &secret("its own")).await.unwrap();
+        let with = store.contents().await.unwrap();
+        let hour = Duration::from_hours(1);
+        assert!(store.lease_grant(SystemTime::now(), &key, read, "slow", hour).await.unwrap());
+
+        store.restore(&without, true).await.unwrap();
+        assert_eq!(written(&store).await, serde_json::to_string_pretty(&without).unwrap());
+        store.restore(&with, true).await.unwrap();
+        store.restore(&without, true).await.unwrap();
+        store.replace_grant(&key, &tokens("new")).await.unwrap();
+        store.restore(&with, false).await.unwrap();
+        let first = store.replace_mailbox_password(ann, &secret("its own")).await.unwrap();
+        store.restore(&without, true).await.unwrap();
+        store.restore(&with, true).await.unwrap();
+
+        assert_eq!(store.commit_refresh(&key, read, &tokens("late")).await.unwrap(), None);
+        store.mark_refused(&key, read, "invalid_grant").await.unwrap();
+        store.note_failure(&key, Some(read), SystemTime::now(), "down", false).await.unwrap();
+        for version in [password, first, 1] {
+            store.note_password_verdict(ann, version, Some("535 no")).await.unwrap();
+        }
+        assert_eq!(written(&store).await, serde_json::to_string_pretty(&with).unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_account_is_there_in_whatever_way_its_domain_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let new = |address: &str| NewAccount { address: address.to_owned(), ..NewAccount::default() };
+        let (ann, _) = store.add_account(&new("Ann@b\u{fc}cher.example"), None).await.unwrap();
+        let mut contents = store.contents().await.unwrap();
+        for account in &mut contents.accounts {
+            account.address = "ann@xn--bcher-kva.example".to_owned();
+        }
+        assert_eq!(store.restore(&contents, false).await.unwrap(), [Restored::LeftAlone]);
+        assert_eq!(store.restore(&contents, true).await.unwrap(), [Restored::Replaced]);
+        let there: Vec<_> = store.accounts().await.unwrap().into_iter().map(|account| account.id).collect();
+        assert_eq!(there, [ann]);
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ impl Store {
         let connection = &mut *self.pool.acquire().await?;
         // Another rotation may have been cut short since the store was opened.
         current_key::settled(connection, &source, &database(&self.state_dir)).await?;
-        let new = source.make_new()?;
+        let (new, left) = source.make_new()?;
         let (mut transaction, old) = self.begin_writing().await?;
         if current_key::is_opened_by(&mut transaction, &new).await? {
             return Err(StoreError::RotatedBefore { new: source.beside() });
@@ -55,10 +55,12 @@ impl Store {
         transaction.commit().await?;
         crash_point("new-key-committed");
         source.put_in_place()?;
-        // What was sealed under the old key is not to stay in the journal. Where somebody reads just now, it goes the next time.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;
-        let (key, left) = source.left_behind();
-        Ok(Rotation { resealed, key, left })
+        // What was sealed under the old key is not to stay in the journal. Where somebody reads just now, it goes the next time. The
+        // rotation is done either way, and people have to hear where the keys are.
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await {
+            tracing::warn!(%error, "what was sealed under the old key stays in the store's journal for now");
+        }
+        Ok(Rotation { resealed, key: source.rotated(), left })
     }
 }
 
@@ -330,6 +332,38 @@ mod tests {
         let linked = Store::open_under(folder.path(), &KeySource::File(link)).await.unwrap();
         let refused = linked.rotate_key().await.unwrap_err();
         assert!(matches!(refused, StoreError::FixedKey { .. }), "{refused}");
+        all_opens(&store, id).await;
+    }
+
+    #[tokio::test]
+    async fn every_old_key_is_kept_also_after_a_rotation_that_was_cut_short() {
+        let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        open(keys.path()).await.unwrap();
+        let file = keys.path().join("master.key");
+        let source = KeySource::File(file.clone());
+        let store = Store::open_under(folder.path(), &source).await.unwrap();
+        let id = filled(&store).await;
+        let copied = |name: &str| fs::copy(&file, keys.path().join(name)).unwrap();
+        copied("first");
+        store.rotate_key().await.unwrap();
+
+        // As a crash leaves it between the commit and the new key's move.
+        copied("second");
+        store.rotate_key().await.unwrap();
+        fs::rename(&file, keys.path().join("master.key.new")).unwrap();
+        fs::copy(keys.path().join("second"), &file).unwrap();
+
+        fs::copy(keys.path().join("master.key.new"), keys.path().join("third")).unwrap();
+        let rotation = store.rotate_key().await.unwrap();
+        let kept = |name: &str| keys.path().join(format!("master.key{name}"));
+        assert_eq!(rotation.left, Left::OldKey(kept(".old-3")));
+        for (name, key) in [(".old", "first"), (".old-2", "second"), (".old-3", "third")] {
+            assert_eq!(fs::read(kept(name)).unwrap(), fs::read(keys.path().join(key)).unwrap(), "{name}");
+        }
+        // One that is kept already is not kept twice.
+        copied("fourth");
+        copied("master.key.old-4");
+        assert_eq!(store.rotate_key().await.unwrap().left, Left::OldKey(kept(".old-4")));
         all_opens(&store, id).await;
     }
 

@@ -87,19 +87,19 @@ impl Authority {
         Ok(files)
     }
 
-    /// The CA with its key, for a backup; `None` where none was made yet.
+    /// The CA with its key, for a backup; `None` where none was made yet. Fails where the two do not belong together.
     pub fn kept(&self) -> Result<Option<KeptAuthority>, TlsError> {
         let _lock = self.lock()?;
         let Some(certificate) = read_if_there(&self.certificate_file())? else { return Ok(None) };
-        Ok(Some(KeptAuthority { certificate, key: self.key()? }))
+        let kept = KeptAuthority { certificate, key: self.key()? };
+        self.issuer(&kept)?;
+        Ok(Some(kept))
     }
 
     /// Puts the CA of a backup in the place of whatever was there.
     pub fn restore(&self, kept: &KeptAuthority) -> Result<(), TlsError> {
         let lock = self.lock()?;
-        KeyPair::from_pem(kept.key.expose())
-            .and_then(|key| Issuer::from_ca_cert_pem(&kept.certificate, key).map(|_| ()))
-            .map_err(|error| TlsError::unusable(&self.certificate_file(), &error))?;
+        self.issuer(kept)?;
         self.keep(kept, &lock)
     }
 
@@ -119,7 +119,8 @@ impl Authority {
         Ok(kept.certificate)
     }
 
-    /// The key first: a certificate without its key could never be used.
+    /// The key first: a certificate without its key could never be used. A crash in between leaves a pair that [`Self::issuer`]
+    /// refuses.
     fn keep(&self, kept: &KeptAuthority, _lock: &File) -> Result<(), TlsError> {
         write_private(&self.key_file(), kept.key.expose())?;
         write_private(&self.certificate_file(), &kept.certificate)
@@ -150,6 +151,18 @@ impl Authority {
         Ok(Secret::new(key))
     }
 
+    /// What signs. Whatever another key signs, no device believes.
+    fn issuer(&self, kept: &KeptAuthority) -> Result<Issuer<'static, KeyPair>, TlsError> {
+        let unusable = |error| TlsError::unusable(&self.key_file(), &error);
+        let key = KeyPair::from_pem(kept.key.expose()).map_err(unusable)?;
+        if !is_key_of(&kept.certificate, &key) {
+            let problem = "is not the key of ca.pem. If an import was cut short, run it again: gatepost import --replace FILE. \
+                           Otherwise remove both for a new CA, which devices must then import";
+            return Err(TlsError::unusable(&self.key_file(), &problem));
+        }
+        Issuer::from_ca_cert_pem(&kept.certificate, key).map_err(unusable)
+    }
+
     fn is_good(
         &self,
         files: &CertificateFiles,
@@ -171,9 +184,7 @@ impl Authority {
         names: &Names,
         now: OffsetDateTime,
     ) -> Result<(), TlsError> {
-        let issuer = KeyPair::from_pem(self.key()?.expose())
-            .and_then(|key| Issuer::from_ca_cert_pem(authority, key))
-            .map_err(|error| TlsError::unusable(&self.key_file(), &error))?;
+        let issuer = self.issuer(&KeptAuthority { certificate: authority.to_owned(), key: self.key()? })?;
         let leaf_key = new_key(&files.key)?;
         let leaf = leaf_params(names, now)
             .and_then(|params| params.signed_by(&leaf_key, &issuer))
@@ -233,6 +244,12 @@ fn vouches_for(chain: &str, names: &Names, now: OffsetDateTime) -> bool {
             IpAddr::V4(address) => addresses.contains(&address.octets().as_slice()),
             IpAddr::V6(address) => addresses.contains(&address.octets().as_slice()),
         })
+}
+
+fn is_key_of(certificate: &str, key: &KeyPair) -> bool {
+    let Ok((_, pem)) = parse_x509_pem(certificate.as_bytes()) else { return false };
+    let Ok(certificate) = pem.parse_x509() else { return false };
+    *certificate.public_key().subject_public_key.data == *key.public_key_raw()
 }
 
 fn new_key(for_file: &Path) -> Result<KeyPair, TlsError> {
@@ -344,6 +361,26 @@ mod tests {
         ServerCertificate::load(&files).unwrap();
         let chain = fs::read_to_string(files.certificate).unwrap();
         assert!(chain.ends_with(&older.certificate().unwrap()));
+    }
+
+    #[test]
+    fn a_key_of_another_authority_signs_nothing_and_another_restore_mends_it() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (authority, older) = (Authority::new(folder.path()), Authority::new(other.path()));
+        authority.certificate().unwrap();
+        older.certificate().unwrap();
+        let kept = older.kept().unwrap().unwrap();
+        // A crash between the two files of a restore.
+        fs::copy(other.path().join("ca.key"), folder.path().join("ca.key")).unwrap();
+        let refused =
+            [authority.leaf(&names()).unwrap_err().to_string(), authority.kept().unwrap_err().to_string()];
+        for refused in refused {
+            assert!(refused.contains("is not the key of ca.pem"), "{refused}");
+            assert!(refused.contains("gatepost import --replace"), "{refused}");
+        }
+        authority.restore(&kept).unwrap();
+        ServerCertificate::load(&authority.leaf(&names()).unwrap()).unwrap();
+        assert_eq!(authority.kept().unwrap().unwrap().certificate, kept.certificate);
     }
 
     #[cfg(unix)]
