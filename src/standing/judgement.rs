@@ -9,7 +9,7 @@ use super::Proof;
 use super::state::{State, Verdict};
 use crate::account::Account;
 use crate::account::catch_all::domain;
-use crate::config::provider::{GrantType, OAuthClient};
+use crate::config::provider::OAuthClient;
 use crate::oauth::diagnosis::aadsts_number;
 use crate::oauth::what_to_check;
 use crate::store::grants::{Failure, Standing};
@@ -82,21 +82,14 @@ impl Case<'_> {
         }
     }
 
-    /// There is no token, and never was.
+    /// There is no token. An application asks for one when somebody logs in, and what nobody wanted is not missing.
     fn of_nothing(&self, client: &OAuthClient) -> Verdict {
-        let ended = Proof::of(client).filter(|proof| proof.until <= self.now);
-        match (ended, client.grant.needs_person(), domain(&self.account.address)) {
-            (Some(proof), false, _) => {
-                Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof))
-            }
-            (_, true, _) => self.again(State::NotConnected, "nobody has consented yet"),
-            // Each of its mailboxes gets a token of its own, so there is nothing that could be connected.
-            (None, false, Some(_)) if client.grant == GrantType::ServiceAccount => {
-                Verdict::new(State::NotConnected, "none of its mailboxes was opened yet", self.test())
-            }
-            (None, false, _) => {
-                Verdict::new(State::NotConnected, "no token was asked for yet", self.connect())
-            }
+        if client.grant.needs_person() {
+            return self.again(State::NotConnected, "nobody has consented yet");
+        }
+        match Proof::of(client).filter(|proof| proof.until <= self.now) {
+            Some(proof) => Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof)),
+            None => Verdict::connected_although("no token is stored; the next login gets one"),
         }
     }
 
@@ -132,8 +125,7 @@ impl Case<'_> {
             if idle.next_step.is_some() {
                 return idle;
             }
-            let reason = format!("{reason}; Gatepost tries again by itself");
-            return Verdict { reason: Some(reason), ..Verdict::connected() };
+            return Verdict::connected_although(format!("{reason}; Gatepost tries again by itself"));
         }
         let state = if grant.expires_at.is_some() { State::Expired } else { State::NotConnected };
         let step = "Gatepost tries again by itself. Where this stays, look at the network; then: ";
@@ -402,12 +394,11 @@ mod tests {
         for (client, expected) in [
             (
                 application(GrantType::ClientCredentials, None),
-                "not connected: no token was asked for yet -> gatepost connect '*@example.com'",
+                "connected: no token is stored; the next login gets one -> ",
             ),
             (
                 application(GrantType::ServiceAccount, None),
-                "not connected: none of its mailboxes was opened yet -> gatepost test '*@example.com' --mailbox \
-                 scan@example.com",
+                "connected: no token is stored; the next login gets one -> ",
             ),
             (
                 application(GrantType::ClientCredentials, Some(now - DAY)),
@@ -415,7 +406,10 @@ mod tests {
                  where `client_secret` says with its day in `expires`, and restart Gatepost",
             ),
         ] {
-            assert_eq!(line(&case.of_grant(&client, None)), expected);
+            let verdict = case.of_grant(&client, None);
+            assert_eq!(line(&verdict), expected);
+            let attention = if verdict.next_step.is_some() { Attention::Now } else { Attention::None };
+            assert_eq!(verdict.attention(), attention, "{expected}");
         }
     }
 
