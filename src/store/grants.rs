@@ -95,6 +95,13 @@ pub struct Standing {
     pub failure: Option<Failure>,
 }
 
+impl Standing {
+    /// Whether it is only there because no token could be had. Tokens of older Gateposts have an end, and no beginning.
+    pub fn never_had_token(&self) -> bool {
+        self.issued_at.is_none() && self.expires_at.is_none() && !self.renewable
+    }
+}
+
 /// Refreshes that failed since the tokens came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -301,6 +308,9 @@ impl Store {
         text: &str,
         lasts: bool,
     ) -> Result<(), StoreError> {
+        if let (GrantKey::Mailbox(..), None) = (key, read) {
+            self.forget_unused_mailboxes(now).await?;
+        }
         sqlx::query(
             "INSERT INTO grants (owner, account_id, version, scopes, failed_since, failed_at, failure, failure_lasts)
              SELECT $1, $2, 1, '', $4, $4, $5, $6 WHERE $3 IS NULL
@@ -727,6 +737,23 @@ mod tests {
         assert_eq!((used.used_at, used.failure.is_some()), (Some(noon + 2 * TEN), true));
         assert!(store.remove_account(account).await.unwrap());
         assert_eq!(left().await, [key()], "they go with their account");
+    }
+
+    #[tokio::test]
+    async fn names_that_were_typed_wrong_are_forgotten_after_a_week_whatever_comes_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let account = NewAccount { address: "*@example.com".to_owned(), ..NewAccount::default() };
+        let (account, _) = store.add_account(&account, None).await.unwrap();
+        let noon = system_time(1_700_000_000_000);
+        for day in 0..30_u32 {
+            let (wrong, now) = (format!("{day}@example.com"), noon + Duration::from_hours(24) * day);
+            let key = GrantKey::Mailbox(account, wrong);
+            store.note_failure(&key, None, now, "HTTP status 400", true).await.unwrap();
+            store.note_grant_used(&key, now).await.unwrap();
+            let left = store.standings().await.unwrap();
+            assert!(left.len() <= 7 && left.values().all(Standing::never_had_token), "{left:?}");
+        }
     }
 
     #[tokio::test]
