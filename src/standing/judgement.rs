@@ -10,7 +10,7 @@ use super::state::{State, Verdict};
 use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::config::provider::OAuthClient;
-use crate::oauth::diagnosis::aadsts_number;
+use crate::oauth::diagnosis::{EndpointError, aadsts_number};
 use crate::oauth::what_to_check;
 use crate::store::grants::{Failure, Standing};
 
@@ -127,9 +127,22 @@ impl Case<'_> {
             }
             return Verdict::connected_although(format!("{reason}; Gatepost tries again by itself"));
         }
-        let state = if grant.expires_at.is_some() { State::Expired } else { State::NotConnected };
-        let step = "Gatepost tries again by itself. Where this stays, look at the network; then: ";
-        Verdict::new(state, reason, format!("{step}{}", self.test()))
+        let is_of_another = EndpointError::is_of_another_server(text);
+        let state =
+            if is_of_another || grant.expires_at.is_some() { State::Expired } else { State::NotConnected };
+        let again = if grant.never_had_token() {
+            "The next login tries again"
+        } else {
+            "Gatepost tries again by itself"
+        };
+        let look_at = if is_of_another {
+            "the network (a login page, or a firewall that reads along), and at the provider's address and `ca_file` in the \
+             configuration"
+        } else {
+            "the network"
+        };
+        let step = format!("{again}. Where this stays, look at {look_at}; then: {}", self.test());
+        Verdict::new(state, reason, step)
     }
 
     /// Nothing is wrong; only time may be.
@@ -284,6 +297,33 @@ mod tests {
             assert_eq!(verdict.reason.is_none(), all_is_well, "{case}: {verdict:?}");
             let attention = if state == State::Connected { Attention::None } else { Attention::Now };
             assert_eq!(verdict.attention(), attention, "{case}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn another_server_in_the_place_of_the_endpoint_is_an_outage_and_no_refusal() {
+        let now = UNIX_EPOCH + 20_000 * DAY;
+        let never = Standing { version: 1, ..Standing::default() };
+        for error in [EndpointError::Untrusted("UnknownIssuer".to_owned()), EndpointError::Redirected(302)] {
+            let failure = Failure { since: now, at: now, text: error.to_string(), lasts: error.lasts() };
+            for (grant, expected) in [
+                (grant(now, Duration::ZERO), (State::Connected, None)),
+                (grant(now, DAY), (State::Expired, Some("Gatepost tries again by itself. "))),
+                (never.clone(), (State::Expired, Some("The next login tries again. "))),
+            ] {
+                let grant = Standing { failure: Some(failure.clone()), ..grant };
+                let verdict = case(&account(), now).of_grant(&client(), Some(&grant));
+                let step = verdict.next_step.as_deref();
+                assert_eq!(
+                    (verdict.state, step.is_some()),
+                    (expected.0, expected.1.is_some()),
+                    "{verdict:?}"
+                );
+                assert!(verdict.reason.is_some_and(|reason| reason.contains(&failure.text)));
+                let Some((step, begins)) = step.zip(expected.1) else { continue };
+                let names = ["network", "address", "`ca_file`", "; then: gatepost test ann@example.com"];
+                assert!(step.starts_with(begins) && names.iter().all(|name| step.contains(name)), "{step}");
+            }
         }
     }
 
