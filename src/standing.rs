@@ -7,7 +7,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use crate::account::{Account, AccountId};
+use crate::account::{Account, AccountId, catch_all};
 use crate::config::Config;
 use crate::config::provider::{ClientAuthentication, GrantType, Login, OAuthClient, Provider};
 use crate::oauth::grant_key;
@@ -212,17 +212,55 @@ impl Known {
     }
 
     /// The grant that the account uses. A service account has one for each mailbox, and a catch-all account many mailboxes: the
-    /// newest speaks for all.
+    /// newest speaks for all. What never had a token there may be a wrong name that somebody typed, and speaks for none.
     fn grant(&self, client: &OAuthClient, account: &Account) -> Option<&Standing> {
-        if client.grant != GrantType::ServiceAccount {
+        if client.grant != GrantType::ServiceAccount || catch_all::domain(&account.address).is_none() {
             return self.grants.get(&grant_key(client, account));
         }
         let of_account = |key: &GrantKey| matches!(key, GrantKey::Mailbox(id, _) if *id == account.id);
-        let mut grants = self.grants.iter().filter(|(key, _)| of_account(key)).map(|(_, grant)| grant);
-        let first = grants.next()?;
-        Some(
-            grants
-                .fold(first, |newest, grant| if grant.issued_at > newest.issued_at { grant } else { newest }),
-        )
+        let grants = self.grants.iter().filter(|(key, grant)| of_account(key) && !grant.never_had_token());
+        grants.map(|(_, grant)| grant).max_by_key(|grant| grant.issued_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::oauth::tests::client;
+
+    #[test]
+    fn a_wrong_name_speaks_for_an_account_with_one_mailbox_alone() {
+        let client = OAuthClient { grant: GrantType::ServiceAccount, ..client() };
+        let never = Standing { version: 1, ..Standing::default() };
+        let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+        let had = |seconds| Standing { issued_at: at(seconds), expires_at: at(seconds), ..never.clone() };
+        for (address, grants, expected) in [
+            ("ann@example.com", &[("ann@example.com", never.clone())][..], Some(None)),
+            ("*@example.com", &[("an@example.com", never.clone())], None),
+            (
+                "*@example.com",
+                &[("a@example.com", had(1)), ("b@example.com", had(2)), ("c@example.com", never.clone())],
+                Some(at(2)),
+            ),
+        ] {
+            let account = Account {
+                id: AccountId(1),
+                address: address.to_owned(),
+                provider: "example".to_owned(),
+                smtp_user_name: None,
+                pop3_user_name: None,
+                imap_user_name: None,
+                owner: None,
+                token_account: None,
+                disabled: false,
+            };
+            let key = |mailbox: &str| GrantKey::Mailbox(account.id, mailbox.to_owned());
+            let grants = grants.iter().map(|(mailbox, grant)| (key(mailbox), grant.clone())).collect();
+            let known = Known { grants, passwords: BTreeMap::new(), logins: BTreeMap::new() };
+            let found = known.grant(&client, &account).map(|grant| grant.issued_at);
+            assert_eq!(found, expected, "{address}");
+        }
     }
 }

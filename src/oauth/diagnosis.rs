@@ -23,6 +23,11 @@ const MAX_DESCRIPTION: usize = 300;
 /// (50196), a tenant throttled (90055), and internal faults.
 const PASSING_AADSTS: [&str; 8] = ["50033", "50087", "50196", "90006", "90012", "90024", "90033", "90055"];
 
+/// How the errors begin that tell of another server than the token endpoint: a network with a login page, a proxy that reads
+/// along. It may be gone in a minute.
+const UNTRUSTED: &str = "its certificate is not trusted";
+const REDIRECTED: &str = "it answered with a redirect";
+
 /// A token endpoint gave no token. Holds no secret.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EndpointError {
@@ -40,9 +45,7 @@ pub enum EndpointError {
     #[error("its answer is not a token response: {0}")]
     NotUnderstood(&'static str),
     /// It sent us elsewhere. A request that carries secrets follows nobody.
-    #[error(
-        "it answered with a redirect (HTTP {0}), which is never followed; check its address in the configuration"
-    )]
+    #[error("{REDIRECTED} (HTTP {0}), which is never followed; check its address in the configuration")]
     Redirected(u16),
     /// It answered with an OAuth error.
     #[error("{code} (HTTP {status}){}", described(description.as_deref()))]
@@ -71,7 +74,7 @@ pub enum EndpointError {
     #[error("not reachable: {0}")]
     Unreachable(String),
     /// Whoever answered is not vouched for: a wrong host, a proxy that reads along, or a `ca_file` that is not its own.
-    #[error("its certificate is not trusted: {0}; check its address in the configuration, and ca_file")]
+    #[error("{UNTRUSTED}: {0}; check its address in the configuration, and ca_file")]
     Untrusted(String),
 }
 
@@ -114,7 +117,13 @@ impl EndpointError {
 
     /// Whether asking again will not help until somebody does something.
     pub fn lasts(&self) -> bool {
-        self.remedy() != Remedy::Wait || matches!(self, Self::Untrusted(_) | Self::Redirected(_))
+        self.remedy() != Remedy::Wait
+    }
+
+    /// Whether an error with this text came from somebody else than the token endpoint, as far as we can tell: of what is stored
+    /// only the text is known.
+    pub(crate) fn is_of_another_server(text: &str) -> bool {
+        text.starts_with(UNTRUSTED) || text.starts_with(REDIRECTED)
     }
 
     /// When the endpoint wants to be asked again, where it said so.
@@ -260,6 +269,19 @@ mod tests {
         let body = r#"{"error":"planted","error_description":"token planted\r\nis \u0007b\u00e4d"}"#;
         let Err(error) = judged(400, body) else { unreachable!("it is an error") };
         assert_eq!(error.to_string(), "[secret] (HTTP 400): token [secret] is ?b?d");
+    }
+
+    #[test]
+    fn another_server_is_told_by_the_text_alone_and_may_be_gone_soon() {
+        for (error, another, lasts) in [
+            (EndpointError::Untrusted("UnknownIssuer".to_owned()), true, false),
+            (EndpointError::Redirected(302), true, false),
+            (EndpointError::Unreachable("connection refused".to_owned()), false, false),
+            (EndpointError::NotSigned, false, true),
+        ] {
+            assert_eq!(EndpointError::is_of_another_server(&error.to_string()), another, "{error}");
+            assert_eq!(error.lasts(), lasts, "{error}");
+        }
     }
 
     #[test]

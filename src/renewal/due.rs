@@ -2,7 +2,8 @@
 //!
 //! - In use, which is: a login wanted its token within a week. Then before the token ends, so that no login waits.
 //! - Idle, with a refresh token: once a week, or twice as often as its consent would lapse, since refreshing is what keeps it.
-//! - Refused, or with nothing to redeem: never.
+//! - Refused, with nothing to redeem, or without a token ever: never. A wrong name that somebody typed is asked about by logins
+//!   alone.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -55,7 +56,7 @@ pub(super) enum Urgency {
 pub(super) fn due(subject: &Subject<'_>, now: SystemTime, jitter: f64) -> Option<(Urgency, SystemTime)> {
     let Subject { standing, client, enabled, .. } = *subject;
     let redeemable = standing.renewable || !client.grant.needs_person();
-    if standing.refused.is_some() || !redeemable {
+    if standing.refused.is_some() || standing.never_had_token() || !redeemable {
         return None;
     }
     if enabled && is_in_use(standing, now) {
@@ -251,6 +252,8 @@ mod tests {
             "another one is had when it is wanted"
         );
         assert_eq!(urgency(&without(&used), &application, false), None, "nobody may log in");
+        let never = Standing { issued_at: None, expires_at: None, ..without(&used) };
+        assert_eq!(urgency(&never, &application, true), None, "it may be a wrong name");
         assert_eq!(urgency(&used, &CLIENT, false), Some(Urgency::Idle), "switched off is not withdrawn");
     }
 }

@@ -8,8 +8,8 @@ use super::state::{State, Verdict};
 use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::clock::utc;
-use crate::config::provider::{GrantType, OAuthClient};
-use crate::oauth::diagnosis::aadsts_number;
+use crate::config::provider::OAuthClient;
+use crate::oauth::diagnosis::{EndpointError, aadsts_number};
 use crate::oauth::what_to_check;
 use crate::store::grants::{Failure, Standing};
 
@@ -81,21 +81,14 @@ impl Case<'_> {
         }
     }
 
-    /// There is no token, and never was.
+    /// There is no token. An application asks for one when somebody logs in, and what nobody wanted is not missing.
     fn of_nothing(&self, client: &OAuthClient) -> Verdict {
-        let ended = Proof::of(client).filter(|proof| proof.until <= self.now);
-        match (ended, client.grant.needs_person(), domain(&self.account.address)) {
-            (Some(proof), false, _) => {
-                Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof))
-            }
-            (_, true, _) => self.again(State::NotConnected, "nobody has consented yet"),
-            // Each of its mailboxes gets a token of its own, so there is nothing that could be connected.
-            (None, false, Some(_)) if client.grant == GrantType::ServiceAccount => {
-                Verdict::new(State::NotConnected, "none of its mailboxes was opened yet", self.test())
-            }
-            (None, false, _) => {
-                Verdict::new(State::NotConnected, "no token was asked for yet", self.connect())
-            }
+        if client.grant.needs_person() {
+            return self.again(State::NotConnected, "nobody has consented yet");
+        }
+        match Proof::of(client).filter(|proof| proof.until <= self.now) {
+            Some(proof) => Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof)),
+            None => Verdict::connected_although("no token is stored; the next login gets one"),
         }
     }
 
@@ -131,12 +124,24 @@ impl Case<'_> {
             if idle.next_step.is_some() {
                 return idle;
             }
-            let reason = format!("{reason}; Gatepost tries again by itself");
-            return Verdict { reason: Some(reason), ..Verdict::connected() };
+            return Verdict::connected_although(format!("{reason}; Gatepost tries again by itself"));
         }
-        let state = if grant.expires_at.is_some() { State::Expired } else { State::NotConnected };
-        let step = "Gatepost tries again by itself. Where this stays, look at the network; then: ";
-        Verdict::new(state, reason, format!("{step}{}", self.test()))
+        let is_of_another = EndpointError::is_of_another_server(text);
+        let state =
+            if is_of_another || grant.expires_at.is_some() { State::Expired } else { State::NotConnected };
+        let again = if grant.never_had_token() {
+            "The next login tries again"
+        } else {
+            "Gatepost tries again by itself"
+        };
+        let look_at = if is_of_another {
+            "the network (a login page, or a firewall that reads along), and at the provider's address and `ca_file` in the \
+             configuration"
+        } else {
+            "the network"
+        };
+        let step = format!("{again}. Where this stays, look at {look_at}; then: {}", self.test());
+        Verdict::new(state, reason, step)
     }
 
     /// Nothing is wrong; only time may be.
@@ -295,6 +300,33 @@ mod tests {
     }
 
     #[test]
+    fn another_server_in_the_place_of_the_endpoint_is_an_outage_and_no_refusal() {
+        let now = UNIX_EPOCH + 20_000 * DAY;
+        let never = Standing { version: 1, ..Standing::default() };
+        for error in [EndpointError::Untrusted("UnknownIssuer".to_owned()), EndpointError::Redirected(302)] {
+            let failure = Failure { since: now, at: now, text: error.to_string(), lasts: error.lasts() };
+            for (grant, expected) in [
+                (grant(now, Duration::ZERO), (State::Connected, None)),
+                (grant(now, DAY), (State::Expired, Some("Gatepost tries again by itself. "))),
+                (never.clone(), (State::Expired, Some("The next login tries again. "))),
+            ] {
+                let grant = Standing { failure: Some(failure.clone()), ..grant };
+                let verdict = case(&account(), now).of_grant(&client(), Some(&grant));
+                let step = verdict.next_step.as_deref();
+                assert_eq!(
+                    (verdict.state, step.is_some()),
+                    (expected.0, expected.1.is_some()),
+                    "{verdict:?}"
+                );
+                assert!(verdict.reason.is_some_and(|reason| reason.contains(&failure.text)));
+                let Some((step, begins)) = step.zip(expected.1) else { continue };
+                let names = ["network", "address", "`ca_file`", "; then: gatepost test ann@example.com"];
+                assert!(step.starts_with(begins) && names.iter().all(|name| step.contains(name)), "{step}");
+            }
+        }
+    }
+
+    #[test]
     fn a_secret_that_ended_stops_everybody_unless_tokens_came_since() {
         let now = UNIX_EPOCH + 20_000 * DAY;
         for (ends, ago, state) in [
@@ -401,12 +433,11 @@ mod tests {
         for (client, expected) in [
             (
                 application(GrantType::ClientCredentials, None),
-                "not connected: no token was asked for yet -> gatepost connect '*@example.com'",
+                "connected: no token is stored; the next login gets one -> ",
             ),
             (
                 application(GrantType::ServiceAccount, None),
-                "not connected: none of its mailboxes was opened yet -> gatepost test '*@example.com' --mailbox \
-                 scan@example.com",
+                "connected: no token is stored; the next login gets one -> ",
             ),
             (
                 application(GrantType::ClientCredentials, Some(now - DAY)),
@@ -414,7 +445,10 @@ mod tests {
                  where `client_secret` says with its day in `expires`, and restart Gatepost",
             ),
         ] {
-            assert_eq!(line(&case.of_grant(&client, None)), expected);
+            let verdict = case.of_grant(&client, None);
+            assert_eq!(line(&verdict), expected);
+            let attention = if verdict.next_step.is_some() { Attention::Now } else { Attention::None };
+            assert_eq!(verdict.attention(), attention, "{expected}");
         }
     }
 

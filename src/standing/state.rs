@@ -61,7 +61,7 @@ impl Attention {
 pub struct Verdict {
     /// The word.
     pub state: State,
-    /// Why it is so; at a connected account, what is in the way of its next token.
+    /// Why it is so; at a connected account, what is in the way of its next token, or that there is none yet.
     pub reason: Option<String>,
     /// What to do, where somebody has to do something: a command, or a short sentence, with the command at its end behind a colon
     /// where there is one.
@@ -80,6 +80,11 @@ impl Verdict {
 
     pub(super) fn connected() -> Self {
         Self { state: State::Connected, reason: None, next_step: None }
+    }
+
+    /// Connected, with something that is worth knowing and needs nobody.
+    pub(super) fn connected_although(reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..Self::connected() }
     }
 
     pub(super) fn new(state: State, reason: impl Into<String>, next_step: impl Into<String>) -> Self {

@@ -13,6 +13,9 @@ use super::seal::{Record, Sealer};
 use super::{NOTED_WITHIN, Store, StoreError, milliseconds, system_time};
 use crate::crash_point::crash_point;
 
+/// A mailbox of a catch-all account that nobody opens for so long is forgotten.
+const UNUSED: Duration = Duration::from_hours(7 * 24);
+
 /// Whose grant it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum GrantKey {
@@ -87,6 +90,13 @@ pub struct Standing {
     pub used_at: Option<SystemTime>,
     /// What keeps it from being refreshed, where the last attempt failed.
     pub failure: Option<Failure>,
+}
+
+impl Standing {
+    /// Whether it is only there because no token could be had. Tokens of older Gateposts have an end, and no beginning.
+    pub fn never_had_token(&self) -> bool {
+        self.issued_at.is_none() && self.expires_at.is_none() && !self.renewable
+    }
 }
 
 /// Refreshes that failed since the tokens came.
@@ -203,7 +213,7 @@ impl Store {
     /// A new grant in place of whatever was there; gives its version. Ends any lease.
     pub async fn replace_grant(&self, key: &GrantKey, tokens: &NewTokens) -> Result<i64, StoreError> {
         if let GrantKey::Mailbox(..) = key {
-            self.forget_ended_mailbox_tokens(tokens.issued_at).await?;
+            self.forget_unused_mailboxes(tokens.issued_at).await?;
         }
         let (mut transaction, sealer) = self.begin_writing().await?;
         let octets = sealed(&sealer, key, tokens)?;
@@ -295,6 +305,9 @@ impl Store {
         text: &str,
         lasts: bool,
     ) -> Result<(), StoreError> {
+        if let (GrantKey::Mailbox(..), None) = (key, read) {
+            self.forget_unused_mailboxes(now).await?;
+        }
         sqlx::query(
             "INSERT INTO grants (owner, account_id, version, scopes, failed_since, failed_at, failure, failure_lasts)
              SELECT $1, $2, 1, '', $4, $4, $5, $6 WHERE $3 IS NULL
@@ -348,13 +361,19 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets tokens of single mailboxes that have ended: nothing can be renewed with them, and a catch-all account has as
-    /// many as mailboxes are opened.
-    async fn forget_ended_mailbox_tokens(&self, now: SystemTime) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM grants WHERE owner LIKE 'mailbox:%' AND expires_at <= $1")
-            .bind(milliseconds(now))
-            .execute(&self.writer)
-            .await?;
+    /// Forgets mailboxes of catch-all accounts that nobody opened for a week: nothing can be renewed with what they had, and there
+    /// are as many as names were typed. Those that never had a token go by their last failure.
+    async fn forget_unused_mailboxes(&self, now: SystemTime) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM grants
+             WHERE owner LIKE 'mailbox:%' AND account_id IN (SELECT id FROM accounts WHERE address LIKE '*@%')
+                 AND ((expires_at <= $1 AND COALESCE(used_at, issued_at, expires_at) <= $2)
+                     OR (expires_at IS NULL AND failed_at <= $2))",
+        )
+        .bind(milliseconds(now))
+        .bind(milliseconds(now.checked_sub(UNUSED).unwrap_or(SystemTime::UNIX_EPOCH)))
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 
@@ -686,23 +705,74 @@ mod tests {
         assert_eq!(standing().await.used_at, Some(earlier), "the clock was set back");
     }
 
+    /// Tokens that live for an hour.
+    fn tokens_of(issued_at: SystemTime) -> NewTokens {
+        NewTokens { issued_at, expires_at: issued_at + Duration::from_hours(1), ..tokens("a1", None) }
+    }
+
     #[tokio::test]
-    async fn ended_tokens_of_single_mailboxes_are_forgotten_when_the_next_one_comes() {
+    async fn mailboxes_that_nobody_opened_for_a_week_are_forgotten_when_the_next_one_comes() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         let account = NewAccount { address: "*@example.com".to_owned(), ..NewAccount::default() };
         let (account, _) = store.add_account(&account, None).await.unwrap();
-        let of = |mailbox: &str| GrantKey::Mailbox(account, mailbox.to_owned());
-        let later = tokens("", None).expires_at + TEN;
-        let live = NewTokens { issued_at: later - TEN, expires_at: later, ..tokens("a1", None) };
-        store.replace_grant(&key(), &tokens("ended", None)).await.unwrap();
-        store.replace_grant(&of("ann@example.com"), &tokens("ended", None)).await.unwrap();
-        store.replace_grant(&of("bob@example.com"), &live).await.unwrap();
-        store.replace_grant(&of("c:d@example.com"), &live).await.unwrap();
-        let left: Vec<_> = store.standings().await.unwrap().into_keys().collect();
-        assert_eq!(left, [of("bob@example.com"), of("c:d@example.com"), key()]);
+        let of = |mailbox: &str| GrantKey::Mailbox(account, format!("{mailbox}@example.com"));
+        let noon = system_time(1_700_000_000_000);
+        let left = async || store.standings().await.unwrap().into_keys().collect::<Vec<_>>();
+        store.replace_grant(&key(), &tokens_of(noon)).await.unwrap();
+        for mailbox in ["unused", "used", "c:d"] {
+            store.replace_grant(&of(mailbox), &tokens_of(noon)).await.unwrap();
+        }
+        store.note_failure(&of("wrong"), None, noon, "HTTP status 400", true).await.unwrap();
+        store.note_failure(&of("used"), Some(1), noon + TEN, "HTTP status 503", false).await.unwrap();
+        store.note_grant_used(&of("used"), noon + 2 * TEN).await.unwrap();
+        store.replace_grant(&of("new"), &tokens_of(noon + UNUSED - TEN)).await.unwrap();
+        assert_eq!(left().await, [of("c:d"), of("new"), of("unused"), of("used"), of("wrong"), key()]);
+        store.replace_grant(&of("newer"), &tokens_of(noon + UNUSED)).await.unwrap();
+        assert_eq!(left().await, [of("new"), of("newer"), of("used"), key()]);
+        let used = store.standings().await.unwrap().remove(&of("used")).unwrap();
+        assert_eq!((used.used_at, used.failure.is_some()), (Some(noon + 2 * TEN), true));
         assert!(store.remove_account(account).await.unwrap());
-        assert_eq!(store.standings().await.unwrap().len(), 1, "they go with their account");
+        assert_eq!(left().await, [key()], "they go with their account");
+    }
+
+    #[tokio::test]
+    async fn names_that_were_typed_wrong_are_forgotten_after_a_week_whatever_comes_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let account = NewAccount { address: "*@example.com".to_owned(), ..NewAccount::default() };
+        let (account, _) = store.add_account(&account, None).await.unwrap();
+        let noon = system_time(1_700_000_000_000);
+        for day in 0..30_u32 {
+            let (wrong, now) = (format!("{day}@example.com"), noon + Duration::from_hours(24) * day);
+            let key = GrantKey::Mailbox(account, wrong);
+            store.note_failure(&key, None, now, "HTTP status 400", true).await.unwrap();
+            store.note_grant_used(&key, now).await.unwrap();
+            let left = store.standings().await.unwrap();
+            assert!(left.len() <= 7 && left.values().all(Standing::never_had_token), "{left:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_account_that_is_idle_keeps_its_mailbox_while_another_comes_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let mut keys = Vec::new();
+        for address in ["ann@example.com", "bob@example.com"] {
+            let account = NewAccount { address: address.to_owned(), ..NewAccount::default() };
+            let (account, _) = store.add_account(&account, None).await.unwrap();
+            keys.push(GrantKey::Mailbox(account, address.to_owned()));
+        }
+        let mut now = system_time(1_700_000_000_000);
+        for _ in 0..3 {
+            for key in &keys {
+                store.replace_grant(key, &tokens_of(now)).await.unwrap();
+                now += 4 * UNUSED;
+                let other = keys.iter().find(|other| *other != key).unwrap();
+                store.replace_grant(other, &tokens_of(now)).await.unwrap();
+                assert!(store.standings().await.unwrap().contains_key(key), "{key} is idle and still there");
+            }
+        }
     }
 
     #[test]
