@@ -137,6 +137,11 @@ impl Daemon {
         self.tasks.len()
     }
 
+    /// The tokens of all sessions.
+    pub fn tokens(&self) -> &Tokens {
+        &self.gateway.tokens
+    }
+
     /// Stops accepting, tells those who are not logged in, lets the others finish for the drain time, then closes them.
     pub async fn stop(self) {
         let sessions = self.sessions();

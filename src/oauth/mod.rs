@@ -35,6 +35,7 @@ use std::time::Duration;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub use self::error::TokenError;
 use self::error::Whose;
@@ -92,10 +93,14 @@ impl Tokens {
         Self::by(Clock::system(), store)
     }
 
+    /// As [`Tokens::new`]; whoever has this tracker can wait for the refreshes that have begun.
+    pub fn tracked_by(running: TaskTracker, store: Store) -> Self {
+        Self::new_by(Clock::system(), running, store)
+    }
+
     /// As [`Tokens::new`], by another clock.
     pub fn by(clock: Clock, store: Store) -> Self {
-        let refreshes = Arc::new(Refreshes::new(store.clone(), clock.clone()));
-        Self { store, clock, refreshes, forced: Arc::default() }
+        Self::new_by(clock, TaskTracker::new(), store)
     }
 
     /// A live token for the account, refreshed first if it has less than five minutes left (a tenth of its life, where that is
@@ -182,6 +187,11 @@ impl Tokens {
         account: &Account,
     ) -> Result<(), TokenError> {
         self.refreshes.begin(&wanted(client, account)).await.map(|_| ())
+    }
+
+    fn new_by(clock: Clock, running: TaskTracker, store: Store) -> Self {
+        let refreshes = Arc::new(Refreshes::new(store.clone(), clock.clone(), running));
+        Self { store, clock, refreshes, forced: Arc::default() }
     }
 
     async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {

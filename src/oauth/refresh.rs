@@ -95,8 +95,8 @@ impl Failed {
 type Outcome = Result<AccessToken, TokenError>;
 
 impl Refreshes {
-    /// Over the given store.
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
+    /// Over the given store, with its requests in this tracker.
+    pub(super) fn new(store: Store, clock: Clock, running: TaskTracker) -> Self {
         let holder = oauth2::CsrfToken::new_random().into_secret();
         Self {
             store,
@@ -106,7 +106,7 @@ impl Refreshes {
             holder,
             last: DashMap::new(),
             told: DashMap::new(),
-            running: TaskTracker::new(),
+            running,
         }
     }
 
