@@ -27,6 +27,7 @@ pub mod revocation;
 mod service_account;
 mod token;
 mod token_request;
+mod troubled;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,7 @@ use tokio_util::task::TaskTracker;
 pub use self::error::TokenError;
 use self::error::Whose;
 pub(crate) use self::error::what_to_check;
+pub use self::refresh::NotRenewed;
 use self::refresh::{Refreshes, Wanted};
 use self::token::TokenState;
 use crate::account::Account;
@@ -164,8 +166,8 @@ impl Tokens {
         key: GrantKey,
         address: &str,
         read: i64,
-    ) -> Result<(), TokenError> {
-        self.refreshes.refresh(&wanted_of(client, key, address), Some(read)).await.map(|_| ())
+    ) -> Result<(), NotRenewed> {
+        self.refreshes.attempt(&wanted_of(client, key, address), Some(read)).await.map(|_| ())
     }
 
     /// What tells the time here.
