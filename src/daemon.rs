@@ -2,6 +2,7 @@
 //! one.
 
 mod certificate;
+mod kept_up;
 mod watch;
 
 use std::io;
@@ -31,6 +32,7 @@ use crate::store::running::Running;
 use crate::store::{Store, StoreError};
 use crate::tls::TlsError;
 use certificate::Certificate;
+use kept_up::kept_up;
 
 /// How long sessions may take to end once they were told to.
 const HARD_STOP: Duration = Duration::from_secs(5);
@@ -100,15 +102,7 @@ impl Daemon {
         for (listener, socket) in config.listeners.iter().zip(sockets) {
             daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
         }
-        let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
-        let renewal = Renewal::new(gateway.tokens.clone(), store.clone(), config.providers.clone());
-        tasks.spawn(renewal.run(gateway.stopping.clone()));
-        let alarms = Alarms::new(Arc::new(config), store.clone(), gateway.tokens.clone(), Clock::system());
-        tasks.spawn(alarms.watch(gateway.stopping.clone()));
-        tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
-        if let Some(certificate) = certificate {
-            tasks.spawn(watch::certificate(certificate, gateway.stopping.clone()));
-        }
+        daemon.keep_up(Arc::new(config), &store, certificate.map(Arc::new));
         Ok(daemon)
     }
 
@@ -137,6 +131,11 @@ impl Daemon {
         self.tasks.len()
     }
 
+    /// The tokens of all sessions.
+    pub fn tokens(&self) -> &Tokens {
+        &self.gateway.tokens
+    }
+
     /// Stops accepting, tells those who are not logged in, lets the others finish for the drain time, then closes them.
     pub async fn stop(self) {
         let sessions = self.sessions();
@@ -153,6 +152,32 @@ impl Daemon {
         self.gateway.tokens.settled().await;
         self.gateway.accounts.settled().await;
         info!("stopped");
+    }
+
+    /// What runs beside the sessions.
+    fn keep_up(&self, config: Arc<Config>, store: &Store, certificate: Option<Arc<Certificate>>) {
+        let Self { gateway, tasks, .. } = self;
+        let stopping = || gateway.stopping.clone();
+
+        let (tokens, renewed) = (gateway.tokens.clone(), store.clone());
+        let providers = config.providers.clone();
+        let renewal = move |stop| Renewal::new(tokens.clone(), renewed.clone(), providers.clone()).run(stop);
+        tasks.spawn(kept_up("the background refresh", stopping(), renewal));
+
+        let (tokens, told) = (gateway.tokens.clone(), store.clone());
+        let alarms = move |stop| {
+            Alarms::new(Arc::clone(&config), told.clone(), tokens.clone(), Clock::system()).watch(stop)
+        };
+        tasks.spawn(kept_up("the watch for alarms", stopping(), alarms));
+
+        let (live, watched) = (Arc::clone(&gateway.live), store.clone());
+        let withdrawn = move |stop| watch::store(watched.clone(), Arc::clone(&live), stop);
+        tasks.spawn(kept_up("the watch over the store", stopping(), withdrawn));
+
+        if let Some(certificate) = certificate {
+            let renewal = move |stop| watch::certificate(Arc::clone(&certificate), stop);
+            tasks.spawn(kept_up("the watch over the certificate", stopping(), renewal));
+        }
     }
 
     fn open(&mut self, entrance: Entrance, socket: TcpListener) {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use self::schedule::{Due, Schedule, Trouble};
 use crate::account::{Account, AccountId};
 use crate::config::Provider;
 use crate::config::provider::{GrantType, OAuthClient};
-use crate::oauth::{TokenError, Tokens};
+use crate::oauth::{NotRenewed, TokenError, Tokens};
 use crate::random;
 use crate::store::grants::{GrantKey, Standing};
 use crate::store::{Store, StoreError};
@@ -40,7 +40,9 @@ pub struct Renewal {
     store: Store,
     providers: BTreeMap<String, Arc<Provider>>,
     schedule: Schedule,
-    running: JoinSet<(Due, Result<(), TokenError>)>,
+    running: JoinSet<Result<(), NotRenewed>>,
+    /// What each task refreshes.
+    begun: HashMap<Id, Due>,
 }
 
 impl Renewal {
@@ -48,7 +50,14 @@ impl Renewal {
     pub fn new(tokens: Tokens, store: Store, providers: BTreeMap<String, Arc<Provider>>) -> Self {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "any number will do")]
         let seed = (random::fraction() * 4_294_967_296.0) as u64;
-        Self { tokens, store, providers, schedule: Schedule::new(seed), running: JoinSet::new() }
+        Self {
+            tokens,
+            store,
+            providers,
+            schedule: Schedule::new(seed),
+            running: JoinSet::new(),
+            begun: HashMap::new(),
+        }
     }
 
     /// Goes on until Gatepost stops. What has begun goes on for itself: [`Tokens::settled`] waits for it.
@@ -93,27 +102,43 @@ impl Renewal {
 
     fn begin(&mut self) {
         while let Some(due) = self.schedule.begin(self.tokens.clock().now()) {
-            let tokens = self.tokens.clone();
-            self.running.spawn(async move {
-                let renewed = tokens.renew(&due.client, due.key.clone(), &due.address, due.version).await;
-                (due, renewed)
+            let (tokens, wanted) = (self.tokens.clone(), due.clone());
+            self.track(due, async move {
+                tokens.renew(&wanted.client, wanted.key, &wanted.address, wanted.version).await
             });
         }
     }
 
+    fn track(&mut self, due: Due, task: impl Future<Output = Result<(), NotRenewed>> + Send + 'static) {
+        let id = self.running.spawn(task).id();
+        self.begun.insert(id, due);
+    }
+
     /// Waits for one refresh, and begins what may follow it. False when none is on its way.
     async fn one_ended(&mut self) -> bool {
-        match self.running.join_next().await {
-            Some(Ok((due, result))) => {
-                let trouble = result.map_err(|error| Trouble::from(&error));
-                self.schedule.ended(&due, self.tokens.clock().now(), trouble);
-                self.begin();
-                true
+        let Some(ended) = self.running.join_next_with_id().await else { return false };
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, Some(result)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(due) = self.begun.remove(&id) else { return true };
+        let now = self.tokens.clock().now();
+        match result {
+            Some(Ok(())) => self.schedule.ended(&due, now, Ok(())),
+            Some(Err(NotRenewed { asked: false, .. })) => self.schedule.not_asked(&due),
+            Some(Err(NotRenewed { error, .. })) => {
+                self.schedule.ended(&due, now, Err(Trouble::from(&error)));
             }
-            // A task that only waits for another one does not panic.
-            Some(Err(_)) => true,
-            None => false,
+            None => {
+                tracing::error!(
+                    whose = due.address,
+                    "a fault in Gatepost has ended a refresh; please report this"
+                );
+                self.schedule.ended(&due, now, Err(Trouble::default()));
+            }
         }
+        self.begin();
+        true
     }
 }
 
@@ -176,5 +201,38 @@ impl From<&TokenError> for Trouble {
         let of_one_mailbox =
             matches!(error, TokenError::ClientRefused { grant: GrantType::ServiceAccount, .. });
         Self { at_provider: !of_one_mailbox, lasts: endpoint.lasts(), retry_after: endpoint.retry_after() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::store::tests::open;
+
+    #[tokio::test]
+    async fn a_refresh_that_panics_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let mut renewal = Renewal::new(Tokens::new(store.clone()), store, BTreeMap::new());
+        let now = SystemTime::now();
+        let (key, client) = (GrantKey::Account(AccountId(1)), Arc::new(crate::oauth::tests::client()));
+        let standing = Standing {
+            version: 1,
+            renewable: true,
+            issued_at: Some(now - Duration::from_hours(2)),
+            expires_at: Some(now - Duration::from_hours(1)),
+            used_at: Some(now),
+            ..Standing::default()
+        };
+        let subject =
+            Subject { key: &key, standing: &standing, client: &client, address: "ann", enabled: true };
+        renewal.schedule.plan(now, [subject]);
+        let due = renewal.schedule.begin(now).unwrap();
+        renewal.track(due, async { panic!("on purpose") });
+        renewal.settled().await;
+        let later = now + Duration::from_hours(2);
+        renewal.schedule.plan(later, [subject]);
+        assert!(renewal.schedule.begin(later).is_some(), "it is not taken for one that runs for ever");
     }
 }

@@ -614,3 +614,60 @@ async fn a_code_that_is_not_redeemed_leaves_the_old_grant_alone() {
     assert!(!format!("{error} {error:?} {}", pages[0]).contains("planted"), "{error:?}");
     assert_eq!(world.stored().await.version, 1);
 }
+
+#[tokio::test]
+async fn a_provider_that_wants_to_be_left_alone_is_asked_once_however_many_accounts_it_has() {
+    let world = World::new(GrantType::AuthorizationCode).await;
+    let mut accounts = vec![world.account.clone()];
+    for number in 2..=20 {
+        accounts.push(add_account(&world.folder, &format!("user{number}@example.com")).await);
+    }
+    for account in &accounts {
+        let tokens = NewTokens {
+            access_token: Secret::new("planted-access-0".to_owned()),
+            refresh_token: Some(Secret::new("planted-refresh-0".to_owned())),
+            issued_at: SystemTime::UNIX_EPOCH,
+            expires_at: world.clock.now(),
+            scopes: Vec::new(),
+            identity: None,
+        };
+        world.store.replace_grant(&GrantKey::Account(account.id), &tokens).await.unwrap();
+    }
+    let everybody = async || {
+        let mut let_in = 0;
+        for account in &accounts {
+            match world.tokens.access_token(&world.client, account).await {
+                Ok(_) => let_in += 1,
+                Err(error) => {
+                    assert!(error.to_string().starts_with(&account.address), "{error}");
+                    assert!(matches!(AuthFailure::from(&error), AuthFailure::Temporary(_)), "{error}");
+                }
+            }
+        }
+        let_in
+    };
+    let busy = || Reply::Raw(429, vec![("retry-after", "600".to_owned())], String::new());
+    world.endpoint.replies(busy());
+    for _ in 0..3 {
+        assert_eq!(everybody().await, 0);
+        assert_eq!(world.endpoint.requests(), 1, "it asked for ten minutes");
+    }
+    world.pass(Duration::from_mins(9)).await;
+    assert_eq!((everybody().await, world.endpoint.requests()), (0, 1), "they are not over");
+    world.pass(Duration::from_mins(4)).await;
+    assert_eq!((everybody().await, world.endpoint.requests()), (0, 2), "one tries whether it is over");
+
+    world.pass(Duration::from_mins(13)).await;
+    world.endpoint.replies(Reply::Tokens { expires_in: 3600, refresh_token: true });
+    world.endpoint.hold();
+    let mut logins = JoinSet::new();
+    world.spawn_login(&mut logins);
+    world.endpoint.asked(3).await;
+    for account in accounts.iter().skip(1) {
+        world.tokens.access_token(&world.client, account).await.unwrap_err();
+    }
+    assert_eq!(world.endpoint.requests(), 3, "nobody else asks while one tries");
+    world.endpoint.release();
+    logins.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!((everybody().await, world.endpoint.requests()), (20, 22), "it gives tokens again");
+}

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::table::{print, printable};
-use super::{Context, Exit, Failure, style};
+use super::{Context, Exit, Failure, interrupt, style};
 use crate::alarm::Alarms;
 use crate::clock::Clock;
-use crate::oauth::Tokens;
 
 /// `gatepost alarm …`.
 #[derive(clap::Subcommand, Debug)]
@@ -21,7 +20,7 @@ impl Command {
         let Self::Test = self;
         let config = Arc::new(context.config()?);
         let store = context.store(&config).await?;
-        let tokens = Tokens::new(store.clone());
+        let tokens = interrupt::tokens(store.clone());
         let alarms = Alarms::new(Arc::clone(&config), store, tokens.clone(), Clock::system());
 
         let command = alarms.try_command().await;

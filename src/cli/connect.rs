@@ -13,14 +13,14 @@ pub(super) use self::browser::read_line;
 pub(super) use self::way::Named;
 use self::way::Way;
 use super::table::print;
-use super::{Context, Exit, Failure, catch_all, find, mailbox_password, progress, style, who};
+use super::{Context, Exit, Failure, catch_all, find, interrupt, mailbox_password, progress, style, who};
 use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::config::Config;
 use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::consent::{ConsentError, Destination};
+use crate::oauth::grant_key;
 use crate::oauth::issuer::Issuers;
-use crate::oauth::{Tokens, grant_key};
 use crate::store::grants::NewTokens;
 use crate::store::{Store, StoreError};
 
@@ -158,7 +158,7 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store)
             client.provider
         ));
     }
-    let tokens = Tokens::new(store);
+    let tokens = interrupt::tokens(store);
     progress::shown("token", tokens.connect_application(client, account))
         .await
         .map_err(|error| Failure::new(Exit::Upstream, error))?;

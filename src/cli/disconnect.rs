@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::account::Named;
 use super::table::print;
-use super::{Context, Exit, Failure, confirm, find, progress, style, who};
+use super::{Context, Exit, Failure, confirm, find, interrupt, progress, style, who};
 use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::config::Provider;
@@ -64,8 +64,10 @@ impl Arguments {
             _ => Vec::new(),
         };
         self.agreed(address, &users, &same_person).await?;
-        let withdrawn = withdraw(store, client, &key, !self.forget);
+        let (store, client, ask) = (store.clone(), Arc::clone(client), !self.forget);
+        let withdrawn = interrupt::whole(async move { withdraw(&store, &client, &key, ask).await });
         let revoked = progress::shown("revoking the consent", withdrawn).await;
+        let revoked = revoked.map_err(|error| Failure::new(Exit::Failed, error))?;
         match revoked.map_err(|error| told(address, &error))? {
             Some(revoked) => Ok(in_words(provider, account, revoked)),
             None => Ok(not_connected(account)),

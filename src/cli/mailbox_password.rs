@@ -7,9 +7,8 @@ use gatepost_protocol::secret::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use super::run::stop_signal;
 use super::table::print;
-use super::{Exit, Failure, device_password, progress};
+use super::{Exit, Failure, device_password, interrupt, progress};
 use crate::config::provider::OAuthClient;
 use crate::oauth::consent::Destination;
 use crate::oauth::password::{PasswordError, redeem_and_commit};
@@ -56,16 +55,8 @@ pub(super) async fn typed(question: &str) -> Result<Secret<String>, Failure> {
 pub(super) async fn typed_unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Both before the question: an answer that comes at once must not show, and whoever stops here must not be left with a
     // terminal that shows nothing.
-    let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
+    interrupt::listen();
     let silence = Silence::begin()?;
-    let before = silence.before.clone();
-    // It stays when the line is read, because from now on no Ctrl-C ends this process by itself.
-    tokio::spawn(async move {
-        stop.await;
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
-        println!();
-        std::process::exit(130);
-    });
     print(question)?;
     let read = tokio::task::spawn_blocking(|| {
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));

@@ -20,6 +20,7 @@ pub mod disconnect;
 pub mod export;
 pub mod find;
 pub mod import;
+mod interrupt;
 pub mod key;
 mod mailbox_password;
 mod moment;
@@ -126,23 +127,30 @@ impl Cli {
     /// Runs the chosen subcommand.
     pub async fn run(self) -> Result<(), Failure> {
         let context = &Context { config: self.config };
-        match self.command {
-            Command::Account(command) => command.run(context).await,
-            Command::Alarm(command) => command.run(context).await,
-            Command::Certificate(command) => command.run(context).await,
-            Command::Credential(command) => command.run(context).await,
-            Command::Check(arguments) => arguments.run(context).await,
-            Command::Connect(arguments) => arguments.run(context).await,
-            Command::Demo(arguments) => arguments.run(context).await,
-            Command::Disconnect(arguments) => arguments.run(context).await,
-            Command::Export(arguments) => arguments.run(context).await,
-            Command::Import(arguments) => arguments.run(context).await,
-            Command::Key(command) => command.run(context).await,
-            Command::Providers(arguments) => arguments.run(context),
-            Command::Run(arguments) => arguments.run(context).await,
-            Command::Setup(arguments) => arguments.run(context).await,
-            Command::Status(arguments) => arguments.run(context).await,
-            Command::Test(arguments) => arguments.run(context).await,
+        // On the heap: the future of a whole setup is large.
+        interrupt::ends(Box::pin(self.command.run(context))).await
+    }
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Account(command) => command.run(context).await,
+            Self::Alarm(command) => command.run(context).await,
+            Self::Certificate(command) => command.run(context).await,
+            Self::Credential(command) => command.run(context).await,
+            Self::Check(arguments) => arguments.run(context).await,
+            Self::Connect(arguments) => arguments.run(context).await,
+            Self::Demo(arguments) => arguments.run(context).await,
+            Self::Disconnect(arguments) => arguments.run(context).await,
+            Self::Export(arguments) => arguments.run(context).await,
+            Self::Import(arguments) => arguments.run(context).await,
+            Self::Key(command) => command.run(context).await,
+            Self::Providers(arguments) => arguments.run(context),
+            Self::Run(arguments) => arguments.run(context).await,
+            Self::Setup(arguments) => arguments.run(context).await,
+            Self::Status(arguments) => arguments.run(context).await,
+            Self::Test(arguments) => arguments.run(context).await,
         }
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::run::stop_signal;
-use super::style;
+use super::{interrupt, style};
 
 /// Nobody wonders sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,22 +47,8 @@ async fn ticking<T>(note: impl Fn() -> String, step: impl Future<Output = T>) ->
     if !stderr().is_terminal() {
         return step.await;
     }
-    wipe_when_stopped();
+    interrupt::listen();
     ticking_on(&mut Line::of(stderr()), note, step).await
-}
-
-/// Whoever stops a wait finds no half a note in front of the next prompt.
-fn wipe_when_stopped() {
-    // Without the signal the process ends as any other does.
-    let Ok(stop) = stop_signal() else { return };
-    // It stays when the wait is over, because from now on no Ctrl-C ends this process by itself.
-    tokio::spawn(async move {
-        stop.await;
-        let mut line = Line::of(stderr());
-        line.taken = line.columns.saturating_sub(1);
-        line.wipe();
-        std::process::exit(130);
-    });
 }
 
 async fn ticking_on<T>(
@@ -84,7 +69,7 @@ async fn ticking_on<T>(
 }
 
 /// A line of the terminal with a note in it. A terminal that cannot be written to shows none.
-struct Line<W> {
+struct Line<W: Write> {
     terminal: W,
     columns: usize,
     /// How many columns the note takes.
@@ -109,6 +94,16 @@ impl<W: Write> Line<W> {
     fn wipe(&mut self) {
         let blanks = " ".repeat(self.taken);
         let _ = write!(self.terminal, "\r{blanks}\r").and_then(|()| self.terminal.flush());
+        self.taken = 0;
+    }
+}
+
+/// Whoever stops a wait finds no half a note in front of the next prompt.
+impl<W: Write> Drop for Line<W> {
+    fn drop(&mut self) {
+        if self.taken > 0 {
+            self.wipe();
+        }
     }
 }
 

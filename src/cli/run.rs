@@ -33,9 +33,16 @@ impl Arguments {
         info!(signal, "told to stop");
         notify(&[sd_notify::NotifyState::Stopping]);
         let again = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let tokens = daemon.tokens().clone();
         tokio::select! {
             () = daemon.stop() => Ok(()),
-            signal = again => Err(Failure::new(Exit::Failed, format!("ended by a second {signal}, before every session had finished"))),
+            signal = again => {
+                info!(signal, "told to stop at once");
+                // An answer on its way may hold the only refresh token that is still good. None takes longer than its lease.
+                tokens.settled().await;
+                let message = format!("ended by a second {signal}, before every session had finished");
+                Err(Failure::new(Exit::Failed, message))
+            }
         }
     }
 }

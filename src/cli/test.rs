@@ -8,7 +8,7 @@ use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::Instant;
 
 use super::table::print;
-use super::{Context, Exit, Failure, catch_all, find, progress, style};
+use super::{Context, Exit, Failure, catch_all, find, interrupt, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::config::provider::{GrantType, Login, OAuthClient};
@@ -80,7 +80,7 @@ pub(super) async fn try_all(
     time: std::time::Duration,
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<(Option<String>, Vec<Step>), Failure> {
-    let tokens = Tokens::new(store.clone());
+    let tokens = interrupt::tokens(store.clone());
     let key = match &provider.login {
         Login::OAuth(client) => token(client, account, store, &tokens).await?,
         Login::Password => password(account, store.clone()).await,

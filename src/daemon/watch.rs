@@ -77,7 +77,7 @@ async fn end_withdrawn(store: &Store, live: &Live, seen: &mut Seen) -> Result<()
 }
 
 /// Renews our own certificate before it ends, and takes up a configured one that was replaced, until Gatepost stops.
-pub(super) async fn certificate(certificate: Certificate, stopping: CancellationToken) {
+pub(super) async fn certificate(certificate: Arc<Certificate>, stopping: CancellationToken) {
     let look = async {
         let mut ticks = interval(CERTIFICATE_LOOK);
         loop {

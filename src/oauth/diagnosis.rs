@@ -126,6 +126,18 @@ impl EndpointError {
         text.starts_with(UNTRUSTED) || text.starts_with(REDIRECTED)
     }
 
+    /// Whether the provider's other grants would hear the same now.
+    pub(super) fn concerns_provider(&self) -> bool {
+        match self {
+            Self::NothingToRedeem | Self::NotSigned => false,
+            Self::Refused { status, retry_after, .. } => {
+                self.remedy() == Remedy::Wait
+                    && (retry_after.is_some() || matches!(status, 408 | 429 | 500..))
+            }
+            _ => true,
+        }
+    }
+
     /// When the endpoint wants to be asked again, where it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

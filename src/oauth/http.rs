@@ -60,6 +60,11 @@ impl<'a> Endpoint<'a> {
 
     /// Posts a form, for requests that `oauth2` does not know, with what says and proves who asks. Gives the body of the answer.
     pub(super) async fn post(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Vec<u8>, EndpointError> {
+        let request = self.form(url, fields)?;
+        self.send(request).await.map(HttpResponse::into_body)
+    }
+
+    fn form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<HttpRequest, EndpointError> {
         let OAuthClient { client_id, authentication, .. } = self.client;
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields).append_pair("client_id", client_id);
@@ -76,10 +81,9 @@ impl<'a> Endpoint<'a> {
             // The assertion is added to every request, below.
             ClientAuthentication::None | ClientAuthentication::PrivateKeyJwt(_) => {}
         }
-        let request = request
+        request
             .body(form.finish().into_bytes())
-            .map_err(|error| EndpointError::Unreachable(error.to_string()))?;
-        self.send(request).await.map(HttpResponse::into_body)
+            .map_err(|error| EndpointError::Unreachable(error.to_string()))
     }
 
     /// Sends a request for tokens, signed where the client proves itself that way. The answer is a 200 without an `error`

@@ -27,6 +27,7 @@ pub mod revocation;
 mod service_account;
 mod token;
 mod token_request;
+mod troubled;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,10 +36,12 @@ use std::time::Duration;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::secret::Secret;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub use self::error::TokenError;
 use self::error::Whose;
 pub(crate) use self::error::what_to_check;
+pub use self::refresh::NotRenewed;
 use self::refresh::{Refreshes, Wanted};
 use self::token::TokenState;
 use crate::account::Account;
@@ -92,10 +95,14 @@ impl Tokens {
         Self::by(Clock::system(), store)
     }
 
+    /// As [`Tokens::new`]; whoever has this tracker can wait for the refreshes that have begun.
+    pub fn tracked_by(running: TaskTracker, store: Store) -> Self {
+        Self::new_by(Clock::system(), running, store)
+    }
+
     /// As [`Tokens::new`], by another clock.
     pub fn by(clock: Clock, store: Store) -> Self {
-        let refreshes = Arc::new(Refreshes::new(store.clone(), clock.clone()));
-        Self { store, clock, refreshes, forced: Arc::default() }
+        Self::new_by(clock, TaskTracker::new(), store)
     }
 
     /// A live token for the account, refreshed first if it has less than five minutes left (a tenth of its life, where that is
@@ -159,8 +166,8 @@ impl Tokens {
         key: GrantKey,
         address: &str,
         read: i64,
-    ) -> Result<(), TokenError> {
-        self.refreshes.refresh(&wanted_of(client, key, address), Some(read)).await.map(|_| ())
+    ) -> Result<(), NotRenewed> {
+        self.refreshes.attempt(&wanted_of(client, key, address), Some(read)).await.map(|_| ())
     }
 
     /// What tells the time here.
@@ -182,6 +189,11 @@ impl Tokens {
         account: &Account,
     ) -> Result<(), TokenError> {
         self.refreshes.begin(&wanted(client, account)).await.map(|_| ())
+    }
+
+    fn new_by(clock: Clock, running: TaskTracker, store: Store) -> Self {
+        let refreshes = Arc::new(Refreshes::new(store.clone(), clock.clone(), running));
+        Self { store, clock, refreshes, forced: Arc::default() }
     }
 
     async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {

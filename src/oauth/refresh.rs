@@ -19,6 +19,7 @@ use super::error::{TokenError, Whose};
 use super::http::Endpoints;
 use super::issuer::Issuers;
 use super::token::TokenState;
+use super::troubled::Troubled;
 use super::{AccessToken, client_credentials, refresh_token, service_account};
 use crate::clock::Clock;
 use crate::config::provider::GrantType;
@@ -51,6 +52,8 @@ pub(super) struct Refreshes {
     holder: String,
     /// The refreshes that are on their way, and those that failed.
     last: DashMap<GrantKey, Refresh>,
+    /// The providers that give no tokens now.
+    troubled: Troubled,
     /// By provider, the failure that the log was told last: a thousand grants may meet the same one.
     told: DashMap<String, String>,
     /// The requests on their way: a stop waits for them, since an answer may hold a rotated refresh token.
@@ -91,12 +94,21 @@ impl Failed {
     }
 }
 
+/// Why there is no token.
+#[derive(Debug)]
+pub struct NotRenewed {
+    /// As a login hears it.
+    pub error: TokenError,
+    /// False where it is what somebody else heard before, who was told to wait.
+    pub asked: bool,
+}
+
 /// What every waiting login hears.
-type Outcome = Result<AccessToken, TokenError>;
+pub(super) type Outcome = Result<AccessToken, TokenError>;
 
 impl Refreshes {
-    /// Over the given store.
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
+    /// Over the given store, with its requests in this tracker.
+    pub(super) fn new(store: Store, clock: Clock, running: TaskTracker) -> Self {
         let holder = oauth2::CsrfToken::new_random().into_secret();
         Self {
             store,
@@ -105,13 +117,23 @@ impl Refreshes {
             issuers: Issuers::default(),
             holder,
             last: DashMap::new(),
+            troubled: Troubled::default(),
             told: DashMap::new(),
-            running: TaskTracker::new(),
+            running,
         }
     }
 
     /// A token of another version than `stale`, which the caller found missing, ending or refused.
     pub(super) async fn refresh(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
+        self.attempt(wanted, stale).await.map_err(|not_renewed| not_renewed.error)
+    }
+
+    /// The same, for who counts the failures of a provider.
+    pub(super) async fn attempt(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        stale: Option<i64>,
+    ) -> Result<AccessToken, NotRenewed> {
         let token = self.outcome(wanted, stale).await?;
         if Some(token.version) != stale {
             return Ok(token);
@@ -120,11 +142,16 @@ impl Refreshes {
         self.outcome(wanted, stale).await
     }
 
-    async fn outcome(self: &Arc<Self>, wanted: &Wanted, stale: Option<i64>) -> Outcome {
-        let mut outcome = self.join_or_start(wanted, stale)?;
-        let interrupted = || TokenError::Interrupted { whose: wanted.whose.owner.clone() };
-        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
-        outcome.clone().unwrap_or_else(|| Err(interrupted()))
+    async fn outcome(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        stale: Option<i64>,
+    ) -> Result<AccessToken, NotRenewed> {
+        let remembered = |error| NotRenewed { error, asked: false };
+        let mut outcome = self.join_or_start(wanted, stale).map_err(remembered)?;
+        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let interrupted = || Err(TokenError::Interrupted { whose: wanted.whose.owner.clone() });
+        outcome.unwrap_or_else(interrupted).map_err(|error| NotRenewed { error, asked: true })
     }
 
     /// What a stop waits for.
@@ -146,6 +173,9 @@ impl Refreshes {
     ) -> Result<watch::Receiver<Option<Outcome>>, TokenError> {
         let (sender, receiver) = watch::channel(None);
         let now = self.clock.now();
+        let provider = &wanted.whose.provider;
+        let admit =
+            || self.troubled.admit(provider, &receiver, now).map_err(|error| wanted.whose.endpoint(error));
         if self.last.len() > MOST_REMEMBERED {
             self.last.retain(
                 |_, refresh| !matches!(refresh, Refresh::Failed(failed) if failed.pause.is_over(now)),
@@ -158,9 +188,13 @@ impl Refreshes {
                 Refresh::Failed(failed) if failed.is_of(stale) && !failed.pause.is_over(now) => {
                     return Err(failed.error.clone());
                 }
-                _ => Some(place.insert(Refresh::Running(receiver.clone()))),
+                _ => {
+                    admit()?;
+                    Some(place.insert(Refresh::Running(receiver.clone())))
+                }
             },
             Entry::Vacant(place) => {
+                admit()?;
                 place.insert(Refresh::Running(receiver.clone()));
                 None
             }
@@ -182,6 +216,7 @@ impl Refreshes {
     /// Remembers a failure for as long as it is not to be repeated, and a success not at all: the store has it.
     fn settle(&self, wanted: Wanted, stale: Option<i64>, result: &Outcome, last: Option<&Failed>) {
         let provider = &wanted.whose.provider;
+        self.troubled.note(provider, result, self.clock.now());
         let Err(error) = result else {
             if self.told.remove(provider).is_some() {
                 tracing::info!(provider, "the provider gives tokens again");

@@ -152,6 +152,12 @@ impl Schedule {
         self.grants.insert(due.key.clone(), (due.version, pause));
     }
 
+    /// Nobody was asked for it: the refresh met what somebody else heard before. It is no other failure, and takes no longer
+    /// pause.
+    pub(super) fn not_asked(&mut self, due: &Due) {
+        self.running.remove(&due.key);
+    }
+
     /// A provider that failed last is tried by one request.
     fn may_begin(&self, provider: &str, now: SystemTime) -> bool {
         let most = match self.providers.get(provider) {
@@ -330,6 +336,24 @@ mod tests {
         schedule.ended(&probe, now, Ok(()));
         let begun = std::iter::from_fn(|| schedule.begin(now)).count();
         assert_eq!(begun, AT_ONE_PROVIDER, "it gives tokens again");
+    }
+
+    #[test]
+    fn a_remembered_failure_makes_no_pause_longer() {
+        let (grants, mut schedule) = (Grants::of(&[("a", 1, Urgency::InUse)]), Schedule::new(1));
+        for _ in 0..20 {
+            let begun = grants.begun(&mut schedule, noon());
+            assert_eq!(begun.len(), 1, "it is not on its way any more, and nothing is paused");
+            begun.iter().for_each(|due| schedule.not_asked(due));
+        }
+        for due in grants.begun(&mut schedule, noon()) {
+            schedule.ended(&due, noon(), DOWN);
+        }
+        assert_eq!(
+            grants.begun(&mut schedule, noon() + MINUTE).len(),
+            1,
+            "after the first pause, not the tenth"
+        );
     }
 
     #[test]

@@ -58,6 +58,26 @@ impl Process {
         timeout(PATIENCE, reading).await.unwrap()
     }
 
+    /// Reads the log until it says this.
+    pub async fn says(&mut self, message: &str) {
+        let reading = async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+                if event["message"] == message {
+                    return true;
+                }
+            }
+            false
+        };
+        assert!(timeout(PATIENCE, reading).await.unwrap(), "it never said: {message}");
+    }
+
+    /// Reads the log to the end. Its exit status.
+    pub async fn ends(mut self) -> ExitStatus {
+        while let Some(_line) = self.log.next_line().await.unwrap() {}
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id().unwrap()
@@ -77,11 +97,9 @@ impl Process {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub async fn stops(mut self) {
-        let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        while let Some(_line) = self.log.next_line().await.unwrap() {}
-        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+    pub async fn stops(self) {
+        signal(self.id(), rustix::process::Signal::TERM);
+        let status = self.ends().await;
         assert!(status.success(), "{status}");
     }
 }
@@ -111,6 +129,20 @@ pub async fn aborts_at(config: &Path, arguments: &[&str], place: &str) {
     let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
     let abort = rustix::process::Signal::ABORT.as_raw();
     assert_eq!(output.status.signal(), Some(abort), "{place} was not met: {output:?}");
+}
+
+/// Begins another subcommand, whose standard error is read line by line.
+pub fn begin(config: &Path, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStderr>>) {
+    let mut child =
+        command(config).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap()).lines();
+    (child, said)
+}
+
+/// Sends a process this signal.
+pub fn signal(id: u32, signal: rustix::process::Signal) {
+    let id = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    rustix::process::kill_process(id, signal).unwrap();
 }
 
 fn command(config: &Path) -> Command {

@@ -22,13 +22,13 @@ use super::super::account::refuse;
 use super::super::connect::{Consent, Named};
 use super::super::table::print;
 use super::super::who::Who;
-use super::super::{Context, Exit, Failure, find, progress, style, test};
+use super::super::{Context, Exit, Failure, find, interrupt, progress, style, test};
 use super::{organisations, question, this_command};
 use crate::account::Account;
 use crate::account::name::wrong_address;
 use crate::config::provider::{GrantType, Login};
 use crate::config::{Config, Provider, nearest, presets};
-use crate::oauth::{TokenError, Tokens, grant_key};
+use crate::oauth::{TokenError, grant_key};
 use crate::store::accounts::NewAccount;
 use crate::store::{Store, StoreError};
 
@@ -287,7 +287,7 @@ async fn connected(provider: &Provider, account: &Account, store: &Store) -> Res
     let Login::OAuth(client) = &provider.login else {
         return Ok(store.mailbox_password(account.id).await?.map(|_| ", by its password".to_owned()));
     };
-    let tokens = Tokens::new(store.clone());
+    let tokens = interrupt::tokens(store.clone());
     let token = progress::shown("token", tokens.access_token(client, account)).await;
     tokens.settled().await;
     match token {
