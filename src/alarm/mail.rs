@@ -132,8 +132,7 @@ impl Sender {
         if let Err(SubmissionError::Login(error)) = &reply
             && error.is_about_secret()
         {
-            let (failure, said) = (error.with_password(), error.to_string());
-            passwords.refused(&self.account, Protocol::Smtp, password.version, failure, said).await;
+            passwords.refused(&self.account, Protocol::Smtp, password.version, error).await;
         }
         reply.map(drop).map_err(|error| error.to_string())
     }
