@@ -46,7 +46,7 @@ pub struct Alarms {
     store: Store,
     clock: Clock,
     tokens: Tokens,
-    passwords: MailboxPasswords,
+    passwords: Arc<MailboxPasswords>,
     /// Since when we look.
     since: Mutex<SystemTime>,
     /// When the log last said that no account can send.
@@ -56,10 +56,16 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// By what the configuration says under `on_alarm`.
-    pub fn new(config: Arc<Config>, store: Store, tokens: Tokens, clock: Clock) -> Self {
+    /// By what the configuration says under `on_alarm`. Tokens and passwords are those that devices log in with: what one
+    /// of them was refused is not sent again.
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        tokens: Tokens,
+        passwords: Arc<MailboxPasswords>,
+        clock: Clock,
+    ) -> Self {
         Self {
-            passwords: MailboxPasswords::new(store.clone()),
             since: Mutex::new(clock.now()),
             said_no_sender: Mutex::default(),
             command_due: Notify::new(),
@@ -68,6 +74,7 @@ impl Alarms {
             store,
             clock,
             tokens,
+            passwords,
         }
     }
 

@@ -80,7 +80,7 @@ impl Daemon {
         let gateway = Arc::new(Gateway {
             accounts: Accounts::new(store.clone()),
             tokens: Tokens::new(store.clone()),
-            mailbox_passwords: MailboxPasswords::new(store.clone()),
+            mailbox_passwords: Arc::new(MailboxPasswords::new(store.clone())),
             providers: config.providers.clone(),
             limits: config.limits.clone(),
             slots: Arc::default(),
@@ -103,7 +103,8 @@ impl Daemon {
         let (gateway, tasks) = (&daemon.gateway, &daemon.tasks);
         let renewal = Renewal::new(gateway.tokens.clone(), store.clone(), config.providers.clone());
         tasks.spawn(renewal.run(gateway.stopping.clone()));
-        let alarms = Alarms::new(Arc::new(config), store.clone(), gateway.tokens.clone(), Clock::system());
+        let (tokens, passwords) = (gateway.tokens.clone(), Arc::clone(&gateway.mailbox_passwords));
+        let alarms = Alarms::new(Arc::new(config), store.clone(), tokens, passwords, Clock::system());
         tasks.spawn(alarms.watch(gateway.stopping.clone()));
         tasks.spawn(watch::store(store, Arc::clone(&gateway.live), gateway.stopping.clone()));
         if let Some(certificate) = certificate {

@@ -15,14 +15,17 @@ use gatepost::clock::{Clock, Hands};
 use gatepost::config::Config;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::daemon::Daemon;
+use gatepost::mailbox_password::MailboxPasswords;
 use gatepost::oauth::Tokens;
 use gatepost::sandbox::{
     Action, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Personality, Sandbox,
 };
+use gatepost::session::upstream::UpstreamError;
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
 use gatepost::store::grants::{GrantKey, NewTokens};
 use gatepost_protocol::Protocol;
+use gatepost_protocol::failure::{Refusal, RefusalKind};
 use gatepost_protocol::secret::Secret;
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -49,6 +52,7 @@ struct Night {
     healthy: AccountId,
     clock: Clock,
     hands: Hands,
+    passwords: Arc<MailboxPasswords>,
     alarms: Alarms,
 }
 
@@ -85,8 +89,15 @@ impl Night {
         let (sick, healthy) = (add(SICK, "oauth").await, add(HEALTHY, "post").await);
         let (clock, hands) = Clock::by_hand(now);
         let config = config(folder.path(), &yaml);
-        let alarms = Alarms::new(Arc::new(config), store.clone(), Tokens::new(store.clone()), clock.clone());
-        let night = Self { oauth, post, folder, yaml, store, sick, healthy, clock, hands, alarms };
+        let passwords = Arc::new(MailboxPasswords::new(store.clone()));
+        let alarms = Alarms::new(
+            Arc::new(config),
+            store.clone(),
+            Tokens::new(store.clone()),
+            Arc::clone(&passwords),
+            clock.clone(),
+        );
+        let night = Self { oauth, post, folder, yaml, store, sick, healthy, clock, hands, passwords, alarms };
         night.connect(night.sick).await;
         night.heal().await;
         night
@@ -98,9 +109,14 @@ impl Night {
     }
 
     async fn another_by(&self, clock: Clock) -> Alarms {
+        self.another_that_reads(&self.yaml, clock).await
+    }
+
+    async fn another_that_reads(&self, yaml: &str, clock: Clock) -> Alarms {
         let store = Store::open(&self.folder.path().join("state")).await.unwrap();
-        let config = Arc::new(config(self.folder.path(), &self.yaml));
-        Alarms::new(config, store.clone(), Tokens::new(store), clock)
+        let config = Arc::new(config(self.folder.path(), yaml));
+        let passwords = Arc::new(MailboxPasswords::new(store.clone()));
+        Alarms::new(config, store.clone(), Tokens::new(store), passwords, clock)
     }
 
     /// Tokens come for the account, as of now.
@@ -400,6 +416,33 @@ async fn without_a_healthy_account_the_log_says_so_and_the_message_goes_out_once
     night.look(Duration::from_mins(1)).await;
     let mail = night.mail();
     assert!(mail.len() == 1 && mail[0].contains("sick@example.com is refused."), "{mail:?}");
+}
+
+/// The provider's answer to a wrong password.
+fn wrong_password(state: &'static str) -> UpstreamError {
+    let text = "535 5.7.8 Wrong user name or password".to_owned();
+    let kind = RefusalKind::Rejected;
+    UpstreamError::Refused(Refusal { kind, state, text, challenge: None, after_secret: true })
+}
+
+#[tokio::test]
+async fn what_the_provider_said_to_a_device_holds_for_a_message_and_the_other_way_round() {
+    let night = Night::begin(MAIL).await;
+    let account = night.store.account(night.healthy).await.unwrap().unwrap();
+    let version = night.passwords.stored(&account).await.unwrap().version;
+    night.passwords.refused(&account, Protocol::Smtp, version, &wrong_password("AUTH")).await;
+    night.store.note_password_verdict(account.id, version, None).await.unwrap();
+    night.refuse().await;
+    night.look(Duration::ZERO).await;
+    assert_eq!((night.post.counters().smtp_connections, night.mail().len()), (0, 0), "not so soon again");
+
+    night.heal().await;
+    night.look(Duration::from_hours(1)).await;
+    assert_eq!(night.mail().len(), 1);
+    let version = night.passwords.stored(&account).await.unwrap().version;
+    night.passwords.refused(&account, Protocol::Pop3, version, &wrong_password("PASS")).await;
+    let standing = night.store.password_standings().await.unwrap().remove(&account.id).unwrap();
+    assert_eq!(standing, None, "SMTP has just taken it");
 }
 
 #[tokio::test]
