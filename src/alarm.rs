@@ -237,6 +237,7 @@ impl Alarms {
                 (Step::Note, Some(matter), Some(record)) => {
                     self.store.note_seen(record, &matter.seen.word(), now).await?;
                 }
+                (Step::Gone(since), _, Some(record)) => self.store.note_gone(record, since).await?,
                 (Step::Raise(told), Some(matter), Some(record)) => {
                     // A struct of texts and numbers can always be written.
                     let alarm = serde_json::to_string(&matter.alarm).unwrap_or_default();

@@ -309,6 +309,7 @@ async fn a_consent_that_is_not_used_is_told_before_the_provider_forgets_it() {
     // It is used: that is the end of it, and of all that was told.
     night.connect(night.sick).await;
     night.look(Duration::ZERO).await;
+    night.look(Duration::from_mins(10)).await;
     assert!(night.store.alarms().await.unwrap().is_empty());
     night.look(60 * DAY).await;
     assert_eq!(night.heard().len(), 4, "and it begins anew");
@@ -481,6 +482,41 @@ async fn of_two_daemons_on_one_store_one_tells() {
     tell(&night.another_by(Clock::system()).await).await;
     assert_eq!(night.heard(), [format!("account {SICK}oauth refused")]);
     assert_eq!(lines(&log, " WARN gatepost::alarm: sick@example.com is refused"), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn of_two_that_read_different_configurations_each_end_and_each_account_is_told_once() {
+    let secret = format!("env: {CLIENT_SECRET_VARIABLE}");
+    let expires = |day: &str| format!("{secret}, expires: {day}");
+    let first = |provider: String| provider.replace(&secret, &expires("2026-11-25"));
+    let night = Night::at(datetime!(2026-11-22 3:00 UTC).into(), RECORD, first).await;
+    let written = expires("2026-11-25");
+    let others = [
+        (night.yaml.replace(&written, &secret), vec!["3"]),
+        (night.yaml.replace(&written, &expires("2026-12-20")), vec!["3", "28"]),
+        // This one does not know the provider.
+        (night.yaml.replace("  oauth:", "  renamed:").replace(&written, &secret), vec!["3", "28"]),
+    ];
+    night.look(Duration::ZERO).await;
+    for (yaml, told) in others {
+        let another = night.another_that_reads(&yaml, night.clock.clone()).await;
+        for _ in 0..40 {
+            tell(&another).await;
+            night.look(Duration::from_secs(37)).await;
+        }
+        let told: Vec<_> = told.into_iter().map(|days| format!("client_secret oauth {days}")).collect();
+        assert_eq!(night.heard(), told, "{yaml}");
+    }
+
+    night.refuse().await;
+    let yaml = night.yaml.replace("  oauth:", "  renamed:");
+    let another = night.another_that_reads(&yaml, night.clock.clone()).await;
+    for _ in 0..40 {
+        night.look(Duration::from_secs(37)).await;
+        tell(&another).await;
+    }
+    let refused = format!("account {SICK}oauth refused");
+    assert_eq!(night.heard().iter().filter(|told| **told == refused).count(), 1, "{:?}", night.heard());
 }
 
 #[tokio::test]

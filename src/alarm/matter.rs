@@ -13,7 +13,7 @@ const THRESHOLDS: [u64; 4] = [0, 1, 7, 30];
 /// Something that may have to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Matter {
-    /// What the store keeps it under.
+    /// What the store keeps it under. Another end is another thing: a new secret, a consent that was used.
     pub(super) subject: String,
     pub(super) seen: Seen,
     /// What is told if it is.
@@ -88,9 +88,10 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
     let used = standing.last_refresh.map(|at| OffsetDateTime::from(at).date());
     let reason = used.map(|day| format!("it was last used on {day}, and each use makes it live anew"));
     let next_step = || format!("gatepost test {}", standing.account.address);
+    let seen = Seen::End { until, threshold: threshold(until, now, Some(limit)) };
     Some(Matter {
-        subject: format!("consent:{}", standing.account.id.0),
-        seen: Seen::End { until, threshold: threshold(until, now, Some(limit)) },
+        subject: format!("consent:{}:{}", standing.account.id.0, seen.word()),
+        seen,
         alarm: Alarm {
             kind: Kind::Consent,
             provider: standing.account.provider.clone(),
@@ -121,9 +122,10 @@ fn proof(provider: &ProviderStanding, now: SystemTime) -> Option<Matter> {
         1 => "1 account gets its tokens with it".to_owned(),
         accounts => format!("{accounts} accounts get their tokens with it"),
     };
+    let seen = Seen::End { until, threshold: threshold(until, now, None) };
     Some(Matter {
-        subject: format!("client:{}", provider.name),
-        seen: Seen::End { until, threshold: threshold(until, now, None) },
+        subject: format!("client:{}:{}", provider.name, seen.word()),
+        seen,
         alarm: Alarm {
             kind,
             provider: provider.name.clone(),
