@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use self::due::Due;
 use self::matter::Matter;
 use self::step::Step;
+pub(crate) use self::words::capitalised;
 use self::words::{Alarm, Kind};
 use crate::clock::Clock;
 use crate::config::Config;

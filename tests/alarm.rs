@@ -298,14 +298,32 @@ async fn a_secret_is_told_at_thirty_seven_and_one_days_and_logged_every_day() {
 }
 
 #[tokio::test]
+async fn the_end_of_what_nobody_uses_rings_nothing() {
+    let secret = format!("env: {CLIENT_SECRET_VARIABLE}");
+    let expires = |provider: String| provider.replace(&secret, &format!("{secret}, expires: 2026-11-25"));
+    let night = Night::at(datetime!(2026-11-22 3:00 UTC).into(), RECORD, expires).await;
+    night.store.set_disabled(night.sick, true).await.unwrap();
+    night.look(Duration::ZERO).await;
+    assert_eq!(night.heard(), [""; 0]);
+    night.store.set_disabled(night.sick, false).await.unwrap();
+    night.look(Duration::ZERO).await;
+    assert_eq!(night.heard(), ["client_secret oauth 3"]);
+}
+
+#[tokio::test]
 async fn a_consent_that_is_not_used_is_told_before_the_provider_forgets_it() {
     let limit = |provider: String| provider + "    consent_idle_limit: 90d\n";
+    let log = Log::begin();
     let night = Night::at(datetime!(2026-11-22 3:00 UTC).into(), RECORD, limit).await;
+    let elsewhere =
+        NewAccount { address: SICK.to_owned(), provider: "post".to_owned(), ..NewAccount::default() };
+    night.store.add_account(&elsewhere, None).await.unwrap();
     for (days, told) in [(59, 0), (1, 1), (1, 1), (22, 2), (6, 3)] {
         night.look(days * DAY).await;
         assert_eq!(night.heard().len(), told, "{:?}", night.heard());
     }
     assert_eq!(night.heard()[2], format!("consent {SICK}oauth connected1"));
+    assert!(lines(&log, "next: gatepost test sick@example.com --provider oauth") > 0, "{}", log.text());
     // It is used: that is the end of it, and of all that was told.
     night.connect(night.sick).await;
     night.look(Duration::ZERO).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 
 use super::words::{Alarm, Kind, days_left};
-use crate::standing::{AccountStanding, Proof, ProviderStanding, State, Survey, Way};
+use crate::standing::{AccountStanding, ProviderStanding, State, Survey, Way};
 
 /// How many days before an end it is told, once each; 0 is the end itself.
 const THRESHOLDS: [u64; 4] = [0, 1, 7, 30];
@@ -87,7 +87,7 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
         standing.last_refresh.and_then(|issued| until.duration_since(issued).ok()).unwrap_or_default();
     let used = standing.last_refresh.map(|at| OffsetDateTime::from(at).date());
     let reason = used.map(|day| format!("it was last used on {day}, and each use makes it live anew"));
-    let next_step = || format!("gatepost test {}", standing.account.address);
+    let next_step = || format!("gatepost test {}", standing.typed);
     let seen = Seen::End { until, threshold: threshold(until, now, Some(limit)) };
     Some(Matter {
         subject: format!("consent:{}:{}", standing.account.id.0, seen.word()),
@@ -105,19 +105,9 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
 }
 
 fn proof(provider: &ProviderStanding, now: SystemTime) -> Option<Matter> {
-    let Proof { is_certificate, until } = provider.proof?;
-    let (kind, next_step) = if is_certificate {
-        (
-            Kind::ClientCertificate,
-            "make a new one, upload it to the provider, put it where `client_certificate` says, restart Gatepost",
-        )
-    } else {
-        (
-            Kind::ClientSecret,
-            "make a new one at the provider, put it where `client_secret` says, its day into `expires`, restart \
-             Gatepost",
-        )
-    };
+    let proof = provider.proof.filter(|_| provider.is_used)?;
+    let kind = if proof.is_certificate { Kind::ClientCertificate } else { Kind::ClientSecret };
+    let until = proof.until;
     let accounts = match provider.accounts {
         1 => "1 account gets its tokens with it".to_owned(),
         accounts => format!("{accounts} accounts get their tokens with it"),
@@ -132,7 +122,7 @@ fn proof(provider: &ProviderStanding, now: SystemTime) -> Option<Matter> {
             account: None,
             state: None,
             reason: Some(accounts),
-            next_step: Some(next_step.to_owned()),
+            next_step: Some(proof.next_step().to_owned()),
             until: seconds(until),
         },
     })

@@ -74,7 +74,7 @@ impl Case<'_> {
         let ended =
             Proof::of(client).filter(|proof| proof.until <= self.now && grant.issued_at < Some(proof.until));
         if let Some(proof) = ended {
-            return Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof));
+            return Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step());
         }
         match &grant.failure {
             Some(failure) => self.of_failure(client, grant, failure),
@@ -87,7 +87,7 @@ impl Case<'_> {
         let ended = Proof::of(client).filter(|proof| proof.until <= self.now);
         match (ended, client.grant.needs_person(), domain(&self.account.address)) {
             (Some(proof), false, _) => {
-                Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof))
+                Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step())
             }
             (_, true, _) => self.again(State::NotConnected, "nobody has consented yet"),
             // Each of its mailboxes gets a token of its own, so there is nothing that could be connected.
@@ -185,7 +185,7 @@ pub(super) fn consent_until(client: &OAuthClient, grant: &Standing) -> Option<Sy
 }
 
 /// An account as it is typed on a command line, in the words of a shell; `provider` where the address alone is not enough.
-pub(super) fn typed(account: &Account, with_provider: bool) -> String {
+pub fn typed(account: &Account, with_provider: bool) -> String {
     let address = shell_word(&account.address);
     if with_provider { format!("{address} --provider {}", shell_word(&account.provider)) } else { address }
 }
@@ -198,14 +198,6 @@ fn shell_word(text: &str) -> String {
 fn proof_ended(client: &OAuthClient, proof: Proof) -> String {
     let what = if proof.is_certificate { "certificate" } else { "secret" };
     format!("the client {what} of {} ended on {}", client.provider, day(proof.until))
-}
-
-fn new_proof(proof: Proof) -> &'static str {
-    if proof.is_certificate {
-        "make a new certificate, upload it to the provider, put it where `client_certificate` says, and restart Gatepost"
-    } else {
-        "make a new secret at the provider, put it where `client_secret` says with its day in `expires`, and restart Gatepost"
-    }
 }
 
 fn day(time: SystemTime) -> String {
