@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use self::due::Due;
 use self::matter::Matter;
 use self::step::Step;
+pub(crate) use self::words::capitalised;
 use self::words::{Alarm, Kind};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -46,7 +47,7 @@ pub struct Alarms {
     store: Store,
     clock: Clock,
     tokens: Tokens,
-    passwords: MailboxPasswords,
+    passwords: Arc<MailboxPasswords>,
     /// Since when we look.
     since: Mutex<SystemTime>,
     /// When the log last said that no account can send.
@@ -56,10 +57,16 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// By what the configuration says under `on_alarm`.
-    pub fn new(config: Arc<Config>, store: Store, tokens: Tokens, clock: Clock) -> Self {
+    /// By what the configuration says under `on_alarm`. Tokens and passwords are those that devices log in with: what one
+    /// of them was refused is not sent again.
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        tokens: Tokens,
+        passwords: Arc<MailboxPasswords>,
+        clock: Clock,
+    ) -> Self {
         Self {
-            passwords: MailboxPasswords::new(store.clone()),
             since: Mutex::new(clock.now()),
             said_no_sender: Mutex::default(),
             command_due: Notify::new(),
@@ -68,6 +75,7 @@ impl Alarms {
             store,
             clock,
             tokens,
+            passwords,
         }
     }
 
@@ -230,6 +238,7 @@ impl Alarms {
                 (Step::Note, Some(matter), Some(record)) => {
                     self.store.note_seen(record, &matter.seen.word(), now).await?;
                 }
+                (Step::Gone(since), _, Some(record)) => self.store.note_gone(record, since).await?,
                 (Step::Raise(told), Some(matter), Some(record)) => {
                     // A struct of texts and numbers can always be written.
                     let alarm = serde_json::to_string(&matter.alarm).unwrap_or_default();

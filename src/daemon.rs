@@ -82,7 +82,7 @@ impl Daemon {
         let gateway = Arc::new(Gateway {
             accounts: Accounts::new(store.clone()),
             tokens: Tokens::new(store.clone()),
-            mailbox_passwords: MailboxPasswords::new(store.clone()),
+            mailbox_passwords: Arc::new(MailboxPasswords::new(store.clone())),
             providers: config.providers.clone(),
             limits: config.limits.clone(),
             slots: Arc::default(),
@@ -164,9 +164,10 @@ impl Daemon {
         let renewal = move |stop| Renewal::new(tokens.clone(), renewed.clone(), providers.clone()).run(stop);
         tasks.spawn(kept_up("the background refresh", stopping(), renewal));
 
-        let (tokens, told) = (gateway.tokens.clone(), store.clone());
+        let (told, alarmed) = (store.clone(), Arc::clone(gateway));
         let alarms = move |stop| {
-            Alarms::new(Arc::clone(&config), told.clone(), tokens.clone(), Clock::system()).watch(stop)
+            let (tokens, passwords) = (alarmed.tokens.clone(), Arc::clone(&alarmed.mailbox_passwords));
+            Alarms::new(Arc::clone(&config), told.clone(), tokens, passwords, Clock::system()).watch(stop)
         };
         tasks.spawn(kept_up("the watch for alarms", stopping(), alarms));
 

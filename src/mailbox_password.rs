@@ -14,6 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::account::{Account, AccountId};
+use crate::session::upstream::UpstreamError;
 use crate::store::mailbox_passwords::MailboxPassword;
 use crate::store::{Store, StoreError};
 
@@ -169,21 +170,28 @@ impl MailboxPasswords {
         }
     }
 
-    /// Remembers that this service refused that version, what the client was told, and what the provider said.
-    pub async fn refused(
-        &self,
-        account: &Account,
-        service: Protocol,
-        version: i64,
-        failure: AuthFailure,
-        said: String,
-    ) {
-        self.note(account, version, Some(&said)).await;
+    /// Remembers that this service did not take that version, and what it said. A service that is merely switched off says
+    /// nothing about the password; nor does one alone, while another takes the same one: then how the account stands stays.
+    pub async fn refused(&self, account: &Account, service: Protocol, version: i64, error: &UpstreamError) {
+        let (failure, said) = (error.with_password(), error.to_string());
+        if error.is_wrong_secret() && !self.is_taken_elsewhere(account, service, version) {
+            self.note(account, version, Some(&said)).await;
+        }
         let user_name = account.upstream_user_name(service).to_owned();
         let refusal = Refusal { user_name, version, failure, said, at: Instant::now() };
         let mut refusals = self.refusals();
         refusals.retain(|_, refusal| refusal.at.elapsed() < REFUSAL_REMEMBERED);
         refusals.insert((account.id, service), refusal);
+    }
+
+    /// Whether another service took that version last. What this one took before counts no more.
+    fn is_taken_elsewhere(&self, account: &Account, service: Protocol, version: i64) -> bool {
+        let mut trials = self.trials();
+        if let Some(trial) = trials.get_mut(&(account.id, service)) {
+            trial.taken = None;
+        }
+        let taken = |trial: &Trial| trial.taken.as_ref().is_some_and(|(_, taken)| *taken == version);
+        trials.iter().any(|((id, _), trial)| *id == account.id && taken(trial))
     }
 
     /// A service took that version; `was_refused` says that the store knows otherwise.
@@ -218,6 +226,7 @@ impl MailboxPasswords {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use gatepost_protocol::failure::{Refusal as Answer, RefusalKind};
     use gatepost_protocol::secret::Secret;
     use tokio::time::advance;
 
@@ -234,8 +243,56 @@ mod tests {
         store.accounts().await.unwrap().remove(0)
     }
 
-    fn failure() -> AuthFailure {
-        AuthFailure::NeedsAdmin(Cause::new("provider refused stored password (535 5.7.8); ask admin"))
+    fn answer(text: &str) -> UpstreamError {
+        UpstreamError::Refused(Answer {
+            kind: RefusalKind::Rejected,
+            text: text.to_owned(),
+            challenge: None,
+            state: "AUTH",
+            after_secret: true,
+        })
+    }
+
+    /// Who is asked, and what it says against the password; `None` where it takes it.
+    type Dialogue<'a> = [(Protocol, Option<&'a str>)];
+
+    /// What the store says against the password in the end.
+    async fn noted_after(dialogue: &Dialogue<'_>) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let account = account(&store).await;
+        let passwords = MailboxPasswords::new(store.clone());
+        store.replace_mailbox_password(account.id, &Secret::new("it".to_owned())).await.unwrap();
+        for (service, said) in dialogue {
+            let password = passwords.stored(&account).await.unwrap();
+            match said {
+                Some(said) => passwords.refused(&account, *service, password.version, &answer(said)).await,
+                None => passwords.taken(&account, *service, password.version, password.refused).await,
+            }
+            let usable = passwords.usable(&account, *service).await;
+            assert_eq!(usable.is_err(), said.is_some(), "{service}: {said:?}");
+        }
+        store.password_standings().await.unwrap().remove(&account.id).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_account_is_refused_where_the_password_is_and_no_service_takes_it() {
+        let off = Some("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled");
+        let wrong = Some("535 5.7.8 no");
+        let (smtp, pop3) = (Protocol::Smtp, Protocol::Pop3);
+        let cases: [(&str, &Dialogue<'_>, bool); 8] = [
+            ("wrong", &[(smtp, wrong)], true),
+            ("switched off", &[(smtp, off)], false),
+            ("switched off, the other works", &[(pop3, None), (smtp, off), (pop3, None)], false),
+            ("the other works", &[(pop3, None), (smtp, wrong)], false),
+            ("the other works, later", &[(smtp, wrong), (pop3, None)], false),
+            ("and it comes and goes no more", &[(smtp, wrong), (pop3, None), (smtp, wrong)], false),
+            ("it worked here", &[(smtp, None), (smtp, wrong)], true),
+            ("it worked everywhere", &[(smtp, None), (pop3, None), (smtp, wrong), (pop3, wrong)], true),
+        ];
+        for (case, dialogue, is_refused) in cases {
+            assert_eq!(noted_after(dialogue).await.is_some(), is_refused, "{case}");
+        }
     }
 
     #[tokio::test]
@@ -248,7 +305,7 @@ mod tests {
         store.replace_mailbox_password(account.id, &Secret::new("old".to_owned())).await.unwrap();
         let (password, turn) = usable().await.unwrap();
         let refused = async {
-            passwords.refused(&account, Protocol::Smtp, password.version, failure(), "no".to_owned()).await;
+            passwords.refused(&account, Protocol::Smtp, password.version, &answer("535 5.7.8 no")).await;
             drop(turn);
         };
         let (second, third, ()) = tokio::join!(usable(), usable(), refused);
@@ -279,12 +336,13 @@ mod tests {
 
         // The store works in threads of its own, so time stands still only where it is asked for the rest.
         tokio::time::pause();
-        passwords.refused(&account, Protocol::Smtp, version, failure(), "535 5.7.8 no".to_owned()).await;
+        passwords.refused(&account, Protocol::Smtp, version, &answer("535 5.7.8 no")).await;
         let minutes = |minutes: u64| advance(Duration::from_mins(minutes));
         minutes(9).await;
         tokio::time::resume();
         let refused = passwords.usable(&account, Protocol::Smtp).await.unwrap_err();
-        assert_eq!(AuthFailure::from(&refused), failure());
+        let told = Cause::new("provider refused stored password (535 5.7.8); ask admin");
+        assert_eq!(AuthFailure::from(&refused), AuthFailure::NeedsAdmin(told));
         assert!(refused.to_string().contains("535 5.7.8 no"), "{refused}");
         assert!(passwords.usable(&account, Protocol::Imap).await.is_ok(), "another service may take it");
         account.smtp_user_name = Some("ann".to_owned());
@@ -295,7 +353,7 @@ mod tests {
         tokio::time::resume();
         assert!(passwords.usable(&account, Protocol::Smtp).await.is_ok());
 
-        passwords.refused(&account, Protocol::Smtp, version, failure(), String::new()).await;
+        passwords.refused(&account, Protocol::Smtp, version, &answer("535 5.7.8 no")).await;
         assert!(passwords.usable(&account, Protocol::Smtp).await.is_err());
         store.replace_mailbox_password(account.id, &Secret::new("new".to_owned())).await.unwrap();
         let (password, _turn) = passwords.usable(&account, Protocol::Smtp).await.unwrap();

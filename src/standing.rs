@@ -15,6 +15,7 @@ use crate::store::grants::{GrantKey, Standing};
 use crate::store::{Store, StoreError};
 
 use self::judgement::Case;
+pub use self::judgement::typed;
 pub use self::state::{Attention, State, Verdict};
 
 /// How everything stands at a moment.
@@ -33,6 +34,8 @@ pub struct Survey {
 pub struct AccountStanding {
     /// The account.
     pub account: Account,
+    /// The same, as it is typed behind a command.
+    pub typed: String,
     /// What it gets in with; `None` where the configuration does not know its provider.
     pub way: Option<Way>,
     /// The word for it, why, and what to do.
@@ -80,6 +83,8 @@ pub struct ProviderStanding {
     pub proof: Option<Proof>,
     /// How many accounts there are at it.
     pub accounts: usize,
+    /// Whether any of them is switched on: what ends at a provider that nobody uses concerns nobody.
+    pub is_used: bool,
 }
 
 /// What Gatepost proves to a token endpoint that it is the registered application with.
@@ -117,14 +122,18 @@ impl Survey {
     }
 
     fn of(config: &Config, accounts: Vec<AccountStanding>, now: SystemTime) -> Self {
-        let of = |name: &str| accounts.iter().filter(|standing| standing.account.provider == name).count();
+        let of = |name: &str| -> Vec<_> {
+            accounts.iter().filter(|standing| standing.account.provider == name).collect()
+        };
         let providers = config
             .providers
             .values()
-            .map(|provider| ProviderStanding {
+            .map(|provider| (provider, of(&provider.name)))
+            .map(|(provider, accounts)| ProviderStanding {
                 name: provider.name.clone(),
                 proof: provider.oauth().and_then(|client| Proof::of(client)),
-                accounts: of(&provider.name),
+                accounts: accounts.len(),
+                is_used: accounts.iter().any(|standing| !standing.account.disabled),
             })
             .collect();
         Self { at: now, accounts, providers }
@@ -136,6 +145,16 @@ impl Proof {
     pub fn of(client: &OAuthClient) -> Option<Self> {
         let is_certificate = matches!(client.authentication, ClientAuthentication::PrivateKeyJwt(_));
         client.authentication_ends.map(|until| Self { is_certificate, until })
+    }
+
+    /// What to do before it ends, or once it has.
+    pub fn next_step(self) -> &'static str {
+        if self.is_certificate {
+            "make a new certificate, upload it to the provider, put it where `client_certificate` says, and restart Gatepost"
+        } else {
+            "make a new secret at the provider, put it where `client_secret` says with its day in `expires`, and restart \
+             Gatepost"
+        }
     }
 }
 
@@ -208,6 +227,7 @@ impl Known {
                 .zip(grant)
                 .and_then(|(client, grant)| judgement::consent_until(client, grant)),
             account: account.clone(),
+            typed: case.typed.to_owned(),
         }
     }
 

@@ -15,14 +15,17 @@ use gatepost::clock::{Clock, Hands};
 use gatepost::config::Config;
 use gatepost::config::provider::UpstreamTls;
 use gatepost::daemon::Daemon;
+use gatepost::mailbox_password::MailboxPasswords;
 use gatepost::oauth::Tokens;
 use gatepost::sandbox::{
     Action, CLIENT_SECRET, CLIENT_SECRET_VARIABLE, MailFault, Moment, Personality, Sandbox,
 };
+use gatepost::session::upstream::UpstreamError;
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
 use gatepost::store::grants::{GrantKey, NewTokens};
 use gatepost_protocol::Protocol;
+use gatepost_protocol::failure::{Refusal, RefusalKind};
 use gatepost_protocol::secret::Secret;
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -49,6 +52,7 @@ struct Night {
     healthy: AccountId,
     clock: Clock,
     hands: Hands,
+    passwords: Arc<MailboxPasswords>,
     alarms: Alarms,
 }
 
@@ -85,8 +89,15 @@ impl Night {
         let (sick, healthy) = (add(SICK, "oauth").await, add(HEALTHY, "post").await);
         let (clock, hands) = Clock::by_hand(now);
         let config = config(folder.path(), &yaml);
-        let alarms = Alarms::new(Arc::new(config), store.clone(), Tokens::new(store.clone()), clock.clone());
-        let night = Self { oauth, post, folder, yaml, store, sick, healthy, clock, hands, alarms };
+        let passwords = Arc::new(MailboxPasswords::new(store.clone()));
+        let alarms = Alarms::new(
+            Arc::new(config),
+            store.clone(),
+            Tokens::new(store.clone()),
+            Arc::clone(&passwords),
+            clock.clone(),
+        );
+        let night = Self { oauth, post, folder, yaml, store, sick, healthy, clock, hands, passwords, alarms };
         night.connect(night.sick).await;
         night.heal().await;
         night
@@ -98,9 +109,14 @@ impl Night {
     }
 
     async fn another_by(&self, clock: Clock) -> Alarms {
+        self.another_that_reads(&self.yaml, clock).await
+    }
+
+    async fn another_that_reads(&self, yaml: &str, clock: Clock) -> Alarms {
         let store = Store::open(&self.folder.path().join("state")).await.unwrap();
-        let config = Arc::new(config(self.folder.path(), &self.yaml));
-        Alarms::new(config, store.clone(), Tokens::new(store), clock)
+        let config = Arc::new(config(self.folder.path(), yaml));
+        let passwords = Arc::new(MailboxPasswords::new(store.clone()));
+        Alarms::new(config, store.clone(), Tokens::new(store), passwords, clock)
     }
 
     /// Tokens come for the account, as of now.
@@ -282,17 +298,36 @@ async fn a_secret_is_told_at_thirty_seven_and_one_days_and_logged_every_day() {
 }
 
 #[tokio::test]
+async fn the_end_of_what_nobody_uses_rings_nothing() {
+    let secret = format!("env: {CLIENT_SECRET_VARIABLE}");
+    let expires = |provider: String| provider.replace(&secret, &format!("{secret}, expires: 2026-11-25"));
+    let night = Night::at(datetime!(2026-11-22 3:00 UTC).into(), RECORD, expires).await;
+    night.store.set_disabled(night.sick, true).await.unwrap();
+    night.look(Duration::ZERO).await;
+    assert_eq!(night.heard(), [""; 0]);
+    night.store.set_disabled(night.sick, false).await.unwrap();
+    night.look(Duration::ZERO).await;
+    assert_eq!(night.heard(), ["client_secret oauth 3"]);
+}
+
+#[tokio::test]
 async fn a_consent_that_is_not_used_is_told_before_the_provider_forgets_it() {
     let limit = |provider: String| provider + "    consent_idle_limit: 90d\n";
+    let log = Log::begin();
     let night = Night::at(datetime!(2026-11-22 3:00 UTC).into(), RECORD, limit).await;
+    let elsewhere =
+        NewAccount { address: SICK.to_owned(), provider: "post".to_owned(), ..NewAccount::default() };
+    night.store.add_account(&elsewhere, None).await.unwrap();
     for (days, told) in [(59, 0), (1, 1), (1, 1), (22, 2), (6, 3)] {
         night.look(days * DAY).await;
         assert_eq!(night.heard().len(), told, "{:?}", night.heard());
     }
     assert_eq!(night.heard()[2], format!("consent {SICK}oauth connected1"));
+    assert!(lines(&log, "next: gatepost test sick@example.com --provider oauth") > 0, "{}", log.text());
     // It is used: that is the end of it, and of all that was told.
     night.connect(night.sick).await;
     night.look(Duration::ZERO).await;
+    night.look(Duration::from_mins(10)).await;
     assert!(night.store.alarms().await.unwrap().is_empty());
     night.look(60 * DAY).await;
     assert_eq!(night.heard().len(), 4, "and it begins anew");
@@ -402,6 +437,33 @@ async fn without_a_healthy_account_the_log_says_so_and_the_message_goes_out_once
     assert!(mail.len() == 1 && mail[0].contains("sick@example.com is refused."), "{mail:?}");
 }
 
+/// The provider's answer to a wrong password.
+fn wrong_password(state: &'static str) -> UpstreamError {
+    let text = "535 5.7.8 Wrong user name or password".to_owned();
+    let kind = RefusalKind::Rejected;
+    UpstreamError::Refused(Refusal { kind, state, text, challenge: None, after_secret: true })
+}
+
+#[tokio::test]
+async fn what_the_provider_said_to_a_device_holds_for_a_message_and_the_other_way_round() {
+    let night = Night::begin(MAIL).await;
+    let account = night.store.account(night.healthy).await.unwrap().unwrap();
+    let version = night.passwords.stored(&account).await.unwrap().version;
+    night.passwords.refused(&account, Protocol::Smtp, version, &wrong_password("AUTH")).await;
+    night.store.note_password_verdict(account.id, version, None).await.unwrap();
+    night.refuse().await;
+    night.look(Duration::ZERO).await;
+    assert_eq!((night.post.counters().smtp_connections, night.mail().len()), (0, 0), "not so soon again");
+
+    night.heal().await;
+    night.look(Duration::from_hours(1)).await;
+    assert_eq!(night.mail().len(), 1);
+    let version = night.passwords.stored(&account).await.unwrap().version;
+    night.passwords.refused(&account, Protocol::Pop3, version, &wrong_password("PASS")).await;
+    let standing = night.store.password_standings().await.unwrap().remove(&account.id).unwrap();
+    assert_eq!(standing, None, "SMTP has just taken it");
+}
+
 #[tokio::test]
 async fn a_provider_that_takes_no_message_is_asked_again_and_not_for_ever() {
     let log = Log::begin();
@@ -438,6 +500,41 @@ async fn of_two_daemons_on_one_store_one_tells() {
     tell(&night.another_by(Clock::system()).await).await;
     assert_eq!(night.heard(), [format!("account {SICK}oauth refused")]);
     assert_eq!(lines(&log, " WARN gatepost::alarm: sick@example.com is refused"), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn of_two_that_read_different_configurations_each_end_and_each_account_is_told_once() {
+    let secret = format!("env: {CLIENT_SECRET_VARIABLE}");
+    let expires = |day: &str| format!("{secret}, expires: {day}");
+    let first = |provider: String| provider.replace(&secret, &expires("2026-11-25"));
+    let night = Night::at(datetime!(2026-11-22 3:00 UTC).into(), RECORD, first).await;
+    let written = expires("2026-11-25");
+    let others = [
+        (night.yaml.replace(&written, &secret), vec!["3"]),
+        (night.yaml.replace(&written, &expires("2026-12-20")), vec!["3", "28"]),
+        // This one does not know the provider.
+        (night.yaml.replace("  oauth:", "  renamed:").replace(&written, &secret), vec!["3", "28"]),
+    ];
+    night.look(Duration::ZERO).await;
+    for (yaml, told) in others {
+        let another = night.another_that_reads(&yaml, night.clock.clone()).await;
+        for _ in 0..40 {
+            tell(&another).await;
+            night.look(Duration::from_secs(37)).await;
+        }
+        let told: Vec<_> = told.into_iter().map(|days| format!("client_secret oauth {days}")).collect();
+        assert_eq!(night.heard(), told, "{yaml}");
+    }
+
+    night.refuse().await;
+    let yaml = night.yaml.replace("  oauth:", "  renamed:");
+    let another = night.another_that_reads(&yaml, night.clock.clone()).await;
+    for _ in 0..40 {
+        night.look(Duration::from_secs(37)).await;
+        tell(&another).await;
+    }
+    let refused = format!("account {SICK}oauth refused");
+    assert_eq!(night.heard().iter().filter(|told| **told == refused).count(), 1, "{:?}", night.heard());
 }
 
 #[tokio::test]

@@ -29,9 +29,10 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// An account that has changed since waits until it is clear what has become of it.
+    /// What has changed since, or is not seen any more, waits until it is clear what has become of it.
     fn still_holds(&self) -> bool {
         match self.alarm.kind {
+            _ if self.record.gone_since.is_some() => false,
             Kind::Account | Kind::AllClear => self.record.told.as_ref() == Some(&self.record.seen),
             _ => true,
         }
@@ -135,6 +136,7 @@ mod tests {
             subject: subject.to_owned(),
             seen: "refused".to_owned(),
             since: NOW,
+            gone_since: None,
             logged_at: None,
             number: 1,
             told: Some("refused".to_owned()),
@@ -166,10 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_has_changed_since_is_not_told_of() {
+    fn what_has_changed_since_or_is_gone_is_not_told_of() {
         let changed =
             AlarmRecord { seen: "connected".to_owned(), ..record("a", "contoso", Kind::Account, TRIES, NOW) };
         assert_eq!(due(vec![changed.clone()], Channel::Mail, NOW).len(), 0);
+        let gone =
+            AlarmRecord { gone_since: Some(NOW), ..record("a", "contoso", Kind::ClientSecret, TRIES, NOW) };
+        assert_eq!(due(vec![gone], Channel::Mail, NOW).len(), 0);
         let back = AlarmRecord { seen: "refused".to_owned(), ..changed };
         assert_eq!(due(vec![back], Channel::Mail, NOW).len(), 1);
     }

@@ -118,7 +118,7 @@ impl Sender {
         reply.map(drop).map_err(|error| error.to_string())
     }
 
-    /// A refusal is remembered as it is for a device: the provider is not to lock the mailbox.
+    /// What the provider says is remembered as it is for a device: it is not to lock the mailbox.
     async fn send_with_password(
         &self,
         passwords: &MailboxPasswords,
@@ -129,11 +129,15 @@ impl Sender {
         let (password, _turn) = usable.map_err(|error| error.to_string())?;
         let secret = UpstreamSecret::Password(password.secret.clone());
         let reply = submit(&self.provider, &self.account, secret, message, deadline).await;
-        if let Err(SubmissionError::Login(error)) = &reply
-            && error.is_about_secret()
-        {
-            let (failure, said) = (error.with_password(), error.to_string());
-            passwords.refused(&self.account, Protocol::Smtp, password.version, failure, said).await;
+        let (account, version) = (&self.account, password.version);
+        match &reply {
+            Err(SubmissionError::Login(error)) if error.is_about_secret() => {
+                passwords.refused(account, Protocol::Smtp, version, error).await;
+            }
+            // Nothing was said about it.
+            Err(SubmissionError::Login(_) | SubmissionError::Address(_) | SubmissionError::NoSmtp(_)) => {}
+            // Whatever became of the message, it was let in.
+            Ok(_) | Err(_) => passwords.taken(account, Protocol::Smtp, version, password.refused).await,
         }
         reply.map(drop).map_err(|error| error.to_string())
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::words::{Alarm, Kind, days_left};
 use crate::clock::utc;
-use crate::standing::{AccountStanding, Proof, ProviderStanding, State, Survey, Way};
+use crate::standing::{AccountStanding, ProviderStanding, State, Survey, Way};
 
 /// How many days before an end it is told, once each; 0 is the end itself.
 const THRESHOLDS: [u64; 4] = [0, 1, 7, 30];
@@ -12,7 +12,7 @@ const THRESHOLDS: [u64; 4] = [0, 1, 7, 30];
 /// Something that may have to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Matter {
-    /// What the store keeps it under.
+    /// What the store keeps it under. Another end is another thing: a new secret, a consent that was used.
     pub(super) subject: String,
     pub(super) seen: Seen,
     /// What is told if it is.
@@ -86,10 +86,11 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
         standing.last_refresh.and_then(|issued| until.duration_since(issued).ok()).unwrap_or_default();
     let used = standing.last_refresh.map(|at| utc(at).date());
     let reason = used.map(|day| format!("it was last used on {day}, and each use makes it live anew"));
-    let next_step = || format!("gatepost test {}", standing.account.address);
+    let next_step = || format!("gatepost test {}", standing.typed);
+    let seen = Seen::End { until, threshold: threshold(until, now, Some(limit)) };
     Some(Matter {
-        subject: format!("consent:{}", standing.account.id.0),
-        seen: Seen::End { until, threshold: threshold(until, now, Some(limit)) },
+        subject: format!("consent:{}:{}", standing.account.id.0, seen.word()),
+        seen,
         alarm: Alarm {
             kind: Kind::Consent,
             provider: standing.account.provider.clone(),
@@ -103,33 +104,24 @@ fn consent(standing: &AccountStanding, now: SystemTime) -> Option<Matter> {
 }
 
 fn proof(provider: &ProviderStanding, now: SystemTime) -> Option<Matter> {
-    let Proof { is_certificate, until } = provider.proof?;
-    let (kind, next_step) = if is_certificate {
-        (
-            Kind::ClientCertificate,
-            "make a new one, upload it to the provider, put it where `client_certificate` says, restart Gatepost",
-        )
-    } else {
-        (
-            Kind::ClientSecret,
-            "make a new one at the provider, put it where `client_secret` says, its day into `expires`, restart \
-             Gatepost",
-        )
-    };
+    let proof = provider.proof.filter(|_| provider.is_used)?;
+    let kind = if proof.is_certificate { Kind::ClientCertificate } else { Kind::ClientSecret };
+    let until = proof.until;
     let accounts = match provider.accounts {
         1 => "1 account gets its tokens with it".to_owned(),
         accounts => format!("{accounts} accounts get their tokens with it"),
     };
+    let seen = Seen::End { until, threshold: threshold(until, now, None) };
     Some(Matter {
-        subject: format!("client:{}", provider.name),
-        seen: Seen::End { until, threshold: threshold(until, now, None) },
+        subject: format!("client:{}:{}", provider.name, seen.word()),
+        seen,
         alarm: Alarm {
             kind,
             provider: provider.name.clone(),
             account: None,
             state: None,
             reason: Some(accounts),
-            next_step: Some(next_step.to_owned()),
+            next_step: Some(proof.next_step().to_owned()),
             until: seconds(until),
         },
     })

@@ -16,6 +16,9 @@ const OUTAGE: Duration = Duration::from_mins(30);
 /// Who is well for so long stays well.
 const RECOVERED: Duration = Duration::from_mins(10);
 
+/// What nobody has seen for so long is not there any more.
+const GONE: Duration = Duration::from_mins(10);
+
 /// A line in the log for whatever stands.
 const DAY: Duration = Duration::from_hours(24);
 
@@ -26,6 +29,8 @@ pub(super) enum Step {
     Begin,
     /// What is seen is not what the record says.
     Note,
+    /// It is not seen any more since then; `None`: it is seen again.
+    Gone(Option<SystemTime>),
     /// There is something to tell; this is the short word for it.
     Raise(String),
     /// The log says it, again or for the first time.
@@ -49,15 +54,14 @@ pub(super) fn next(
             return Step::Begin;
         }
         (Some(_) | None, None) => return Step::Rest,
-        (None, Some(_)) => return Step::Forget,
+        (None, Some(record)) => return missed(record, now),
     };
-    let is_other = record.seen != matter.seen.word();
-    match matter.seen {
-        // Another end is another thing: a new secret, a consent that was used.
-        Seen::End { .. } if is_other => return Step::Forget,
-        // A clock that was set back has made the record one of the future.
-        Seen::Trouble(_) | Seen::Well if is_other || record.since > now => return Step::Note,
-        _ => {}
+    if record.gone_since.is_some() {
+        return Step::Gone(None);
+    }
+    // A clock that was set back has made the record one of the future.
+    if record.seen != matter.seen.word() || (record.since > now && !matches!(matter.seen, Seen::End { .. })) {
+        return Step::Note;
     }
     let stood = now.duration_since(record.since.max(since)).unwrap_or_default();
     let told = record.told.as_deref();
@@ -81,6 +85,14 @@ pub(super) fn next(
         }
         Seen::Trouble(_) | Seen::End { threshold: Some(_), .. } if is_log_due(record, now) => Step::Log,
         _ => Step::Rest,
+    }
+}
+
+fn missed(record: &AlarmRecord, now: SystemTime) -> Step {
+    match record.gone_since.and_then(|at| now.duration_since(at).ok()) {
+        None => Step::Gone(Some(now)),
+        Some(ago) if ago >= GONE => Step::Forget,
+        Some(_) => Step::Rest,
     }
 }
 
@@ -137,6 +149,7 @@ mod tests {
                             subject: subject(),
                             seen: word,
                             since: now,
+                            gone_since: None,
                             logged_at: None,
                             number: 0,
                             told: None,
@@ -145,6 +158,7 @@ mod tests {
                             mail: telling,
                         });
                     }
+                    (Step::Gone(since), Some(record)) => record.gone_since = since,
                     (Step::Note, Some(record)) => (record.seen, record.since) = (word, now),
                     (Step::Raise(what), Some(record)) => {
                         (record.told, record.logged_at) = (Some(what.clone()), None);
@@ -244,6 +258,7 @@ mod tests {
             &[
                 (0, Some(REFUSED), Some("refused"), true),
                 (1, None, None, false),
+                (11, None, None, false),
                 (20, Some(Seen::Well), None, false),
                 (40, Some(Seen::Well), None, false),
                 (41, Some(REFUSED), Some("refused"), true),
@@ -282,15 +297,23 @@ mod tests {
     }
 
     #[test]
-    fn a_new_secret_begins_anew() {
-        let newer = |threshold| Some(Seen::End { until: NOW + Duration::from_hours(24 * 400), threshold });
+    fn what_another_process_does_not_see_is_told_once() {
+        let expired = [(0, Some(EXPIRED)), (10, None), (20, Some(EXPIRED)), (29, None)]
+            .map(|(at, seen)| (at, seen, None, false));
+        let expired: Vec<_> =
+            expired.into_iter().chain([(30, Some(EXPIRED), Some("expired"), true)]).collect();
+        plays("expired", &expired);
         plays(
-            "replaced",
+            "an end",
             &[
                 (0, end(Some(7)), Some("7"), true),
-                (1, newer(None), None, false),
-                (2, newer(Some(30)), Some("30"), true),
-                (3, end(Some(7)), Some("7"), true),
+                (1, None, None, false),
+                (2, end(Some(7)), None, false),
+                (11, None, None, false),
+                (12, end(Some(7)), None, false),
+                (13, None, None, false),
+                (23, None, None, false),
+                (24, end(Some(7)), Some("7"), true),
             ],
         );
     }

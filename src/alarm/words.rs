@@ -148,7 +148,8 @@ pub(super) fn days_left(until: SystemTime, now: SystemTime) -> u64 {
     })
 }
 
-fn capitalised(text: &str) -> String {
+/// As a sentence begins.
+pub(crate) fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     // An address stays as it is.
     match characters.next().filter(|_| !text.split(' ').next().unwrap_or_default().contains('@')) {

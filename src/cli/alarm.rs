@@ -6,6 +6,7 @@ use super::table::{print, printable};
 use super::{Context, Exit, Failure, interrupt, style};
 use crate::alarm::Alarms;
 use crate::clock::Clock;
+use crate::mailbox_password::MailboxPasswords;
 
 /// `gatepost alarm …`.
 #[derive(clap::Subcommand, Debug)]
@@ -21,7 +22,8 @@ impl Command {
         let config = Arc::new(context.config()?);
         let store = context.store(&config).await?;
         let tokens = interrupt::tokens(store.clone());
-        let alarms = Alarms::new(Arc::clone(&config), store, tokens.clone(), Clock::system());
+        let passwords = Arc::new(MailboxPasswords::new(store.clone()));
+        let alarms = Alarms::new(Arc::clone(&config), store, tokens.clone(), passwords, Clock::system());
 
         let command = alarms.try_command().await;
         if let (Some(told), Some(command)) = (&command, &config.on_alarm.command) {

@@ -128,8 +128,7 @@ impl<'a> Look<'a> {
     /// the same, its accounts say.
     fn ending(&self, provider: &ProviderStanding) -> Option<String> {
         let client = self.config.providers.get(&provider.name)?.oauth()?;
-        let proof = provider.proof.filter(|_| provider.accounts > 0)?;
-        lint::ending(client, proof.until, self.survey.at)
+        lint::ending(client, self.survey.at).filter(|_| provider.is_used)
     }
 
     /// How many accounts are in each state, the best first.

@@ -14,8 +14,9 @@ use super::Config;
 use super::complaint::Complaint;
 use super::listener::ListenerTls;
 use super::microsoft;
-use super::provider::{ClientAuthentication, GrantType, OAuthClient, Provider, UpstreamTls};
+use super::provider::{GrantType, OAuthClient, Provider, UpstreamTls};
 use crate::clock::utc;
+use crate::standing::Proof;
 
 /// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
 const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [
@@ -351,19 +352,15 @@ pub fn warnings(config: &Config) -> Vec<String> {
 }
 
 /// What Gatepost proves itself with ends soon, or has ended; and what to do.
-pub(crate) fn ending(oauth: &OAuthClient, ends: SystemTime, now: SystemTime) -> Option<String> {
-    let (what, remedy) = match oauth.authentication {
-        ClientAuthentication::PrivateKeyJwt(_) => {
-            ("client_certificate", "make a new one, and upload it to the provider")
-        }
-        _ => ("client_secret", "make a new one at the provider, and write its day into `expires`"),
-    };
-    let when = match ends.duration_since(now) {
+pub(crate) fn ending(oauth: &OAuthClient, now: SystemTime) -> Option<String> {
+    let proof = Proof::of(oauth)?;
+    let what = if proof.is_certificate { "client_certificate" } else { "client_secret" };
+    let when = match proof.until.duration_since(now) {
         Ok(left) if left >= SOON => return None,
         Ok(left) => format!("ends in {} days", left.as_secs() / 86_400),
-        Err(_) => format!("ended on {}", utc(ends).date()),
+        Err(_) => format!("ended on {}", utc(proof.until).date()),
     };
-    Some(format!("the `{what}` of the provider `{}` {when}; {remedy}", oauth.provider))
+    Some(format!("the `{what}` of the provider `{}` {when}; {}", oauth.provider, proof.next_step()))
 }
 
 /// A client id that is still the example's; L16: a certificate about to expire; L17: a protocol without its scope.
@@ -373,8 +370,7 @@ fn application_warnings(provider: &Provider) -> Vec<String> {
     if is_guid(&oauth.client_id) && oauth.client_id.bytes().all(|byte| byte == b'0' || byte == b'-') {
         warnings.push(format!("the `client_id` of the provider `{name}` is still the example's"));
     }
-    let ending = oauth.authentication_ends.and_then(|ends| ending(oauth, ends, SystemTime::now()));
-    warnings.extend(ending.map(|text| format!("{text} (L16)")));
+    warnings.extend(ending(oauth, SystemTime::now()).map(|text| format!("{text} (L16)")));
     let Some(cloud) = microsoft::cloud(&oauth.token_endpoint).filter(|_| oauth.grant.needs_person()) else {
         return warnings;
     };

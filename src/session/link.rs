@@ -173,7 +173,7 @@ impl Attempt {
             };
         let (failure, mut detail) = (error.with_password(), error.to_string());
         if error.is_about_secret() {
-            passwords.refused(account, self.protocol, version, failure.clone(), detail.clone()).await;
+            passwords.refused(account, self.protocol, version, &error).await;
         }
         if error.is_wrong_secret() {
             detail.push_str("; run: gatepost connect ");

@@ -48,7 +48,7 @@ pub struct Gateway {
     /// Their tokens.
     pub tokens: Tokens,
     /// Their passwords, where the provider has no tokens.
-    pub mailbox_passwords: MailboxPasswords,
+    pub mailbox_passwords: Arc<MailboxPasswords>,
     /// By name.
     pub providers: BTreeMap<String, Arc<Provider>>,
     /// Caps and times.

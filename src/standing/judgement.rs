@@ -73,7 +73,7 @@ impl Case<'_> {
         let ended =
             Proof::of(client).filter(|proof| proof.until <= self.now && grant.issued_at < Some(proof.until));
         if let Some(proof) = ended {
-            return Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof));
+            return Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step());
         }
         match &grant.failure {
             Some(failure) => self.of_failure(client, grant, failure),
@@ -87,7 +87,7 @@ impl Case<'_> {
             return self.again(State::NotConnected, "nobody has consented yet");
         }
         match Proof::of(client).filter(|proof| proof.until <= self.now) {
-            Some(proof) => Verdict::new(State::Expired, proof_ended(client, proof), new_proof(proof)),
+            Some(proof) => Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step()),
             None => Verdict::connected_although("no token is stored; the next login gets one"),
         }
     }
@@ -189,7 +189,7 @@ pub(super) fn consent_until(client: &OAuthClient, grant: &Standing) -> Option<Sy
 }
 
 /// An account as it is typed on a command line, in the words of a shell; `provider` where the address alone is not enough.
-pub(super) fn typed(account: &Account, with_provider: bool) -> String {
+pub fn typed(account: &Account, with_provider: bool) -> String {
     let address = shell_word(&account.address);
     if with_provider { format!("{address} --provider {}", shell_word(&account.provider)) } else { address }
 }
@@ -202,14 +202,6 @@ fn shell_word(text: &str) -> String {
 fn proof_ended(client: &OAuthClient, proof: Proof) -> String {
     let what = if proof.is_certificate { "certificate" } else { "secret" };
     format!("the client {what} of {} ended on {}", client.provider, day(proof.until))
-}
-
-fn new_proof(proof: Proof) -> &'static str {
-    if proof.is_certificate {
-        "make a new certificate, upload it to the provider, put it where `client_certificate` says, and restart Gatepost"
-    } else {
-        "make a new secret at the provider, put it where `client_secret` says with its day in `expires`, and restart Gatepost"
-    }
 }
 
 fn day(time: SystemTime) -> String {

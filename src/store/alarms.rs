@@ -17,6 +17,8 @@ pub struct AlarmRecord {
     pub seen: String,
     /// Since when that is seen.
     pub since: SystemTime,
+    /// Since when it is not seen at all; `None` while it is.
+    pub gone_since: Option<SystemTime>,
     /// When the log last said so.
     pub logged_at: Option<SystemTime>,
     /// How often there was something to tell.
@@ -109,14 +111,35 @@ impl Store {
         Ok(())
     }
 
+    /// What the record is about is not seen since then; `None` where it is seen again.
+    pub async fn note_gone(
+        &self,
+        record: &AlarmRecord,
+        gone_since: Option<SystemTime>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE alarms SET gone_since = $4 WHERE subject = $1 AND number = $2 AND gone_since IS $3",
+        )
+        .bind(&record.subject)
+        .bind(record.number)
+        .bind(record.gone_since.map(milliseconds))
+        .bind(gone_since.map(milliseconds))
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
     /// It is over, or about something that is not there any more.
     pub async fn forget_alarm(&self, record: &AlarmRecord) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM alarms WHERE subject = $1 AND seen = $2 AND number = $3")
-            .bind(&record.subject)
-            .bind(&record.seen)
-            .bind(record.number)
-            .execute(&self.writer)
-            .await?;
+        sqlx::query(
+            "DELETE FROM alarms WHERE subject = $1 AND seen = $2 AND number = $3 AND gone_since IS $4",
+        )
+        .bind(&record.subject)
+        .bind(&record.seen)
+        .bind(record.number)
+        .bind(record.gone_since.map(milliseconds))
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 
@@ -240,6 +263,7 @@ struct Row {
     subject: String,
     seen: String,
     since: i64,
+    gone_since: Option<i64>,
     logged_at: Option<i64>,
     number: i64,
     told: Option<String>,
@@ -256,6 +280,7 @@ impl From<Row> for AlarmRecord {
             subject: row.subject,
             seen: row.seen,
             since: system_time(row.since),
+            gone_since: row.gone_since.map(system_time),
             logged_at: row.logged_at.map(system_time),
             number: row.number,
             told: row.told,

@@ -10,6 +10,7 @@ use super::super::style;
 use super::super::table::{table, wrapped};
 use super::super::{moment, table};
 use super::Look;
+use crate::alarm::capitalised;
 use crate::config::provider::{ClientAuthentication, Login};
 use crate::standing::{AccountStanding, Attention, ProviderStanding, State, Way};
 
@@ -196,12 +197,6 @@ pub(super) fn next_steps(steps: &[&str]) -> String {
 /// Cut at blanks, to be read in 80 columns.
 fn paragraph(text: &str, indent: &str) -> String {
     wrapped(text, COLUMNS - indent.len()).iter().fold(String::new(), |text, line| text + indent + line + "\n")
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut characters = sentence.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
 }
 
 fn cut(name: String, kept: usize) -> String {

@@ -158,8 +158,9 @@ bob@contoso.example is refused: the provider takes the consent no more:
 invalid_grant (HTTP 400): AADSTS50173: The provided grant has been revoked.
   gatepost connect bob@contoso.example
 
-The `client_secret` of the provider `fabrikam` ends in 18 days; make a new one
-at the provider, and write its day into `expires`
+The `client_secret` of the provider `fabrikam` ends in 18 days; make a new
+secret at the provider, put it where `client_secret` says with its day in
+`expires`, and restart Gatepost
 
 Provider  Accounts  Secret or certificate until
 contoso   7         -
@@ -327,8 +328,8 @@ async fn scripts_get_stable_keys_words_and_times() {
         told["providers"][1],
         json!({
             "name": "fabrikam", "accounts": 1, "attention": "soon", "proof": "secret",
-            "reason": "the `client_secret` of the provider `fabrikam` ends in 18 days; make a new one at the provider, \
-                       and write its day into `expires`",
+            "reason": "the `client_secret` of the provider `fabrikam` ends in 18 days; make a new secret at the provider, \
+                       put it where `client_secret` says with its day in `expires`, and restart Gatepost",
             "proof_until": "2027-01-20T00:00:00Z",
         })
     );
