@@ -116,6 +116,15 @@ async fn devices_go_on_trusting_the_authority() {
     let (status, shown) = import(&other, &file, &[]).await;
     assert!(status == Some(0) && shown.contains("The CA that is here stays"), "{shown}");
     assert_eq!(said(&other, &["certificate", "export"], "").await, theirs);
+    let state = other_folder.path().join("state");
+    let old = fs::read(state.join("ca.pem")).unwrap();
+    assert_eq!(import(&other, &file, &["--replace"]).await.0, Some(0));
+    assert_eq!(said(&other, &["certificate", "export"], "").await, ours);
+
+    // Cut short between the key and the certificate.
+    fs::write(state.join("ca.pem"), old).unwrap();
+    let (status, shown) = import(&other, &file, &[]).await;
+    assert!(status == Some(4) && shown.contains("is not the key of ca.pem"), "{shown}");
     assert_eq!(import(&other, &file, &["--replace"]).await.0, Some(0));
     assert_eq!(said(&other, &["certificate", "export"], "").await, ours);
 }

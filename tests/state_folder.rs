@@ -20,6 +20,8 @@ providers:
 state: state
 ";
 
+const ADD: [&str; 6] = ["account", "add", "ann@example.com", "--provider", "contoso", "--no-credential"];
+
 /// A folder with a configuration whose state folder is `state`.
 fn home() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -62,16 +64,40 @@ fn with_input(command: &mut Command, input: &str) -> Output {
 }
 
 #[test]
+fn looking_makes_nothing() {
+    let home = home();
+    let setup = "There are no accounts yet: gatepost setup ADDRESS\n";
+    let add = "There are no accounts yet: gatepost account add ADDRESS --provider NAME\n";
+    let none = "There are no passwords yet: gatepost credential add ADDRESS\n";
+    for (arguments, expected) in [
+        (&["status"][..], setup),
+        (&["status", "--watch"], setup),
+        (&["account", "list"], add),
+        (&["account", "list", "--json"], "[]\n"),
+        (&["credential", "list"], none),
+        (&["credential", "list", "--json"], "[]\n"),
+    ] {
+        assert_eq!(said(&mut gatepost(home.path(), arguments)), expected, "{arguments:?}");
+    }
+    let told = said(&mut gatepost(home.path(), &["status", "--json"]));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["accounts"], &told["attention"]), (&serde_json::json!([]), &"none".into()));
+    assert!(said(&mut gatepost(home.path(), &["check"])).contains("nothing there yet"));
+    for command in ["status", "credential list"] {
+        let arguments: Vec<_> = command.split(' ').chain(["ann@example.com"]).collect();
+        let (status, error) = refusal(&mut gatepost(home.path(), &arguments));
+        assert!(status == Some(1) && error.contains("gatepost setup ann@example.com"), "{error}");
+    }
+    assert!(!home.path().join("state").exists());
+}
+
+#[test]
 fn a_first_start_that_was_killed_anywhere_is_completed_by_the_next() {
     for place in ["key-written", "key-made", "database-made", "tables-made"] {
         let home = home();
-        let killed =
-            gatepost(home.path(), &["account", "list"]).env("GATEPOST_CRASH_AT", place).output().unwrap();
+        let killed = gatepost(home.path(), &ADD).env("GATEPOST_CRASH_AT", place).output().unwrap();
         assert!(killed.status.signal().is_some(), "{place}: {killed:?}");
-        said(&mut gatepost(
-            home.path(),
-            &["account", "add", "ann@example.com", "--provider", "contoso", "--no-credential"],
-        ));
+        said(&mut gatepost(home.path(), &ADD));
         assert!(said(&mut gatepost(home.path(), &["account", "list"])).contains("not connected"), "{place}");
     }
 }
