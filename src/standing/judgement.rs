@@ -73,7 +73,10 @@ impl Case<'_> {
         let ended =
             Proof::of(client).filter(|proof| proof.until <= self.now && grant.issued_at < Some(proof.until));
         if let Some(proof) = ended {
-            return Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step());
+            // Mail goes through until the last token ends.
+            let is_live = grant.expires_at.is_some_and(|until| until > self.now);
+            let state = if is_live { State::Connected } else { State::Expired };
+            return Verdict::new(state, proof_ended(client, proof), proof.next_step());
         }
         match &grant.failure {
             Some(failure) => self.of_failure(client, grant, failure),
@@ -319,17 +322,21 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_ended_stops_everybody_unless_tokens_came_since() {
+    fn a_secret_that_ended_stops_everybody_with_the_last_token_unless_tokens_came_since() {
         let now = UNIX_EPOCH + 20_000 * DAY;
-        for (ends, ago, state) in [
-            (now + DAY, DAY, State::Connected),
-            (now - DAY, 2 * DAY, State::Expired),
-            (now - 2 * DAY, DAY, State::Connected),
+        let minute = Duration::from_mins(1);
+        for (ends, ago, state, attention) in [
+            (now + DAY, DAY, State::Connected, Attention::None),
+            (now - DAY, 2 * DAY, State::Expired, Attention::Now),
+            (now - minute, 2 * minute, State::Connected, Attention::Soon),
+            (now - minute, 60 * minute, State::Expired, Attention::Now),
+            (now - 2 * DAY, DAY, State::Connected, Attention::None),
         ] {
             let grant_type = GrantType::ClientCredentials;
             let client = OAuthClient { authentication_ends: Some(ends), grant: grant_type, ..client() };
             let verdict = case(&account(), now).of_grant(&client, Some(&grant(now, ago)));
-            assert_eq!(verdict.state, state, "{verdict:?}");
+            assert_eq!((verdict.state, verdict.attention()), (state, attention), "{verdict:?}");
+            assert_eq!(verdict.reason.is_some(), attention != Attention::None, "{verdict:?}");
         }
     }
 
