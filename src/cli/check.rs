@@ -8,6 +8,7 @@ use gatepost_protocol::Protocol;
 
 use super::table::print;
 use super::{Context, Exit, Failure, user_names};
+use crate::account::Account;
 use crate::config::provider::Login;
 use crate::config::{Config, Listener, ListenerTls, OnAlarm, Provider, lint};
 use crate::store::{Store, StoreError};
@@ -24,25 +25,36 @@ impl Arguments {
         if let Some(files) = &config.certificate {
             ServerCertificate::load(files).map_err(|error| Failure::new(Exit::Configuration, error))?;
         }
-        let state = state(&config).await?;
-        print(&summary(&config, &state))
+        let (state, warning) = state(&config).await?;
+        print(&(summary(&config, &state) + &warning))
     }
 }
 
-/// What the state folder holds, in words. Fails where `run` would refuse it, but leaves what is another user's alone: an
+/// What the state folder holds, in words, and a warning where that does not fit the file. Fails where `run` would refuse it, but leaves what is another user's alone: an
 /// admin may check a file whose state belongs to the daemon's user.
-async fn state(config: &Config) -> Result<String, Failure> {
+async fn state(config: &Config) -> Result<(String, String), Failure> {
     let store = match Store::open_existing(&config.state_dir).await {
         Ok(Some(store)) => store,
-        Ok(None) => return Ok("nothing there yet".to_owned()),
+        Ok(None) => return Ok(("nothing there yet".to_owned(), String::new())),
         Err(StoreError::OtherUser { owner, .. }) => {
-            return Ok(format!("not looked into, because it belongs to {owner}"));
+            return Ok((format!("not looked into, because it belongs to {owner}"), String::new()));
         }
         Err(error) => return Err(Failure::new(Exit::State, error)),
     };
     user_names::refuse_ambiguous(config, &store).await?;
-    let accounts = store.accounts().await?.len();
-    Ok(format!("{accounts} account{}", if accounts == 1 { "" } else { "s" }))
+    let accounts = store.accounts().await?;
+    let plural = if accounts.len() == 1 { "" } else { "s" };
+    Ok((format!("{} account{plural}", accounts.len()), no_such_sender(&config.on_alarm, &accounts)))
+}
+
+fn no_such_sender(on_alarm: &OnAlarm, accounts: &[Account]) -> String {
+    let is = |address: &str| accounts.iter().any(|account| account.address.eq_ignore_ascii_case(address));
+    match on_alarm.mail_account.as_deref().filter(|address| !is(address)) {
+        Some(address) => format!(
+            "Warning: `mail_account` says {address}, which is no account; alarms are mailed through another one\n"
+        ),
+        None => String::new(),
+    }
 }
 
 /// What the file means, for people.
@@ -156,7 +168,7 @@ mod tests {
     use gatepost_protocol::secret::Secret;
 
     use super::super::{Context, Exit};
-    use super::{Arguments, summary};
+    use super::{Arguments, state, summary};
     use crate::config::Config;
     use crate::store::Store;
     use crate::store::accounts::NewAccount;
@@ -198,6 +210,28 @@ state: state
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_alarm_s_sender_that_is_no_account_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "providers:
+  a: { preset: microsoft365, client_id: abc }
+listeners: [{ protocol: smtp }]
+state: state
+on_alarm: { mail_to: admin@example.com, mail_account: Ann@example.com }
+";
+        let config = Config::parse(&folder.path().join("gatepost.yaml"), text, &|_| None).unwrap();
+        let store = Store::open(&config.state_dir).await.unwrap();
+        let (_, warning) = state(&config).await.unwrap();
+        assert!(warning.contains("`mail_account` says Ann@example.com, which is no account"), "{warning}");
+        let account = NewAccount {
+            address: "ann@example.com".to_owned(),
+            provider: "a".to_owned(),
+            ..NewAccount::default()
+        };
+        store.add_account(&account, None).await.unwrap();
+        assert_eq!(state(&config).await.unwrap(), ("1 account".to_owned(), String::new()));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::account::Named;
 use super::table::print;
 use super::{Context, Exit, Failure, confirm, find, interrupt, progress, style, who};
 use crate::account::Account;
-use crate::account::catch_all::domain;
 use crate::config::Provider;
 use crate::config::provider::{GrantType, Login, OAuthClient};
 use crate::oauth::grant_key;
@@ -53,7 +52,7 @@ impl Arguments {
         store: &Store,
     ) -> Result<String, Failure> {
         refuse_borrowed(account, store).await?;
-        let (address, key) = (&account.address, grant_key(client, account));
+        let (typed, key) = (find::typed(account, store).await?, grant_key(client, account));
         let Some(standing) = store.standings().await?.remove(&key) else {
             return Ok(not_connected(account));
         };
@@ -63,13 +62,13 @@ impl Arguments {
             (Some(person), true) => connected_by(person, account, store).await?,
             _ => Vec::new(),
         };
-        self.agreed(address, &users, &same_person).await?;
+        self.agreed(&account.address, &users, &same_person).await?;
         let (store, client, ask) = (store.clone(), Arc::clone(client), !self.forget);
         let withdrawn = interrupt::whole(async move { withdraw(&store, &client, &key, ask).await });
         let revoked = progress::shown("revoking the consent", withdrawn).await;
         let revoked = revoked.map_err(|error| Failure::new(Exit::Failed, error))?;
-        match revoked.map_err(|error| told(address, &error))? {
-            Some(revoked) => Ok(in_words(provider, account, revoked)),
+        match revoked.map_err(|error| told(account, &typed, &error))? {
+            Some(revoked) => Ok(in_words(provider, account, &typed, revoked)),
             None => Ok(not_connected(account)),
         }
     }
@@ -105,12 +104,13 @@ impl Arguments {
 /// Nobody's consent is withdrawn by way of somebody else's mailbox.
 async fn refuse_borrowed(account: &Account, store: &Store) -> Result<(), Failure> {
     let Some(id) = account.token_account else { return Ok(()) };
-    let owner = store.account(id).await?.ok_or(StoreError::AccountGone)?.address;
-    let address = &account.address;
+    let lender = store.account(id).await?.ok_or(StoreError::AccountGone)?;
+    let (address, owner) = (&account.address, &lender.address);
+    let (typed, lender) = (find::typed(account, store).await?, find::typed(&lender, store).await?);
     let message = format!(
         "{address} has no consent of its own: it uses that of {owner}, which stays.\n\
-         To withdraw that one, for every mailbox it opens: gatepost disconnect {owner}\n\
-         To switch this mailbox off alone: gatepost account disable {address}"
+         To withdraw that one, for every mailbox it opens: gatepost disconnect {lender}\n\
+         To switch this mailbox off alone: gatepost account disable {typed}"
     );
     Err(Failure::new(Exit::Failed, message))
 }
@@ -129,7 +129,7 @@ async fn connected_by(person: &str, account: &Account, store: &Store) -> Result<
     Ok(accounts.into_iter().map(|account| account.address).collect())
 }
 
-fn in_words(provider: &Provider, account: &Account, revoked: Revoked) -> String {
+fn in_words(provider: &Provider, account: &Account, typed: &str, revoked: Revoked) -> String {
     let (tick, address, name) = (style::tick(), &account.address, &provider.name);
     let mut said = match revoked {
         Revoked::AtProvider => {
@@ -145,7 +145,7 @@ fn in_words(provider: &Provider, account: &Account, revoked: Revoked) -> String 
     }
     let _ = writeln!(
         said,
-        "The account and the passwords of its devices stay. To open it again:\n  gatepost connect {address}"
+        "The account and the passwords of its devices stay. To open it again:\n  gatepost connect {typed}"
     );
     said
 }
@@ -172,22 +172,24 @@ async fn password(provider: &Provider, account: &Account, store: &Store) -> Resu
         return Ok(not_connected(account));
     }
     let (tick, address, name) = (style::tick(), &account.address, &provider.name);
+    let typed = find::typed(account, store).await?;
     Ok(format!(
         "{tick} {address} is disconnected: its password at {name} is forgotten here.\n\
          If it is an app password, it opens the mailbox until you delete it at the provider.\n\
-         The account and the passwords of its devices stay. To open it again:\n  gatepost connect {address}\n"
+         The account and the passwords of its devices stay. To open it again:\n  gatepost connect {typed}\n"
     ))
 }
 
 /// Where nobody consented there is nothing to revoke, and the next login gets a new token.
 async fn application(client: &Arc<OAuthClient>, account: &Account, store: &Store) -> Result<String, Failure> {
     let (address, name) = (&account.address, &client.provider);
+    let typed = find::typed(account, store).await?;
     let is_service_account = client.grant == GrantType::ServiceAccount;
     let forgotten = if is_service_account {
         store.forget_mailbox_tokens(account.id).await? > 0
     } else {
         let forgotten = withdraw(store, client, &grant_key(client, account), false).await;
-        forgotten.map_err(|error| told(address, &error))?.is_some()
+        forgotten.map_err(|error| told(account, &typed, &error))?.is_some()
     };
     let mut said = match (forgotten, is_service_account) {
         (false, _) => format!("No token is kept for {address}.\n"),
@@ -207,29 +209,28 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: &Store
             "at Microsoft 365: its rights on the mailbox in Exchange, or the application\n  itself under Enterprise applications in Microsoft Entra",
         )
     };
-    let shown = if domain(address).is_some() { format!("'{address}'") } else { address.clone() };
     let _ = write!(
         said,
         "But nobody consented here: the organisation trusts {whom},\n\
-         so the next login gets a new one. To switch the account off:\n  gatepost account disable {shown}\n\
+         so the next login gets a new one. To switch the account off:\n  gatepost account disable {typed}\n\
          The organisation's admin takes the access away:\n  {how}\n"
     );
     Ok(said)
 }
 
-fn told(address: &str, error: &RevocationError) -> Failure {
+fn told(account: &Account, typed: &str, error: &RevocationError) -> Failure {
     let (exit, next) = match error {
         RevocationError::Endpoint { .. } => (
             Exit::Upstream,
             format!(
                 ".\nNothing was forgotten. Try again later, or forget it here alone, which leaves the\n\
-                 consent at the provider: gatepost disconnect {address} --forget"
+                 consent at the provider: gatepost disconnect {typed} --forget"
             ),
         ),
         RevocationError::ConnectedMeanwhile | RevocationError::HeldElsewhere => (Exit::Failed, String::new()),
         RevocationError::StillStored(_) | RevocationError::Store(_) => (Exit::State, String::new()),
     };
-    Failure::new(exit, format!("{address}: {error}{next}"))
+    Failure::new(exit, format!("{}: {error}{next}", account.address))
 }
 
 #[cfg(test)]
@@ -274,6 +275,30 @@ mod tests {
             }
             assert!(said.lines().all(|line| line.len() <= 80), "{said}");
             assert!(store.standings().await.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_names_the_provider_where_the_address_is_not_enough() {
+        let (_folder, _config, store) = desk().await;
+        let (address, mut ids) = ("o'brien@example.com", Vec::new());
+        for provider in ["contoso", "fabrikam"] {
+            let account = NewAccount {
+                address: address.to_owned(),
+                provider: provider.to_owned(),
+                ..NewAccount::default()
+            };
+            ids.push(store.add_account(&account, None).await.unwrap().0);
+        }
+        let lender = store.account(ids.remove(0)).await.unwrap().unwrap();
+        let borrower = store.account(ids.remove(0)).await.unwrap().unwrap();
+        let borrower = Account { token_account: Some(lender.id), ..borrower };
+        let said = refuse_borrowed(&borrower, &store).await.unwrap_err().message;
+        for command in [
+            r"gatepost disconnect 'o'\''brien@example.com' --provider contoso",
+            r"gatepost account disable 'o'\''brien@example.com' --provider fabrikam",
+        ] {
+            assert!(said.contains(command), "{said}");
         }
     }
 

@@ -8,7 +8,8 @@ use crate::account::Account;
 use crate::address::every_mailbox_of;
 use crate::config::provider::OAuthClient;
 use crate::config::{Config, Provider, nearest, suggestion};
-use crate::store::Store;
+use crate::standing;
+use crate::store::{Store, StoreError};
 
 /// More addresses than this are not listed in a message.
 const MOST_LISTED: usize = 5;
@@ -64,6 +65,12 @@ pub fn provider<'a>(config: &'a Config, account: &Account) -> Result<&'a Arc<Pro
         );
         Failure::new(Exit::Configuration, message)
     })
+}
+
+/// The account as it is typed behind a command: with its provider, where the address alone is not enough.
+pub async fn typed(account: &Account, store: &Store) -> Result<String, StoreError> {
+    let several = store.accounts_at(&account.address).await?.len() > 1;
+    Ok(standing::typed(account, several))
 }
 
 /// The provider of this name.

@@ -344,7 +344,9 @@ mod tests {
         for _ in 0..20 {
             let begun = grants.begun(&mut schedule, noon());
             assert_eq!(begun.len(), 1, "it is not on its way any more, and nothing is paused");
-            begun.iter().for_each(|due| schedule.not_asked(due));
+            for due in &begun {
+                schedule.not_asked(due);
+            }
         }
         for due in grants.begun(&mut schedule, noon()) {
             schedule.ended(&due, noon(), DOWN);
