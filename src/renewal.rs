@@ -24,7 +24,8 @@ use crate::config::Provider;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::{NotRenewed, TokenError, Tokens};
 use crate::random;
-use crate::store::grants::{GrantKey, Standing};
+use crate::store::grants::GrantKey;
+use crate::store::standings::Standing;
 use crate::store::{Store, StoreError};
 
 /// The longest time between two looks at the clock and the store.

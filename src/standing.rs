@@ -11,7 +11,8 @@ use crate::account::{Account, AccountId, catch_all};
 use crate::config::Config;
 use crate::config::provider::{ClientAuthentication, GrantType, Login, OAuthClient, Provider};
 use crate::oauth::grant_key;
-use crate::store::grants::{GrantKey, Standing};
+use crate::store::grants::GrantKey;
+use crate::store::standings::Standing;
 use crate::store::{Store, StoreError};
 
 use self::judgement::Case;

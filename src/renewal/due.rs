@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::provider::OAuthClient;
-use crate::store::grants::{GrantKey, Standing};
+use crate::store::grants::GrantKey;
+use crate::store::standings::Standing;
 
 const DAY: Duration = Duration::from_hours(24);
 const WEEK: Duration = Duration::from_hours(7 * 24);

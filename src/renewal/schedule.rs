@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
     use crate::account::AccountId;
-    use crate::store::grants::Standing;
+    use crate::store::standings::Standing;
 
     const MINUTE: Duration = Duration::from_mins(1);
     const HOUR: Duration = Duration::from_hours(1);

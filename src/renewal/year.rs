@@ -14,7 +14,8 @@ use crate::config::provider::{GrantType, OAuthClient};
 use crate::oauth::TokenError;
 use crate::oauth::diagnosis::EndpointError;
 use crate::oauth::tests::client;
-use crate::store::grants::{GrantKey, Standing};
+use crate::store::grants::GrantKey;
+use crate::store::standings::Standing;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;

@@ -11,7 +11,7 @@ use crate::clock::utc;
 use crate::config::provider::OAuthClient;
 use crate::oauth::diagnosis::{EndpointError, aadsts_number};
 use crate::oauth::what_to_check;
-use crate::store::grants::{Failure, Standing};
+use crate::store::standings::{Failure, Standing};
 
 /// A consent that ends sooner is told about; one that lives for a short time only, in the last third of it.
 const SOON: Duration = Duration::from_hours(24 * 30);

@@ -13,6 +13,7 @@ pub mod grants;
 pub mod mailbox_passwords;
 pub mod restore;
 pub mod running;
+pub mod standings;
 
 mod current_key;
 mod error;
