@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::account::{Account, AccountId, catch_all};
 use crate::config::Config;
-use crate::config::provider::{ClientAuthentication, GrantType, Login, OAuthClient, Provider};
+use crate::config::provider::{GrantType, Login, OAuthClient, Proof, Provider};
 use crate::oauth::grant_key;
 use crate::store::grants::GrantKey;
 use crate::store::standings::Standing;
@@ -88,15 +88,6 @@ pub struct ProviderStanding {
     pub is_used: bool,
 }
 
-/// What Gatepost proves to a token endpoint that it is the registered application with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// Whether it is a certificate, whose end was read; that of a secret is what the configuration says.
-    pub is_certificate: bool,
-    /// When the provider takes it no more.
-    pub until: SystemTime,
-}
-
 impl Survey {
     /// Looks at everything once. Opens no secret.
     pub async fn take(config: &Config, store: &Store, now: SystemTime) -> Result<Self, StoreError> {
@@ -138,24 +129,6 @@ impl Survey {
             })
             .collect();
         Self { at: now, accounts, providers }
-    }
-}
-
-impl Proof {
-    /// That of a client, where its end is known.
-    pub fn of(client: &OAuthClient) -> Option<Self> {
-        let is_certificate = matches!(client.authentication, ClientAuthentication::PrivateKeyJwt(_));
-        client.authentication_ends.map(|until| Self { is_certificate, until })
-    }
-
-    /// What to do before it ends, or once it has.
-    pub fn next_step(self) -> &'static str {
-        if self.is_certificate {
-            "make a new certificate, upload it to the provider, put it where `client_certificate` says, and restart Gatepost"
-        } else {
-            "make a new secret at the provider, put it where `client_secret` says with its day in `expires`, and restart \
-             Gatepost"
-        }
     }
 }
 

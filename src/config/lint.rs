@@ -14,9 +14,8 @@ use super::Config;
 use super::complaint::Complaint;
 use super::listener::ListenerTls;
 use super::microsoft;
-use super::provider::{GrantType, OAuthClient, Provider, UpstreamTls};
+use super::provider::{GrantType, OAuthClient, Proof, Provider, UpstreamTls};
 use crate::clock::utc;
-use crate::standing::Proof;
 
 /// What the well-known mail ports are for (RFC 8314, RFC 6409, RFC 1939, RFC 9051).
 const WELL_KNOWN: [(u16, &str, UpstreamTls); 7] = [

@@ -18,6 +18,7 @@ mod locate;
 mod microsoft;
 mod oauth_client;
 pub mod presets;
+mod proof;
 pub mod provider;
 mod redirect;
 pub mod replace;

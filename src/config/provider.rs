@@ -11,6 +11,7 @@ pub use super::client_authentication::{ClientAuthentication, ClientCertificate};
 pub use super::endpoint::{Endpoint, UpstreamTls};
 pub use super::issuer::Issuer;
 pub use super::oauth_client::{GrantType, OAuthClient};
+pub use super::proof::Proof;
 pub use super::service_account::ServiceAccount;
 
 use super::complaint::{nearest, suggestion};

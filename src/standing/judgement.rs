@@ -3,12 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Proof;
 use super::state::{State, Verdict};
 use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::clock::utc;
-use crate::config::provider::OAuthClient;
+use crate::config::provider::{OAuthClient, Proof};
 use crate::oauth::diagnosis::{EndpointError, aadsts_number};
 use crate::oauth::what_to_check;
 use crate::store::standings::{Failure, Standing};
