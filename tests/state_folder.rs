@@ -108,7 +108,7 @@ fn a_first_start_that_was_killed_anywhere_is_completed_by_the_next() {
 #[test]
 fn a_lost_or_foreign_key_is_a_refusal_and_never_a_new_key() {
     let home = home();
-    said(&mut gatepost(home.path(), &["account", "list"]));
+    said(&mut gatepost(home.path(), &ADD));
     let key = home.path().join("state/master.key");
     let text = fs::read_to_string(&key).unwrap();
     fs::remove_file(&key).unwrap();
