@@ -60,7 +60,7 @@ impl Terminal {
         }
         let (pty, pts) = open().unwrap();
         pty.resize(Size::new(rows, columns)).unwrap();
-        let child = pty_process::blocking::Command::from(command).spawn(pts).unwrap();
+        let child = pty_process::blocking::Command::from(interruptible(&command)).spawn(pts).unwrap();
         let pty = Arc::new(pty);
         let (sender, output) = channel();
         let shown = Arc::clone(&pty);
@@ -152,6 +152,23 @@ impl Terminal {
             Err(RecvTimeoutError::Timeout) => panic!("it took too long. It showed:\n{}", self.shown()),
         }
     }
+}
+
+/// The same program with Ctrl-C as a terminal has it: a shell that runs the tests in the background ignores that signal, and whatever
+/// it starts inherits this.
+fn interruptible(command: &Command) -> Command {
+    let mut interruptible = Command::new("env");
+    interruptible.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => interruptible.env(name, value),
+            None => interruptible.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        interruptible.current_dir(folder);
+    }
+    interruptible
 }
 
 impl Drop for Terminal {
