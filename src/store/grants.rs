@@ -332,19 +332,19 @@ pub(super) fn gone(error: sqlx::Error) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::super::tests::open;
     use super::*;
 
-    const TEN: Duration = Duration::from_secs(10);
+    pub(in super::super) const TEN: Duration = Duration::from_secs(10);
 
-    fn key() -> GrantKey {
+    pub(in super::super) fn key() -> GrantKey {
         GrantKey::Provider("contoso".to_owned())
     }
 
-    fn tokens(access: &str, refresh: Option<&str>) -> NewTokens {
+    pub(in super::super) fn tokens(access: &str, refresh: Option<&str>) -> NewTokens {
         NewTokens {
             access_token: Secret::new(access.to_owned()),
             refresh_token: refresh.map(|token| Secret::new(token.to_owned())),

@@ -192,29 +192,11 @@ impl From<StandingRow> for Standing {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use gatepost_protocol::secret::Secret;
-
     use super::super::accounts::NewAccount;
     use super::super::grants::NewTokens;
+    use super::super::grants::tests::{TEN, key, tokens};
     use super::super::tests::open;
     use super::*;
-
-    const TEN: Duration = Duration::from_secs(10);
-
-    fn key() -> GrantKey {
-        GrantKey::Provider("contoso".to_owned())
-    }
-
-    fn tokens(access: &str, refresh: Option<&str>) -> NewTokens {
-        NewTokens {
-            access_token: Secret::new(access.to_owned()),
-            refresh_token: refresh.map(|token| Secret::new(token.to_owned())),
-            issued_at: system_time(1_700_000_000_000),
-            expires_at: system_time(1_700_000_000_123),
-            scopes: Vec::new(),
-            identity: None,
-        }
-    }
 
     #[tokio::test]
     async fn failures_are_noted_until_tokens_come() {
