@@ -16,7 +16,7 @@ const UNUSED: Duration = Duration::from_hours(7 * 24);
 /// How a grant stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// As in [`Grant`].
+    /// As in [`super::grants::Grant`].
     pub version: i64,
     /// The provider's words, where it refused the grant.
     pub refused: Option<String>,
