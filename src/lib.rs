@@ -42,6 +42,7 @@ pub mod clock;
 pub mod config;
 pub mod crash_point;
 pub mod daemon;
+pub mod diagnosis;
 pub mod discovery;
 pub mod hardening;
 pub mod jwt;
