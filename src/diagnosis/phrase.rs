@@ -19,8 +19,9 @@ impl Text {
         self.0.match_indices(phrase).any(|(start, _)| {
             let before = self.0.get(..start).unwrap_or_default();
             let behind = self.0.get(start + phrase.len()..).unwrap_or_default();
-            !(phrase.starts_with(is_of_word) && goes_on(before.chars().rev()))
-                && !(phrase.ends_with(is_of_word) && goes_on(behind.chars()))
+            let is_cut = phrase.starts_with(is_of_word) && goes_on(before.chars().rev())
+                || phrase.ends_with(is_of_word) && goes_on(behind.chars());
+            !is_cut
         })
     }
 }
