@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 use thiserror::Error;
@@ -101,11 +101,17 @@ impl Trust {
 /// Whether a connection failed because the other side's certificate was not trusted, and not because of anything that
 /// passes by itself.
 pub fn is_untrusted(error: &io::Error) -> bool {
-    let Some(cause) = error.get_ref() else { return false };
+    untrusted(error).is_some()
+}
+
+/// What is wrong with the other side's certificate, where that is why a connection failed.
+pub fn untrusted(error: &io::Error) -> Option<&CertificateError> {
+    let cause = error.get_ref()?;
     match cause.downcast_ref::<rustls::Error>() {
-        Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
+        Some(rustls::Error::InvalidCertificate(why)) => Some(why),
+        Some(_) => None,
         // HTTP clients wrap it once more.
-        None => cause.downcast_ref().is_some_and(is_untrusted),
+        None => cause.downcast_ref().and_then(untrusted),
     }
 }
 

@@ -12,9 +12,12 @@ use tokio::time::sleep;
 /// RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// The first connection that comes about. The error is the last attempt's.
+/// The first connection that comes about. The error is the last attempt's; of a name that is not found,
+/// [`io::ErrorKind::NotFound`].
 pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut waiting = in_turn(lookup_host((host, port)).await?.collect()).into_iter();
+    let addresses = lookup_host((host, port)).await;
+    let addresses = addresses.map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
+    let mut waiting = in_turn(addresses.collect()).into_iter();
     let mut attempts = JoinSet::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
