@@ -11,7 +11,6 @@ pub mod login;
 mod misfit;
 mod secret;
 pub mod server;
-mod way;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,6 +29,8 @@ use crate::store::{Store, StoreError};
 
 use self::login::Logins;
 use self::server::Server;
+use crate::diagnosis::{Place, find};
+use crate::session::upstream::UpstreamError;
 
 /// What is to be tried.
 #[derive(Clone, Debug)]
@@ -157,8 +158,26 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// Tells it by what is known of this place, under the table's heading where there is one.
+    fn explain(&mut self, (title, cause, fix): (&str, String, String)) {
+        if self.diagnosis.is_none() {
+            title.clone_into(&mut self.title);
+        }
+        (self.cause, self.fix) = (cause, fix);
+    }
+}
+
 /// What to do about an answer that nobody has met yet.
 const UNKNOWN: &str = "Gatepost does not know this answer yet; please report it, with the words above.";
+
+/// What is known of a failure toward this server, as the session's log has it.
+fn known(error: &UpstreamError, protocol: Protocol) -> Option<&'static Diagnosis> {
+    match error {
+        UpstreamError::Refused(refusal) => find(Place::from(protocol), &refusal.text),
+        other => find(Place::Connection, &other.to_string()),
+    }
+}
 
 /// Where steps of one part go, in their order.
 pub(crate) type Told = UnboundedSender<Step>;
