@@ -9,13 +9,14 @@
 pub mod admin_consent;
 pub mod application;
 pub mod authorization_code;
+pub mod claims;
 mod client_assertion;
 mod client_credentials;
 pub mod consent;
 pub mod device_code;
 pub mod diagnosis;
 mod error;
-mod http;
+pub(crate) mod http;
 pub mod issuer;
 mod landing_page;
 pub mod metadata;
