@@ -287,7 +287,10 @@ mod tests {
                 "D95",
             ),
             (
-                ConsentError::Endpoint { host: host(), error: endpoint("invalid_client", "AADSTS7000215: no") },
+                ConsentError::Endpoint {
+                    host: host(),
+                    error: endpoint("invalid_client", "AADSTS7000215: no"),
+                },
                 "D62",
             ),
             (ConsentError::NoRefreshToken, "G36"),
