@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::account::{Account, AccountId};
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{self, Diagnosis};
 use crate::session::upstream::UpstreamError;
 use crate::store::mailbox_passwords::MailboxPassword;
 use crate::store::{Store, StoreError};
@@ -97,11 +97,13 @@ impl From<&MailboxPasswordError> for AuthFailure {
     fn from(error: &MailboxPasswordError) -> Self {
         match error {
             MailboxPasswordError::NotConnected { .. } => {
-                Self::NeedsAdmin(Cause::new("account not connected; admin: gatepost connect"))
+                let row = diagnosis::by_id("G20").map(Diagnosis::cause_for_client);
+                Self::NeedsAdmin(row.unwrap_or_else(|| Cause::new("account not connected; ask admin")))
             }
             MailboxPasswordError::Refused { failure, .. } => failure.clone(),
             MailboxPasswordError::Store { .. } => {
-                Self::Temporary(Cause::new("Gatepost's store fails; admin: see Gatepost's log"))
+                let row = diagnosis::by_id("G34").map(Diagnosis::cause_for_client);
+                Self::Temporary(row.unwrap_or_else(|| Cause::new("Gatepost's store fails; ask admin")))
             }
         }
     }

@@ -18,7 +18,7 @@ use super::transcript::{
 };
 
 /// What an account that nobody has connected tells the client.
-const NOT_CONNECTED: &str = "account not connected; admin: gatepost connect";
+const NOT_CONNECTED: &str = "not connected yet; admin runs gatepost connect (G20)";
 
 /// Both sides of one session.
 pub struct Rehearsal {
