@@ -97,7 +97,12 @@ impl Failed {
 
 impl From<TokenError> for Failed {
     fn from(error: TokenError) -> Self {
-        Self { failure: AuthFailure::from(&error), diagnosis: None, detail: error.to_string(), refusal: None }
+        Self {
+            failure: AuthFailure::from(&error),
+            diagnosis: error.diagnosis(),
+            detail: error.to_string(),
+            refusal: None,
+        }
     }
 }
 
