@@ -16,6 +16,7 @@ use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::{Tokens, grant_key};
 use crate::session::upstream;
 use crate::store::Store;
+use crate::store::upstream_logins::RefusedLogin;
 
 /// `gatepost test`.
 #[derive(clap::Args, Debug)]
@@ -113,6 +114,8 @@ struct Heard {
     let_in: bool,
     /// What one said that does not take the token or the password.
     refused: Option<String>,
+    /// By protocol; `None` where it let us in.
+    logins: Vec<(Protocol, Option<RefusedLogin>)>,
 }
 
 impl Heard {
@@ -123,8 +126,11 @@ impl Heard {
         account: &Account,
         password_version: Option<i64>,
     ) -> Result<(), Failure> {
-        if self.let_in {
-            store.note_login(account.id, SystemTime::now()).await?;
+        for (protocol, refused) in &self.logins {
+            match refused {
+                None => store.note_let_in(account.id, *protocol, SystemTime::now()).await?,
+                Some(refused) => store.note_refused_login(account.id, *protocol, refused).await?,
+            }
         }
         let refused = self.refused.filter(|_| !self.let_in);
         if let Some(version) = password_version.filter(|_| self.let_in || refused.is_some()) {
@@ -188,8 +194,13 @@ async fn log_in_everywhere(
             let attempt = log_in(provider, account, protocol, secret.clone(), Instant::now() + time);
             let Some(result) = progress::shown(&name, attempt).await else { continue };
             heard.let_in |= result.is_ok();
-            if let Err(NotLetIn { reason, against: Against::Secret }) = &result {
+            if let Err(NotLetIn { reason, against: Against::Secret, .. }) = &result {
                 heard.refused = Some(reason.clone());
+            }
+            match &result {
+                Ok(_) => heard.logins.push((protocol, None)),
+                Err(NotLetIn { refused: None, .. }) => {}
+                Err(NotLetIn { refused, .. }) => heard.logins.push((protocol, refused.clone())),
             }
             result.map_err(|not_let_in| not_let_in.reason)
         };
@@ -231,6 +242,8 @@ pub(super) struct NotLetIn {
     pub(super) reason: String,
     /// What the server had against us.
     pub(super) against: Against,
+    /// What is noted about the account.
+    refused: Option<RefusedLogin>,
 }
 
 /// `None` where the provider does not have the protocol.
@@ -244,6 +257,7 @@ pub(super) async fn log_in(
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
+    let is_password = matches!(secret, UpstreamSecret::Password(_));
     let login = async {
         let credentials = upstream::credentials(endpoint, user_name, secret)?;
         upstream::log_in(protocol, TAG, endpoint, &provider.trust, credentials, deadline).await
@@ -256,6 +270,11 @@ pub(super) async fn log_in(
                 error if error.is_about_secret() => Against::Mailbox,
                 _ => Against::Neither,
             },
+            refused: error.refused_login(if is_password {
+                error.diagnosis_with_password(protocol)
+            } else {
+                error.diagnosis(protocol)
+            }),
             reason: format!("{place}, as {user_name}: {error}"),
         }),
     })
