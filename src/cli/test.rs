@@ -7,8 +7,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::shown::shown;
 use self::shown::in_json;
+pub(super) use self::shown::shown;
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, interrupt, progress};
 use crate::account::Account;

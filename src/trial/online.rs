@@ -12,6 +12,7 @@ use super::{Outcome, Part, Remark, Step, Trouble};
 use crate::config::Provider;
 use crate::config::provider::{Endpoint, OAuthClient};
 use crate::diagnosis::{self, Place};
+use crate::oauth::diagnosis::aadsts_number;
 use crate::oauth::probe::{self, Answer};
 
 /// Everything, in an order that is always the same.
@@ -27,8 +28,7 @@ pub async fn steps(provider: Arc<Provider>) -> Vec<Step> {
 }
 
 async fn of_mail(provider: &Provider, protocol: Protocol) -> Vec<Step> {
-    let (Some(server), Some(endpoint)) =
-        (Server::of_mail(provider, protocol), provider.endpoint(protocol))
+    let (Some(server), Some(endpoint)) = (Server::of_mail(provider, protocol), provider.endpoint(protocol))
     else {
         return Vec::new();
     };
@@ -71,7 +71,9 @@ async fn of_client(provider: &Provider) -> Vec<Step> {
     let Some(client) = provider.oauth() else { return Vec::new() };
     let begin = Instant::now();
     let outcome = match probe::ask(client).await {
-        Answer::Known => Outcome::well(format!("{} is known there, and may ask for tokens", client.client_id)),
+        Answer::Known => {
+            Outcome::well(format!("{} is known there, and may ask for tokens", client.client_id))
+        }
         Answer::NotAsked => {
             Outcome::NotTried("a service account signs for each mailbox: gatepost test tries it".to_owned())
         }
@@ -96,7 +98,20 @@ fn refused(client: &OAuthClient, said: &str, lasts: bool) -> Trouble {
             client.provider
         );
     }
+    if let Some(code) = mistake(said) {
+        trouble.title = format!("{} ({code})", trouble.title);
+    }
     trouble
+}
+
+/// Entra's numbers for what is written wrong in the configuration, by the code of the mistake: another value than the secret's, a
+/// secret where the registered application has none, and none where it has one.
+const MISTAKES: [(&str, &str); 3] = [("7000215", "L14"), ("700025", "L15"), ("7000218", "L15")];
+
+fn mistake(said: &str) -> Option<&'static str> {
+    let (_, description) = said.split_once(": ")?;
+    let number = aadsts_number(description)?;
+    MISTAKES.iter().find(|(known, _)| *known == number).map(|(_, code)| *code)
 }
 
 /// What clients are promised before they log in, beside what the server says.
@@ -138,9 +153,8 @@ fn compared(protocol: Protocol, endpoint: &Endpoint, offered: &Offered, wants_to
 
 /// Whether an offer holds all of what is promised: the keyword, every parameter, and of SIZE at least as much.
 fn honours(offer: &str, promised: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        text.split_ascii_whitespace().map(str::to_ascii_uppercase).collect()
-    };
+    let words =
+        |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(str::to_ascii_uppercase).collect() };
     let (offer, promised) = (words(offer), words(promised));
     let (Some((keyword, has)), Some((wanted, wants))) = (offer.split_first(), promised.split_first()) else {
         return false;
@@ -150,7 +164,11 @@ fn honours(offer: &str, promised: &str) -> bool {
     }
     if keyword == "SIZE" {
         let size = |words: &[String]| {
-            words.first().and_then(|word| word.parse::<u64>().ok()).filter(|size| *size > 0).unwrap_or(u64::MAX)
+            words
+                .first()
+                .and_then(|word| word.parse::<u64>().ok())
+                .filter(|size| *size > 0)
+                .unwrap_or(u64::MAX)
         };
         return size(has) >= size(wants);
     }
@@ -169,6 +187,19 @@ fn offers_tokens(offered: &Offered) -> bool {
 mod tests {
     use super::*;
     use crate::config::provider::UpstreamTls;
+
+    #[test]
+    fn what_entra_says_of_the_configuration_has_the_code_of_the_mistake() {
+        for (said, expected) in [
+            ("invalid_client (HTTP 401): AADSTS7000215: Invalid client secret provided.", Some("L14")),
+            ("invalid_client (HTTP 401): AADSTS700025: Client is public", Some("L15")),
+            ("invalid_client (HTTP 401): AADSTS7000218: The request body must contain", Some("L15")),
+            ("unauthorized_client (HTTP 400): AADSTS700016: Application was not found", None),
+            ("invalid_client (HTTP 401)", None),
+        ] {
+            assert_eq!(mistake(said), expected, "{said}");
+        }
+    }
 
     #[test]
     fn an_offer_holds_what_is_promised_or_not() {

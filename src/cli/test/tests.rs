@@ -63,13 +63,19 @@ impl Desk {
         let ca_file = folder.path().join("ca.pem");
         std::fs::write(&ca_file, sandbox.ca_pem()).unwrap();
         let yaml = sandbox.provider_yaml("contoso", &ca_file, UpstreamTls::StartTls);
-        let yaml = yaml.replace("localhost", "127.0.0.1").replace("redirect_host: 127.0.0.1", "redirect_host: localhost");
+        let yaml = yaml
+            .replace("localhost", "127.0.0.1")
+            .replace("redirect_host: 127.0.0.1", "redirect_host: localhost");
         Self::new(folder, &change(yaml)).await
     }
 
     /// With one IMAP server, and a password that nobody has typed yet.
     async fn at_imap(server: &str) -> Self {
-        Self::new(tempfile::tempdir().unwrap(), &format!("  contoso:\n    login: password\n    imap: {server}\n")).await
+        Self::new(
+            tempfile::tempdir().unwrap(),
+            &format!("  contoso:\n    login: password\n    imap: {server}\n"),
+        )
+        .await
     }
 
     fn provider(&self) -> &Arc<Provider> {
@@ -205,7 +211,8 @@ async fn a_name_that_does_not_exist_is_not_connected_to() {
     // What the resolver of this machine says is another matter.
     let text = told(&steps, &[], OffsetDateTime::now_utc());
     assert!(text.contains("✗ IMAP DNS: ") && text.contains("nothing.invalid: "), "{text}");
-    for words in ["- IMAP TCP: not tried: it comes behind DNS", "- IMAP TLS: not tried: it comes behind DNS"] {
+    for words in ["- IMAP TCP: not tried: it comes behind DNS", "- IMAP TLS: not tried: it comes behind DNS"]
+    {
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(worst(&steps), Some(Exit::Upstream));
@@ -291,7 +298,8 @@ async fn a_server_without_starttls_is_told_nothing() {
 
 #[tokio::test]
 async fn what_is_odd_about_a_token_is_why_it_is_refused() {
-    let fits = r#""aud":"https://outlook.office.com","scp":"SMTP.Send POP.AccessAsUser.All IMAP.AccessAsUser.All""#;
+    let fits =
+        r#""aud":"https://outlook.office.com","scp":"SMTP.Send POP.AccessAsUser.All IMAP.AccessAsUser.All""#;
     for (name, claims, identity) in [
         ("wrong_audience", r#"{"aud":"00000003-0000-0000-c000-000000000000","scp":"Mail.Send"}"#, ADDRESS),
         (
@@ -341,7 +349,8 @@ async fn a_provider_is_checked_without_an_account() {
     assert_snapshot!("online", told(&steps, &ports(&sandbox), begin));
     assert_eq!(sandbox.counters().refresh_requests, 1, "with a token that nobody gave");
 
-    let other = Desk::at(&sandbox, |yaml| yaml.replace("client_id: gatepost-sandbox", "client_id: other")).await;
+    let other =
+        Desk::at(&sandbox, |yaml| yaml.replace("client_id: gatepost-sandbox", "client_id: other")).await;
     let steps = online::steps(Arc::clone(other.provider())).await;
     let steps: Vec<Step> = steps.into_iter().filter(|step| step.part == Part::Secret).collect();
     assert_snapshot!("online_unknown_client", told(&steps, &ports(&sandbox), begin));
