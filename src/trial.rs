@@ -9,6 +9,7 @@ mod configuration;
 mod greeting;
 pub mod login;
 mod misfit;
+pub mod online;
 mod secret;
 pub mod server;
 

@@ -21,6 +21,7 @@ pub mod issuer;
 mod landing_page;
 pub mod metadata;
 pub mod password;
+pub mod probe;
 pub mod redirect;
 mod refresh;
 mod refresh_token;

@@ -214,9 +214,11 @@ fn pointed_at(trouble: Trouble, remark: Option<Remark>, against: Option<Against>
         None => matches!(against, Some(Against::Secret | Against::Mailbox)),
     };
     match remark {
-        Some(Remark { title, cause, fix }) if says_nothing => {
-            Trouble { cause: format!("Most likely this: {title}. {cause}"), fix, ..trouble }
-        }
+        Some(Remark { title, fix, .. }) if says_nothing => Trouble {
+            cause: format!("Most likely what is said of the token above: {title}."),
+            fix,
+            ..trouble
+        },
         _ => trouble,
     }
 }
