@@ -1,5 +1,7 @@
 //! Phrases in a text: whole ones only, since a code that is longer by a digit is another code.
 
+use super::Diagnosis;
+
 /// A text in which phrases are looked for.
 pub(super) struct Text(String);
 
@@ -13,6 +15,11 @@ impl Text {
         sign.iter()
             .map(|phrase| plain(phrase))
             .try_fold(0, |weight, phrase| self.has(&phrase).then_some(weight + phrase.len()))
+    }
+
+    /// How much of the text a row accounts for, by the sign that accounts for the most.
+    pub(super) fn weight_of_any(&self, row: &Diagnosis) -> Option<usize> {
+        row.signs.iter().filter_map(|sign| self.weight_of(sign)).max()
     }
 
     fn has(&self, phrase: &str) -> bool {
