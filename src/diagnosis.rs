@@ -13,7 +13,7 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::Cause;
 use serde::{Deserialize, Serialize};
 
-pub use self::lookup::{Meaning, look_up};
+pub use self::lookup::{look_up, names};
 use self::phrase::Text;
 pub use self::trim::trimmed;
 

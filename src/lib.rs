@@ -58,3 +58,4 @@ pub mod standing;
 pub mod store;
 pub mod submission;
 pub mod tls;
+pub mod trial;

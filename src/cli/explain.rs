@@ -2,6 +2,7 @@
 //! configuration, no store and no network. What was pasted is never printed: a line of a log may carry somebody's secret.
 
 mod entry;
+mod near;
 mod page;
 
 use std::fmt::Write as _;
@@ -10,9 +11,11 @@ use std::io::{Read as _, stdin};
 use serde_json::json;
 
 use self::entry::Entry;
+use self::near::near;
 use super::table::{json, print, wrapped};
 use super::{Exit, Failure};
-use crate::diagnosis::look_up;
+use crate::config::mistakes;
+use crate::diagnosis::{look_up, names};
 
 /// `gatepost explain`.
 #[derive(clap::Args, Debug)]
@@ -24,7 +27,7 @@ pub struct Arguments {
     /// Print all that is known instead, as Markdown
     #[arg(long, conflicts_with_all = ["text", "json"])]
     all: bool,
-    /// Print one JSON object instead: {"id", "title", "said_by", "cause", "fix", "retry", "retry_helps", "permanent", "read_more",
+    /// Print one JSON object instead: {"id", "title", "about", "cause", "fix", "retry", "retry_in_words", "permanent", "read_more",
     /// "also": [{"id", "title"}]}; where nothing is known {"id": null, "also": what looks like it}
     #[arg(long)]
     json: bool,
@@ -50,16 +53,15 @@ impl Arguments {
             return print(&page::page());
         }
         let text = if self.text == ["-"] { read()? } else { self.text.join(" ") };
-        let (entry, others) = meant(&text);
-        let Some(entry) = entry else {
-            if self.json {
-                print(&json(
-                    &json!({ "id": null, "also": others.iter().map(Entry::in_short_json).collect::<Vec<_>>() }),
-                ))?;
-            }
-            return Err(Failure::new(Exit::Failed, unknown(&others)));
-        };
-        print(&if self.json { json(&entry.in_json(&others)) } else { told(&entry, &others) })
+        if let [entry, others @ ..] = meant(&text).as_slice() {
+            return print(&if self.json { json(&entry.in_json(others)) } else { told(entry, others) });
+        }
+        let near = near(&text);
+        if self.json {
+            let also: Vec<_> = near.iter().map(Entry::in_short_json).collect();
+            print(&json(&json!({ "id": null, "also": also })))?;
+        }
+        Err(Failure::new(Exit::Failed, unknown(&near)))
     }
 }
 
@@ -70,10 +72,23 @@ fn read() -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&octets).into_owned())
 }
 
-/// What the text means, and what else it may mean or is like.
-fn meant(text: &str) -> (Option<Entry>, Vec<Entry>) {
-    let meaning = look_up(text);
-    (meaning.row.map(Entry::Failure), meaning.others.into_iter().map(Entry::Failure).collect())
+/// What the text means; where it may be several things, the most general of them comes first.
+fn meant(text: &str) -> Vec<Entry> {
+    let mut entries: Vec<_> = Entry::all().filter(|entry| names(text, entry.id())).collect();
+    if entries.is_empty() {
+        entries.extend(look_up(text).into_iter().map(Entry::Failure));
+    }
+    if entries.is_empty() && is_name_of_entra(text) {
+        entries.extend(mistakes::by_code("L22").map(Entry::Mistake));
+    }
+    entries
+}
+
+/// Whether it is a name that Microsoft Entra ID had once or in a misprint, and nothing else.
+fn is_name_of_entra(text: &str) -> bool {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let name = text.strip_prefix("microsoft ").unwrap_or(&text);
+    ["azure ad", "azure active directory", "entra", "entra id", "extra id"].contains(&name)
 }
 
 /// For people.
@@ -90,13 +105,13 @@ fn told(entry: &Entry, others: &[Entry]) -> String {
     }
     let _ = writeln!(text, "{} ({})\n", entry.title(), entry.id());
     for (label, words) in [
-        ("Said by", entry.said_by()),
+        ("About", entry.about()),
         ("Cause", entry.cause()),
         ("Fix", entry.fix()),
-        ("Again", &entry.retry_in_words()),
-        ("More", &entry.read_more()),
+        ("Retry", &entry.retry_in_words()),
+        ("More", &entry.anchor()),
     ] {
-        paragraph(&mut text, &format!("  {label:<9}"), words);
+        paragraph(&mut text, &format!("  {label:<7}"), words);
     }
     if !others.is_empty() {
         text.push_str("\nIt can also mean:\n");
@@ -109,9 +124,9 @@ fn told(entry: &Entry, others: &[Entry]) -> String {
 }
 
 fn unknown(near: &[Entry]) -> String {
-    let mut text =
-        "Gatepost does not know this text yet. Please report it, without passwords, tokens and addresses.\n"
-            .to_owned();
+    let mut text = "Gatepost does not know this text yet; please report it, without\n\
+                    passwords, tokens and addresses.\n"
+        .to_owned();
     if near.is_empty() {
         text.push_str("Paste the whole line, or only the code in it.");
     } else {

@@ -1,19 +1,8 @@
 //! [`look_up`]: what a person means who pastes something that a device, a log or a provider has shown: a whole line, a code alone,
 //! the id of a row. What is asked for is never part of the answer: a line of a log may carry somebody's secret.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::phrase::Text;
 use super::{Diagnosis, Place, table, trimmed};
-
-/// What a text means.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Meaning {
-    /// What it is; where it may be several things, the most general of them.
-    pub row: Option<&'static Diagnosis>,
-    /// What else it may be. Where there is no [`Meaning::row`], what has words in common with it.
-    pub others: Vec<&'static Diagnosis>,
-}
 
 /// A device's display has few words. A longer text has a number like 1102 in it for another reason.
 const MOST_WORDS_ON_A_DISPLAY: usize = 8;
@@ -21,33 +10,24 @@ const MOST_WORDS_ON_A_DISPLAY: usize = 8;
 /// So much of a [`Diagnosis::line`] is enough to know it by: displays cut it.
 const SHORTEST_CUT_LINE: usize = 20;
 
-/// A word that more rows have says nothing.
+/// A word in the samples of more rows than this says nothing.
 const MOST_ROWS_OF_A_WORD: usize = 12;
 
-/// Rows that only have words in common.
-const MOST_NEAR_ROWS: usize = 5;
-
-/// What the text means.
-pub fn look_up(text: &str) -> Meaning {
+/// What the text means: where it may be several things, the most general of them comes first. Nothing where nobody knows it.
+pub fn look_up(text: &str) -> Vec<&'static Diagnosis> {
     let text = trimmed(text);
-    for rows in [named_in(&text), known_by(&text), known_by(&with_prefixes(&text)), begun_in(&text)] {
-        let mut rows = rows.into_iter();
-        if let Some(row) = rows.next() {
-            return Meaning { row: Some(row), others: rows.collect() };
-        }
-    }
-    Meaning { row: None, others: near(&text) }
+    let named = || table().iter().filter(|row| names(&text, &row.id)).collect();
+    let ways: [&dyn Fn() -> Vec<&'static Diagnosis>; 4] =
+        [&named, &|| known_by(&text), &|| known_by(&with_prefixes(&text)), &|| begun_in(&text)];
+    ways.into_iter().map(|way| way()).find(|rows| !rows.is_empty()).unwrap_or_default()
 }
 
-/// The rows whose ids stand in the text, as in `… ask admin (D02)`.
-fn named_in(text: &str) -> Vec<&'static Diagnosis> {
-    let words: Vec<_> = text.split(|character: char| !character.is_ascii_alphanumeric()).collect();
-    let said = Text::new(text);
-    // `d02` alone is an id. In a longer text ids stand in capitals, or behind the mark of an anchor.
-    let is_said = |id: &str| {
-        words.contains(&id) || text.eq_ignore_ascii_case(id) || said.weight_of(&[format!("#{id}")]).is_some()
-    };
-    table().iter().filter(|row| is_said(&row.id)).collect()
+/// Whether the id stands in the text, as in `… ask admin (D02)`. `d02` alone is an id; in a longer text ids stand in capitals, or
+/// behind the mark of an anchor.
+pub fn names(text: &str, id: &str) -> bool {
+    text.split(|character: char| !character.is_ascii_alphanumeric()).any(|word| word == id)
+        || text.eq_ignore_ascii_case(id)
+        || Text::new(text).weight_of(&[format!("#{id}")]).is_some()
 }
 
 /// The row that the text has a sign of, or the most general of those that say the text among other words; behind it those that
@@ -104,40 +84,12 @@ fn begun_in(text: &str) -> Vec<&'static Diagnosis> {
     table().iter().filter(is_begun).collect()
 }
 
-/// The rows that have the most rare words in common with the text.
-fn near(text: &str) -> Vec<&'static Diagnosis> {
-    let asked = words(text);
-    let mut rows_of: BTreeMap<&str, Vec<&'static Diagnosis>> = BTreeMap::new();
-    for row in table() {
-        let said: Vec<_> = [&row.title, &row.line].into_iter().chain(&row.samples).cloned().collect();
-        let said = words(&said.join(" "));
-        for word in asked.iter().filter(|word| said.contains(*word)) {
-            rows_of.entry(word).or_default().push(row);
-        }
-    }
-    let mut in_common: Vec<(usize, &'static Diagnosis)> = Vec::new();
-    for row in rows_of.into_values().filter(|rows| rows.len() <= MOST_ROWS_OF_A_WORD).flatten() {
-        match in_common.iter_mut().find(|(_, known)| *known == row) {
-            Some((count, _)) => *count += 1,
-            None => in_common.push((1, row)),
-        }
-    }
-    in_common.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    in_common.into_iter().map(|(_, row)| row).take(MOST_NEAR_ROWS).collect()
-}
-
-/// Words of three letters and more, in lower case.
-fn words(text: &str) -> BTreeSet<String> {
-    let words = text.split(|character: char| !character.is_alphanumeric());
-    words.filter(|word| word.chars().count() >= 3).map(str::to_lowercase).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::look_up;
 
     fn id(text: &str) -> Option<&'static str> {
-        look_up(text).row.map(|row| row.id.as_str())
+        look_up(text).first().map(|row| row.id.as_str())
     }
 
     #[test]
@@ -187,19 +139,10 @@ mod tests {
 
     #[test]
     fn a_text_that_several_rows_say_leads_to_all_of_them() {
-        let meaning = look_up("535");
-        let ids: Vec<_> = meaning.row.iter().chain(&meaning.others).map(|row| row.id.as_str()).collect();
+        let ids: Vec<_> = look_up("535").into_iter().map(|row| row.id.as_str()).collect();
         for expected in ["D02", "G40", "G41"] {
             assert!(ids.contains(&expected), "{expected} is not in {ids:?}");
         }
-        assert!(look_up("535 5.7.13 This account is switched off").others.is_empty());
-    }
-
-    #[test]
-    fn rare_words_in_common_make_rows_near() {
-        let meaning = look_up("Kyocera 2102");
-        let ids: Vec<_> = meaning.others.iter().map(|row| row.id.as_str()).collect();
-        assert_eq!((meaning.row, ids.as_slice()), (None, &["K01"][..]));
-        assert_eq!(look_up("hello").others, Vec::<&super::Diagnosis>::new());
+        assert_eq!(look_up("535 5.7.13 This account is switched off").len(), 1);
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::entry::Entry;
-use crate::diagnosis::{About, Diagnosis, table};
+use crate::diagnosis::About;
 
 /// Above everything else.
 const HEAD: &str = "\
@@ -21,11 +21,9 @@ Gatepost's own log says more than a device: look for the line of the device's ad
 
 /// The page.
 pub(super) fn page() -> String {
-    let sections: Vec<(&str, Vec<Entry>)> = About::ALL
-        .into_iter()
-        .map(|about| (about.title(), rows(about).map(Entry::Failure).collect()))
-        .filter(|(_, entries): &(_, Vec<_>)| !entries.is_empty())
-        .collect();
+    let titles = About::ALL.into_iter().map(About::title).chain([Entry::MISTAKES]);
+    let sections = titles.map(|title| (title, Entry::all().filter(|entry| entry.about() == title).collect()));
+    let sections: Vec<(&str, Vec<Entry>)> = sections.collect();
     let mut page = HEAD.to_owned();
     for (title, entries) in &sections {
         let _ = writeln!(page, "\n**{title}**\n");
@@ -38,10 +36,6 @@ pub(super) fn page() -> String {
         entries.iter().for_each(|entry| write_entry(&mut page, entry));
     }
     page
-}
-
-fn rows(about: About) -> impl Iterator<Item = &'static Diagnosis> {
-    table().iter().filter(move |row| row.about == about)
 }
 
 fn write_entry(page: &mut String, entry: &Entry) {
@@ -57,5 +51,5 @@ fn write_entry(page: &mut String, entry: &Entry) {
     }
     let _ = writeln!(page, "**Cause.** {}\n", entry.cause());
     let _ = writeln!(page, "**Fix.** {}\n", entry.fix());
-    let _ = writeln!(page, "**Again.** {}", entry.retry_in_words());
+    let _ = writeln!(page, "**Retry.** {}", entry.retry_in_words());
 }

@@ -1,0 +1,3 @@
+//! Trials.
+
+pub mod delivery;
