@@ -21,6 +21,7 @@
 //! - [`alarm`]: what will end and who is in trouble, told before mail stops.
 //! - [`standing`]: how every account and provider stands, for people.
 //! - [`submission`]: Gatepost's own messages.
+//! - [`trial`]: everything between a mailbox and its mail, tried step by step.
 //! - [`store`]: sealed records at rest.
 //! - [`backup`]: all of that in one file, under a passphrase.
 //! - [`config`]: the YAML file, valid by construction; provider presets.

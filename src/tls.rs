@@ -4,6 +4,7 @@
 
 pub mod acceptor;
 pub mod authority;
+pub mod witness;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,10 @@ use thiserror::Error;
 /// What is trusted upstream. One for each provider, used for its mail servers and its token endpoint alike, so that TLS
 /// sessions are resumed. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Trust(Arc<ClientConfig>);
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+}
 
 /// A certificate chain and its key, both PEM.
 #[derive(Clone, Debug)]
@@ -84,29 +88,32 @@ impl Trust {
             return Err(TlsError::NoRoots);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = Arc::new(roots);
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::unusable(Path::new("rustls"), &error))?
-            .with_root_certificates(roots)
+            .with_root_certificates(Arc::clone(&roots))
             .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), roots })
     }
 
     /// The configuration of every connection upstream.
     pub fn client_config(&self) -> &Arc<ClientConfig> {
-        &self.0
+        &self.config
     }
 }
 
 /// Whether a connection failed because the other side's certificate was not trusted, and not because of anything that
 /// passes by itself.
 pub fn is_untrusted(error: &io::Error) -> bool {
-    let Some(cause) = error.get_ref() else { return false };
-    match cause.downcast_ref::<rustls::Error>() {
-        Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
-        // HTTP clients wrap it once more.
-        None => cause.downcast_ref().is_some_and(is_untrusted),
-    }
+    matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// What TLS has against a connection, where it is that.
+pub fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let cause = error.get_ref()?;
+    // HTTP clients wrap it once more.
+    cause.downcast_ref().or_else(|| cause.downcast_ref().and_then(tls_error))
 }
 
 /// The certificates in a PEM file; at least one.

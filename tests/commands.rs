@@ -25,6 +25,24 @@ listeners:
 state: state
 ";
 
+/// A provider at a port of this machine that nobody serves.
+fn nowhere() -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!(
+        "providers:
+  contoso:
+    grant: authorization_code
+    client_id: abc
+    authorization_endpoint: https://127.0.0.1:{port}/authorize
+    token_endpoint: https://127.0.0.1:{port}/token
+    scopes: [mail]
+    smtp: {{ host: 127.0.0.1, port: {port}, tls: implicit }}
+listeners: [{{ protocol: smtp, address: '127.0.0.1:0', tls: none }}]
+state: state
+"
+    )
+}
+
 fn home(configuration: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("gatepost.yaml"), configuration).unwrap();
@@ -117,12 +135,13 @@ fn a_user_name_at_both_providers_stops_check_and_run_before_anything_listens() {
 
 #[test]
 fn what_a_test_finds_is_told_once_and_not_logged_as_well() {
-    let home = home(CONFIGURATION);
+    let home = home(&nowhere());
     let add = ["account", "add", "ann@example.com", "--provider", "contoso"];
     assert_eq!(outcome(home.path(), &add).0, Some(0));
     let (status, said, error) = outcome(home.path(), &["test", "ann@example.com"]);
     assert_eq!(status, Some(5));
-    assert!(said.contains("token: ann@example.com: not connected yet"), "{said}");
+    assert!(said.contains("\u{2717} token: ") && said.contains("ann@example.com: not connected yet"), "{said}");
+    assert!(said.contains("- SMTP login: not tried: there is no token to log in with"), "{said}");
     assert_eq!(error, "gatepost: ann@example.com does not work yet\n");
 }
 
@@ -133,17 +152,16 @@ async fn a_test_has_a_tick_for_the_token_and_for_each_protocol_or_the_reason() {
     let ports = world.sandbox.ports();
     let lets_in = |port| format!("localhost:{port} let {ADDRESS} in");
     let works = [
-        format!("{ADDRESS} at sandbox"),
-        format!("  \u{2713} token: a live token of 512 characters, by the consent of {ADDRESS}"),
-        format!("  \u{2713} SMTP login: {}", lets_in(ports.smtp)),
-        format!("  \u{2713} POP3 login: {}", lets_in(ports.pop3)),
-        format!("  \u{2713} IMAP login: {}", lets_in(ports.imap)),
+        format!("\u{2713} token: a live token of 512 characters, by the consent of {ADDRESS}"),
+        format!("\u{2713} SMTP login: {}", lets_in(ports.smtp)),
+        format!("\u{2713} POP3 login: {}", lets_in(ports.pop3)),
+        format!("\u{2713} IMAP login: {}", lets_in(ports.imap)),
         "It works: devices are let in while `gatepost run` runs.".to_owned(),
     ];
-    let mut without_mailbox = works.clone()[..5].to_vec();
-    without_mailbox[4] = format!(
-        "  \u{2717} IMAP login: localhost:{}, as {ADDRESS}: awaiting the response to LIST after the login: User is \
-         authenticated but not connected.",
+    let mut without_mailbox = works.clone()[..4].to_vec();
+    without_mailbox[3] = format!(
+        "localhost:{}, as {ADDRESS}: awaiting the response to LIST after the login: User is authenticated but not \
+         connected.",
         ports.imap
     );
     for (faults, status, expected) in
@@ -154,9 +172,18 @@ async fn a_test_has_a_tick_for_the_token_and_for_each_protocol_or_the_reason() {
         command.env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET).env_remove("NO_COLOR");
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+        assert!(said.starts_with(&format!("{ADDRESS} at sandbox\n")), "{said}");
+        let told = one_line(&said);
+        for words in expected {
+            assert!(told.contains(&words), "{words}\n{said}");
+        }
         assert_eq!(output.status.code(), Some(status));
     }
+}
+
+/// Without the ends of lines, which fall where the terminal's edge is.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]

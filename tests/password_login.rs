@@ -197,23 +197,27 @@ async fn gatepost(world: &World, arguments: &[&str], input: &str) -> (Option<i32
     (output.status.code(), said, complained)
 }
 
+/// Without the ends of lines, which fall where the terminal's edge is.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[tokio::test]
 async fn connect_tries_the_password_everywhere_and_keeps_it_if_one_server_takes_it() {
     let world = world(UpstreamTls::StartTls).await;
     let ports = world.sandbox.ports();
     let (status, said, complained) = gatepost(&world, &["connect", ADDRESS], "not the one\n").await;
     assert_eq!(status, Some(5), "{said}{complained}");
-    assert!(said.contains(&format!("✗ SMTP login: localhost:{}, as {ADDRESS}: ", ports.smtp)), "{said}");
-    assert!(said.contains("535 5.7.8 Wrong user name or password"), "{said}");
+    assert!(said.contains("✗ SMTP login: "), "{said}");
+    let words = format!("localhost:{}, as {ADDRESS}: awaiting the reply to the password: 535 5.7.8 Wrong", ports.smtp);
+    assert!(one_line(&said).contains(&words), "{said}");
     assert!(complained.contains("nothing was stored"), "{complained}");
     assert!(world.store.mailbox_password(world.account).await.unwrap().is_none());
     assert!(gatepost(&world, &["account", "list"], "").await.1.contains("not connected"));
     let (status, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
     assert_eq!(status, Some(5));
-    assert!(
-        said.contains(&format!("✗ password: {ADDRESS}: not connected yet; run: gatepost connect")),
-        "{said}"
-    );
+    assert!(said.contains("✗ password: "), "{said}");
+    assert!(one_line(&said).contains(&format!("{ADDRESS}: not connected yet; run: gatepost connect")), "{said}");
 
     let broken = |protocol| MailFault { protocol, at: Moment::Greeting, action: Action::Close };
     world.sandbox.change(|personality| personality.mail = vec![broken(Smtp), broken(Imap)]);
@@ -230,19 +234,19 @@ async fn connect_tries_the_password_everywhere_and_keeps_it_if_one_server_takes_
         .sandbox
         .change(|personality| personality.mail = vec![MailFault::refusal(Smtp, false, "550 5.2.1 closed")]);
     let (_, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
-    assert!(said.contains("✗ SMTP login") && said.matches("in\n").count() == 2, "{said}");
+    assert!(said.contains("✗ SMTP login") && one_line(&said).matches(" in (").count() == 2, "{said}");
     world
         .sandbox
         .change(|personality| personality.mail = vec![MailFault::refusal(Smtp, false, "535 5.7.8 no")]);
     let (_, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
     let not_tried = "login: not tried: the password was refused, and more refusals may lock the mailbox";
-    assert_eq!(said.matches(not_tried).count(), 2, "{said}");
+    assert_eq!(one_line(&said).matches(not_tried).count(), 2, "{said}");
 
     world.sandbox.change(|personality| personality.mail.clear());
     let (status, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("✓ password: one is stored, sealed"), "{said}");
-    assert_eq!(said.matches("let scanner@example.com in").count(), 3, "{said}");
+    assert_eq!(one_line(&said).matches("let scanner@example.com in").count(), 3, "{said}");
     let (_, said, _) = gatepost(&world, &["account", "list"], "").await;
     assert!(said.contains("  connected"), "{said}");
     let (_, said, _) = gatepost(&world, &["account", "list", "--json"], "").await;

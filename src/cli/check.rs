@@ -1,6 +1,8 @@
 //! `gatepost check`: reads the configuration file as `run` would, and tells every mistake in it, or what it means. Rule: it
 //! makes nothing; where there is no store yet, there is none afterwards.
 
+mod online;
+
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -16,7 +18,11 @@ use crate::tls::acceptor::ServerCertificate;
 
 /// `gatepost check`.
 #[derive(Args, Clone, Debug)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Ask every server and token endpoint, too: names, TLS, capabilities, and whether Gatepost is known as a client
+    #[arg(long)]
+    online: bool,
+}
 
 impl Arguments {
     /// Ends well if the file can be used; warnings do not change that.
@@ -26,7 +32,8 @@ impl Arguments {
             ServerCertificate::load(files).map_err(|error| Failure::new(Exit::Configuration, error))?;
         }
         let (state, warning) = state(&config).await?;
-        print(&(summary(&config, &state) + &warning))
+        print(&(summary(&config, &state) + &warning))?;
+        if self.online { online::check(&config).await } else { Ok(()) }
     }
 }
 
@@ -186,7 +193,7 @@ state: state
 ";
         std::fs::write(&path, text).unwrap();
         let context = Context { config: Some(path) };
-        (Arguments {}).run(&context).await.unwrap();
+        (Arguments { online: false }).run(&context).await.unwrap();
         assert!(!state.exists(), "nothing is made for a check");
         let store = Store::open(&state).await.unwrap();
         for (provider, expected) in [("a", true), ("b", false)] {
@@ -202,7 +209,7 @@ state: state
                 label: None,
             };
             store.add_account(&account, Some(&credential)).await.unwrap();
-            match (Arguments {}).run(&context).await {
+            match (Arguments { online: false }).run(&context).await {
                 Ok(()) => assert!(expected),
                 Err(failure) => {
                     assert_eq!(failure.exit, Exit::Configuration);

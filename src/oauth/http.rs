@@ -10,9 +10,11 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use dashmap::DashMap;
 use gatepost_protocol::secret::Secret;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::ClientConfig;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
@@ -116,6 +118,14 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
     }
+}
+
+/// What time it is by the endpoint's clock. It is asked for nothing else, and is told nothing.
+pub(crate) async fn date(client: &OAuthClient) -> Option<SystemTime> {
+    let http = self::client(&client.trust).ok()?;
+    let answer = http.head(client.token_endpoint.clone()).send().await.ok()?;
+    let date = answer.headers().get(DATE)?.to_str().ok()?;
+    OffsetDateTime::parse(date, &Rfc2822).ok().map(SystemTime::from)
 }
 
 /// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`); TLS goes through them to the endpoint itself.

@@ -12,9 +12,19 @@ use tokio::time::sleep;
 /// RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// The first connection that comes about. The error is the last attempt's.
+/// A connection to the first of the host's addresses that takes one.
 pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut waiting = in_turn(lookup_host((host, port)).await?.collect()).into_iter();
+    connect(resolve(host, port).await?).await
+}
+
+/// The host's addresses, in the order in which they are tried.
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(in_turn(lookup_host((host, port)).await?.collect()))
+}
+
+/// The first connection that comes about. The error is the last attempt's.
+pub async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {

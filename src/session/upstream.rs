@@ -20,7 +20,7 @@ use crate::tls::{Trust, is_untrusted};
 
 /// The EHLO name. An address literal is always valid (RFC 5321 section 4.1.4), where a host's own idea of its name often
 /// is not, and Gmail hangs up on those.
-const OWN_NAME: &str = "[127.0.0.1]";
+pub(crate) const OWN_NAME: &str = "[127.0.0.1]";
 
 /// Why the provider did not let us in.
 #[derive(Debug, Error)]

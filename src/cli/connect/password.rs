@@ -10,11 +10,12 @@ use gatepost_protocol::secret::Secret;
 use tokio::time::Instant;
 
 use super::super::table::print;
-use super::super::test::{self, Against};
+use super::super::test::shown;
 use super::super::{Exit, Failure, device_password, mailbox_password, progress, style};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::store::Store;
+use crate::trial::login::{Against, attempt};
 
 /// Asks for the password of the account's mailbox, and stores it once a server has let us in with it.
 pub(super) async fn connect(
@@ -87,18 +88,13 @@ async fn tried(
     deadline: Instant,
 ) -> Result<Option<Answer>, Failure> {
     let secret = UpstreamSecret::Password(password.clone());
-    let attempt = test::log_in(provider, account, protocol, secret, deadline);
-    let name = format!("{protocol} login");
-    let Some(result) = progress::shown(&name, attempt).await else { return Ok(None) };
-    let answer = match &result {
-        Ok(_) => Answer::LetIn,
-        Err(not_let_in) => match not_let_in.against {
-            Against::Secret => Answer::PasswordRefused,
-            Against::Mailbox => Answer::MailboxRefused,
-            Against::Neither => Answer::None,
-        },
-    };
-    let result = result.map_err(|not_let_in| not_let_in.reason);
-    print(&test::line(&test::Step { name, user_name: None, result }))?;
-    Ok(Some(answer))
+    let attempt = attempt(provider, account, protocol, secret, deadline);
+    let Some(attempt) = progress::shown(&format!("{protocol} login"), attempt).await else { return Ok(None) };
+    print(&shown(&attempt.step))?;
+    Ok(Some(match attempt.against {
+        None => Answer::LetIn,
+        Some(Against::Secret) => Answer::PasswordRefused,
+        Some(Against::Mailbox) => Answer::MailboxRefused,
+        Some(Against::Neither) => Answer::None,
+    }))
 }

@@ -1,0 +1,253 @@
+//! Logins at the mail servers, as a session logs in. With a token beside each other; with a password one after the other, because
+//! nothing can renew it, and three refusals in a row may lock the mailbox.
+
+use std::time::SystemTime;
+
+use gatepost_protocol::Protocol;
+use gatepost_protocol::sasl::UpstreamSecret;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::misfit::Misfit;
+use super::secret::Key;
+use super::{Fault, Outcome, Part, Remark, Step, Told, Trial, Trouble, known};
+use crate::account::Account;
+use crate::config::Provider;
+use crate::session::upstream::{self, UpstreamError};
+use crate::store::StoreError;
+
+/// Of the one command that we log in with, in IMAP.
+const TAG: &str = "test";
+
+/// Rows that say no more than that the login was refused: what is odd about the token tells more.
+const SAY_NOTHING: [&str; 3] = ["D08", "D29", "D34"];
+
+/// What a server has against a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// The token or the password is not the right one.
+    Secret,
+    /// Something else, now that it has seen the token or the password.
+    Mailbox,
+    /// It did not get as far as that.
+    Neither,
+}
+
+/// A login that was tried.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// How it went.
+    pub step: Step,
+    /// What the server had against it; `None` where it let us in.
+    pub against: Option<Against>,
+    /// The server's words, where it did not.
+    said: String,
+}
+
+/// Logs in. `None` where the provider does not have the protocol.
+pub async fn attempt(
+    provider: &Provider,
+    account: &Account,
+    protocol: Protocol,
+    secret: UpstreamSecret,
+    deadline: Instant,
+) -> Option<Attempt> {
+    let endpoint = provider.endpoint(protocol)?;
+    let place = format!("{}:{}", endpoint.host, endpoint.port);
+    let user_name = account.upstream_user_name(protocol);
+    let begin = Instant::now();
+    let login = async {
+        let credentials = upstream::credentials(endpoint, user_name, secret)?;
+        upstream::log_in(protocol, TAG, endpoint, &provider.trust, credentials, deadline).await
+    };
+    let result = login.await;
+    let took = Some(begin.elapsed());
+    let step = |outcome| Step { took, ..step(protocol, account, outcome) };
+    Some(match result {
+        Ok(_) => {
+            let outcome = Outcome::well(format!("{place} let {user_name} in"));
+            Attempt { step: step(outcome), against: None, said: String::new() }
+        }
+        Err(error) => Attempt {
+            against: Some(match &error {
+                error if error.is_wrong_secret() => Against::Secret,
+                error if error.is_about_secret() => Against::Mailbox,
+                _ => Against::Neither,
+            }),
+            said: format!("{place}, as {user_name}: {error}"),
+            step: step(Outcome::Failed(trouble(protocol, account, &place, &error))),
+        },
+    })
+}
+
+fn trouble(protocol: Protocol, account: &Account, place: &str, error: &UpstreamError) -> Trouble {
+    let said = format!("{place}, as {}: {error}", account.upstream_user_name(protocol));
+    let unknown = match error {
+        UpstreamError::Refused(_) => "The provider did not let Gatepost in",
+        _ => "The login did not come to its end",
+    };
+    let mut trouble = Trouble::new(known(error, protocol), unknown, &said, &account.address);
+    if matches!(error, UpstreamError::HostName(_)) {
+        trouble.fault = Fault::Configuration;
+    }
+    trouble
+}
+
+fn step(protocol: Protocol, account: &Account, outcome: Outcome) -> Step {
+    Step {
+        name: format!("{protocol} login"),
+        part: Part::Login,
+        user_name: Some(account.upstream_user_name(protocol).to_owned()),
+        took: None,
+        outcome,
+    }
+}
+
+/// The last parts of a trial: what one logs in with, and the logins.
+pub(super) struct Logins {
+    pub(super) trial: Trial,
+    pub(super) secret: Told,
+    /// Each with whether its server was reached.
+    pub(super) logins: Vec<(Protocol, oneshot::Receiver<bool>, Told)>,
+}
+
+impl Logins {
+    /// Tells every step. Gives who consented, if that is known.
+    pub(super) async fn run(self) -> Result<Option<String>, StoreError> {
+        let Self { trial, secret: told, logins } = self;
+        let key = Key::fetch(&trial).await?;
+        // Nobody hears it when the trial has been given up.
+        let _ = told.send(key.step.clone());
+        drop(told);
+        let heard = match &key.secret {
+            None => {
+                for (protocol, _, told) in logins {
+                    let reason = format!("there is no {} to log in with", key.step.name);
+                    let _ = told.send(step(protocol, &trial.account, Outcome::NotTried(reason)));
+                }
+                Heard::default()
+            }
+            Some(secret @ UpstreamSecret::Password(_)) => one_by_one(&trial, secret, logins).await,
+            Some(secret @ UpstreamSecret::Token(_)) => at_once(&trial, secret, &key.misfits, logins).await,
+        };
+        heard.note(&trial, key.password_version).await?;
+        Ok(key.owner)
+    }
+}
+
+/// One that was taken elsewhere is right, and is tried on.
+async fn one_by_one(
+    trial: &Trial,
+    password: &UpstreamSecret,
+    logins: Vec<(Protocol, oneshot::Receiver<bool>, Told)>,
+) -> Heard {
+    let mut heard = Heard::default();
+    for (protocol, reached, told) in logins {
+        let outcome = if heard.refused.is_some() && !heard.let_in {
+            NOT_TRIED
+        } else if reached.await != Ok(true) {
+            NOT_REACHED
+        } else {
+            let deadline = Instant::now() + trial.time;
+            let attempt = attempt(&trial.provider, &trial.account, protocol, password.clone(), deadline);
+            if let Some(attempt) = attempt.await {
+                heard.add(&attempt);
+                let _ = told.send(attempt.step);
+            }
+            continue;
+        };
+        let _ = told.send(step(protocol, &trial.account, Outcome::NotTried(outcome.to_owned())));
+    }
+    heard
+}
+
+const NOT_TRIED: &str = "the password was refused, and more refusals may lock the mailbox";
+
+const NOT_REACHED: &str = "the server was not reached, see above";
+
+async fn at_once(
+    trial: &Trial,
+    token: &UpstreamSecret,
+    misfits: &[Misfit],
+    logins: Vec<(Protocol, oneshot::Receiver<bool>, Told)>,
+) -> Heard {
+    let mut tasks = JoinSet::new();
+    for (protocol, reached, told) in logins {
+        let (trial, token) = (trial.clone(), token.clone());
+        let remark = remark(&trial, misfits, protocol);
+        tasks.spawn(async move {
+            if reached.await != Ok(true) {
+                let outcome = Outcome::NotTried(NOT_REACHED.to_owned());
+                let _ = told.send(step(protocol, &trial.account, outcome));
+                return None;
+            }
+            let deadline = Instant::now() + trial.time;
+            let mut attempt = attempt(&trial.provider, &trial.account, protocol, token, deadline).await?;
+            if let Outcome::Failed(trouble) = &mut attempt.step.outcome {
+                *trouble = pointed_at(trouble.clone(), remark, attempt.against);
+            }
+            let _ = told.send(attempt.step.clone());
+            Some(attempt)
+        });
+    }
+    let mut heard = Heard::default();
+    while let Some(ended) = tasks.join_next().await {
+        if let Ok(Some(attempt)) = ended {
+            heard.add(&attempt);
+        }
+    }
+    heard
+}
+
+/// What in the token may be why this service refuses it.
+fn remark(trial: &Trial, misfits: &[Misfit], protocol: Protocol) -> Option<Remark> {
+    let client = trial.provider.oauth()?;
+    let misfit = misfits.iter().find(|misfit| misfit.concerns(protocol))?;
+    Some(misfit.remark(&trial.account, client))
+}
+
+/// Where the provider only said no to the token, what is odd about it is the cause.
+fn pointed_at(trouble: Trouble, remark: Option<Remark>, against: Option<Against>) -> Trouble {
+    let says_nothing = match trouble.diagnosis {
+        Some(row) => SAY_NOTHING.contains(&row.id.as_str()),
+        None => matches!(against, Some(Against::Secret | Against::Mailbox)),
+    };
+    match remark {
+        Some(Remark { title, cause, fix }) if says_nothing => {
+            Trouble { cause: format!("Most likely this: {title}. {cause}"), fix, ..trouble }
+        }
+        _ => trouble,
+    }
+}
+
+/// What the servers said, as `gatepost status` is to know it.
+#[derive(Default)]
+struct Heard {
+    /// Whether one let us in.
+    let_in: bool,
+    /// What one said that does not take the token or the password.
+    refused: Option<String>,
+}
+
+impl Heard {
+    fn add(&mut self, attempt: &Attempt) {
+        self.let_in |= attempt.against.is_none();
+        if attempt.against == Some(Against::Secret) {
+            self.refused = Some(attempt.said.clone());
+        }
+    }
+
+    /// A login is a login, whoever tries it.
+    async fn note(self, trial: &Trial, password_version: Option<i64>) -> Result<(), StoreError> {
+        let Trial { store, account, .. } = trial;
+        if self.let_in {
+            store.note_login(account.id, SystemTime::now()).await?;
+        }
+        let refused = self.refused.filter(|_| !self.let_in);
+        if let Some(version) = password_version.filter(|_| self.let_in || refused.is_some()) {
+            store.note_password_verdict(account.id, version, refused.as_deref()).await?;
+        }
+        Ok(())
+    }
+}
