@@ -77,6 +77,8 @@ pub enum Part {
     Secret,
     /// A login.
     Login,
+    /// A message that is really sent.
+    Delivery,
 }
 
 /// How a step went.

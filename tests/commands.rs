@@ -140,7 +140,10 @@ fn what_a_test_finds_is_told_once_and_not_logged_as_well() {
     assert_eq!(outcome(home.path(), &add).0, Some(0));
     let (status, said, error) = outcome(home.path(), &["test", "ann@example.com"]);
     assert_eq!(status, Some(5));
-    assert!(said.contains("\u{2717} token: ") && said.contains("ann@example.com: not connected yet"), "{said}");
+    assert!(
+        said.contains("\u{2717} token: ") && said.contains("ann@example.com: not connected yet"),
+        "{said}"
+    );
     assert!(said.contains("- SMTP login: not tried: there is no token to log in with"), "{said}");
     assert_eq!(error, "gatepost: ann@example.com does not work yet\n");
 }

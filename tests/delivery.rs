@@ -37,7 +37,7 @@ async fn sent(world: &World, account: &Account, to: &str) -> Result<Sent, Submis
     send(Mailbox { provider: &world.provider, account, secret }, to, SystemTime::now(), TIME).await
 }
 
-async fn found(world: &World, provider: &Provider, sent: &Sent) -> Result<Arrival, InboxError> {
+async fn found(world: &World, provider: &Provider, sent: &Sent) -> Result<Arrival, (Protocol, InboxError)> {
     let account = account(world).await;
     let secret = token(world, &account).await;
     find(sent, Mailbox { provider, account: &account, secret }, TIME).await
@@ -94,8 +94,8 @@ async fn an_inbox_that_refuses_the_login_is_told() {
         let provider = only(&world.provider, &[protocol]);
         let secret = UpstreamSecret::Token(Secret::new("planted-token".to_owned()));
         let inbox = Mailbox { provider: &provider, account: &account, secret };
-        let error = find(&message, inbox, TIME).await.unwrap_err();
-        assert!(matches!(error, InboxError::Login(_)), "{error}");
+        let (asked, error) = find(&message, inbox, TIME).await.unwrap_err();
+        assert!(asked == protocol && matches!(error, InboxError::Login(_)), "{error}");
         assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
     }
 }

@@ -209,7 +209,10 @@ async fn connect_tries_the_password_everywhere_and_keeps_it_if_one_server_takes_
     let (status, said, complained) = gatepost(&world, &["connect", ADDRESS], "not the one\n").await;
     assert_eq!(status, Some(5), "{said}{complained}");
     assert!(said.contains("✗ SMTP login: "), "{said}");
-    let words = format!("localhost:{}, as {ADDRESS}: awaiting the reply to the password: 535 5.7.8 Wrong", ports.smtp);
+    let words = format!(
+        "localhost:{}, as {ADDRESS}: awaiting the reply to the password: 535 5.7.8 Wrong",
+        ports.smtp
+    );
     assert!(one_line(&said).contains(&words), "{said}");
     assert!(complained.contains("nothing was stored"), "{complained}");
     assert!(world.store.mailbox_password(world.account).await.unwrap().is_none());
@@ -217,7 +220,10 @@ async fn connect_tries_the_password_everywhere_and_keeps_it_if_one_server_takes_
     let (status, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
     assert_eq!(status, Some(5));
     assert!(said.contains("✗ password: "), "{said}");
-    assert!(one_line(&said).contains(&format!("{ADDRESS}: not connected yet; run: gatepost connect")), "{said}");
+    assert!(
+        one_line(&said).contains(&format!("{ADDRESS}: not connected yet; run: gatepost connect")),
+        "{said}"
+    );
 
     let broken = |protocol| MailFault { protocol, at: Moment::Greeting, action: Action::Close };
     world.sandbox.change(|personality| personality.mail = vec![broken(Smtp), broken(Imap)]);

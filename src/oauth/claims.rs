@@ -33,8 +33,7 @@ impl Claims {
     /// `None` for a token that only its provider can read, as Google's and those of Microsoft for private accounts are.
     pub fn read(token: &Secret<String>) -> Option<Self> {
         let mut parts = token.expose().split('.');
-        let (Some(_), Some(claims), Some(_), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return None;
         };
@@ -90,11 +89,8 @@ mod tests {
         };
         assert_eq!(Claims::read(&token(entra)), Some(expected));
         let application = r#"{"aud":["a","b"],"roles":["SMTP.SendAsApp",7],"exp":"soon"}"#;
-        let expected = Claims {
-            audience: list(&["a", "b"]),
-            roles: list(&["SMTP.SendAsApp"]),
-            ..Claims::default()
-        };
+        let expected =
+            Claims { audience: list(&["a", "b"]), roles: list(&["SMTP.SendAsApp"]), ..Claims::default() };
         assert_eq!(Claims::read(&token(application)), Some(expected));
         assert_eq!(Claims::read(&token("{}")), Some(Claims::default()));
     }
@@ -102,9 +98,14 @@ mod tests {
     #[test]
     fn a_token_that_is_no_jwt_says_nothing() {
         let opaque = |text: &str| Secret::new(text.to_owned());
-        for useless in
-            [opaque(""), opaque("ya29.a0AfH6.x"), opaque("a.!.c"), opaque("a.b.c.d.e"), token("[]"), token("7")]
-        {
+        for useless in [
+            opaque(""),
+            opaque("ya29.a0AfH6.x"),
+            opaque("a.!.c"),
+            opaque("a.b.c.d.e"),
+            token("[]"),
+            token("7"),
+        ] {
             assert_eq!(Claims::read(&useless), None);
         }
     }

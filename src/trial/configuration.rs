@@ -15,15 +15,19 @@ pub(super) fn step(trial: &Trial) -> Step {
         Login::Password => "password".to_owned(),
     };
     let mut detail = format!("provider {}, {login}; ", provider.name);
-    let names: Vec<(Protocol, &str)> =
-        trial.protocols().into_iter().map(|protocol| (protocol, account.upstream_user_name(protocol))).collect();
+    let names: Vec<(Protocol, &str)> = trial
+        .protocols()
+        .into_iter()
+        .map(|protocol| (protocol, account.upstream_user_name(protocol)))
+        .collect();
     match names.as_slice() {
         [(_, first), others @ ..] if others.iter().all(|(_, name)| name == first) => {
             detail.push_str("as ");
             detail.push_str(first);
         }
         names => {
-            let each: Vec<String> = names.iter().map(|(protocol, name)| format!("{protocol} as {name}")).collect();
+            let each: Vec<String> =
+                names.iter().map(|(protocol, name)| format!("{protocol} as {name}")).collect();
             detail.push_str(&each.join(", "));
         }
     }

@@ -3,6 +3,7 @@
 //! only POP3.
 
 mod inbox;
+mod step;
 
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use self::inbox::Inbox;
 pub use self::inbox::InboxError;
+pub use self::step::{arrival, message};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::submission::{Message, SubmissionError, Taken, submit};
@@ -78,11 +80,16 @@ pub async fn send(
     Ok(Sent { taken, took: begin.elapsed(), at: Instant::now() })
 }
 
-/// Looks for the message until it is there. `time` is for each look.
-pub async fn find(sent: &Sent, inbox: Mailbox<'_>, time: Duration) -> Result<Arrival, InboxError> {
+/// Looks for the message until it is there. `time` is for each look. Fails with how it was looked.
+pub async fn find(
+    sent: &Sent,
+    inbox: Mailbox<'_>,
+    time: Duration,
+) -> Result<Arrival, (Protocol, InboxError)> {
     let Some(mut inbox) = Inbox::of(inbox, time) else { return Ok(Arrival::NoWayToLook) };
     let protocol = inbox.protocol();
-    let after = until_there(async || inbox.has(&sent.taken.message_id).await, sent.at).await?;
+    let after = until_there(async || inbox.has(&sent.taken.message_id).await, sent.at).await;
+    let after = after.map_err(|error| (protocol, error))?;
     Ok(after.map_or(Arrival::NotYet, |after| Arrival::Found { protocol, after }))
 }
 

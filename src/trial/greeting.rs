@@ -281,7 +281,16 @@ mod tests {
             (
                 Protocol::Smtp,
                 true,
-                &["220-hello", "220 there", "250-mx", "250 STARTTLS", "220 go", "TLS", "250-mx", "250 SIZE 7"],
+                &[
+                    "220-hello",
+                    "220 there",
+                    "250-mx",
+                    "250 STARTTLS",
+                    "220 go",
+                    "TLS",
+                    "250-mx",
+                    "250 SIZE 7",
+                ],
                 "EHLO [127.0.0.1]|STARTTLS|EHLO [127.0.0.1]|QUIT|",
                 offered(&["mx", "STARTTLS"], &["mx", "SIZE 7"]),
             ),
@@ -342,11 +351,7 @@ mod tests {
                 NoGreeting::NoStartTls("454 4.7.0 later".to_owned()),
             ),
             (Protocol::Smtp, &["554 5.7.1 go away"], NoGreeting::Refused("554 5.7.1 go away".to_owned())),
-            (
-                Protocol::Pop3,
-                &["+OK", "-ERR", "-ERR no"],
-                NoGreeting::NoStartTls("-ERR no".to_owned()),
-            ),
+            (Protocol::Pop3, &["+OK", "-ERR", "-ERR no"], NoGreeting::NoStartTls("-ERR no".to_owned())),
             (Protocol::Imap, &["* BYE full"], NoGreeting::Refused("* BYE full".to_owned())),
             (Protocol::Imap, &["SSH-2.0-x\u{7}"], NoGreeting::Refused("SSH-2.0-x?".to_owned())),
         ];

@@ -73,17 +73,21 @@ impl Known<'_> {
     }
 
     fn is_exchange(&self) -> bool {
-        self.client.scopes.iter().any(|scope| host(scope).is_some_and(|host| EXCHANGE.contains(&host.as_str())))
+        self.client
+            .scopes
+            .iter()
+            .any(|scope| host(scope).is_some_and(|host| EXCHANGE.contains(&host.as_str())))
     }
 
     fn audience(&self) -> Option<Misfit> {
         let audience = &self.claims?.audience;
-        let names: Vec<String> = audience.iter().map(|name| host(name).unwrap_or_else(|| name.clone())).collect();
+        let names: Vec<String> =
+            audience.iter().map(|name| host(name).unwrap_or_else(|| name.clone())).collect();
         let is_graph = names.iter().any(|name| GRAPH.contains(&name.as_str()));
         // Of an audience that is no URL nobody knows which service it is.
-        let is_other_host =
-            |name: &String| host(name).is_some_and(|host| !EXCHANGE.contains(&host.as_str()));
-        let wrong = is_graph || self.is_exchange() && !audience.is_empty() && audience.iter().all(is_other_host);
+        let is_other_host = |name: &String| host(name).is_some_and(|host| !EXCHANGE.contains(&host.as_str()));
+        let wrong =
+            is_graph || self.is_exchange() && !audience.is_empty() && audience.iter().all(is_other_host);
         wrong.then(|| Misfit::Audience { says: audience.join(", "), is_graph })
     }
 
@@ -169,7 +173,9 @@ impl Misfit {
             Self::Audience { says, is_graph } => (
                 "The token is for another service than the mail servers".to_owned(),
                 if *is_graph {
-                    format!("Its audience is {says}, which is Microsoft Graph. No mail server takes such a token.")
+                    format!(
+                        "Its audience is {says}, which is Microsoft Graph. No mail server takes such a token."
+                    )
                 } else {
                     format!("Its audience is {says}. The mail servers take tokens for Exchange Online alone.")
                 },
@@ -337,16 +343,10 @@ mod tests {
 
         let claims = Claims { names: words(&["admin@contoso.com"]), ..fits.clone() };
         let (owner, expected) = ("admin@contoso.com".to_owned(), "ann@contoso.com".to_owned());
-        assert_eq!(
-            found(&exchange(), &account(), &claims, close),
-            [Misfit::Stranger { owner, expected }]
-        );
+        assert_eq!(found(&exchange(), &account(), &claims, close), [Misfit::Stranger { owner, expected }]);
 
         let claims = Claims { expires_at: Some(now()), ..fits.clone() };
-        assert_eq!(
-            found(&exchange(), &account(), &claims, close),
-            [Misfit::Ended { at: now(), now: now() }]
-        );
+        assert_eq!(found(&exchange(), &account(), &claims, close), [Misfit::Ended { at: now(), now: now() }]);
         for theirs in [now() - Duration::from_mins(6), now() + Duration::from_hours(1)] {
             let expected = Misfit::Clock { theirs, ours: now() };
             assert_eq!(found(&exchange(), &account(), &fits, theirs), [expected]);

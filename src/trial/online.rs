@@ -27,8 +27,7 @@ pub async fn steps(provider: Arc<Provider>) -> Vec<Step> {
 }
 
 async fn of_mail(provider: &Provider, protocol: Protocol) -> Vec<Step> {
-    let (Some(server), Some(endpoint)) =
-        (Server::of_mail(provider, protocol), provider.endpoint(protocol))
+    let (Some(server), Some(endpoint)) = (Server::of_mail(provider, protocol), provider.endpoint(protocol))
     else {
         return Vec::new();
     };
@@ -71,7 +70,9 @@ async fn of_client(provider: &Provider) -> Vec<Step> {
     let Some(client) = provider.oauth() else { return Vec::new() };
     let begin = Instant::now();
     let outcome = match probe::ask(client).await {
-        Answer::Known => Outcome::well(format!("{} is known there, and may ask for tokens", client.client_id)),
+        Answer::Known => {
+            Outcome::well(format!("{} is known there, and may ask for tokens", client.client_id))
+        }
         Answer::NotAsked => {
             Outcome::NotTried("a service account signs for each mailbox: gatepost test tries it".to_owned())
         }
@@ -138,9 +139,8 @@ fn compared(protocol: Protocol, endpoint: &Endpoint, offered: &Offered, wants_to
 
 /// Whether an offer holds all of what is promised: the keyword, every parameter, and of SIZE at least as much.
 fn honours(offer: &str, promised: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        text.split_ascii_whitespace().map(str::to_ascii_uppercase).collect()
-    };
+    let words =
+        |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(str::to_ascii_uppercase).collect() };
     let (offer, promised) = (words(offer), words(promised));
     let (Some((keyword, has)), Some((wanted, wants))) = (offer.split_first(), promised.split_first()) else {
         return false;
@@ -150,7 +150,11 @@ fn honours(offer: &str, promised: &str) -> bool {
     }
     if keyword == "SIZE" {
         let size = |words: &[String]| {
-            words.first().and_then(|word| word.parse::<u64>().ok()).filter(|size| *size > 0).unwrap_or(u64::MAX)
+            words
+                .first()
+                .and_then(|word| word.parse::<u64>().ok())
+                .filter(|size| *size > 0)
+                .unwrap_or(u64::MAX)
         };
         return size(has) >= size(wants);
     }

@@ -85,7 +85,8 @@ impl Key {
             Ok(_) => Outcome::well("one is stored, sealed"),
             Err(error) => Outcome::Failed(no_password(error, &trial.account)),
         };
-        let step = Step { name: "password".to_owned(), part: Part::Secret, user_name: None, took: None, outcome };
+        let step =
+            Step { name: "password".to_owned(), part: Part::Secret, user_name: None, took: None, outcome };
         let password_version = password.as_ref().ok().map(|password| password.version);
         let secret = password.ok().map(|password| UpstreamSecret::Password(password.secret));
         Self { step, secret, password_version, owner: None, misfits: Vec::new() }
@@ -105,11 +106,8 @@ fn told(
     granted: &[String],
     claims: Option<&Claims>,
 ) -> String {
-    let mut told = format!(
-        "a live token of {} characters{}",
-        token.expose().len(),
-        whose(client, account, owner)
-    );
+    let mut told =
+        format!("a live token of {} characters{}", token.expose().len(), whose(client, account, owner));
     let mut add = |what: &str, words: &[String]| {
         if !words.is_empty() {
             told.push_str("; ");
@@ -169,10 +167,9 @@ fn no_token(error: &TokenError, account: &Account) -> Trouble {
                 "The token endpoint gives no token now",
                 "Try again later. See above whether it can be reached.".to_owned(),
             ),
-            TokenError::HeldElsewhere { .. } | TokenError::Interrupted { .. } => (
-                "The token is not ready yet",
-                "Try again in half a minute.".to_owned(),
-            ),
+            TokenError::HeldElsewhere { .. } | TokenError::Interrupted { .. } => {
+                ("The token is not ready yet", "Try again in half a minute.".to_owned())
+            }
             TokenError::Store { .. } => (
                 "The store does not answer",
                 "Look at the state folder: is its disk full, does it belong to this user?".to_owned(),

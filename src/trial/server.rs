@@ -83,7 +83,8 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         let way = Way { server: self, told, deadline };
         if let Some(proxy) = self.proxy() {
-            let reason = format!("HTTPS goes through the proxy {proxy} here, which finds {} itself", self.host);
+            let reason =
+                format!("HTTPS goes through the proxy {proxy} here, which finds {} itself", self.host);
             way.tell("TLS", None, Outcome::NotTried(reason));
             return None;
         }
@@ -239,8 +240,7 @@ impl Way<'_> {
     /// What is known of a failure on the way.
     fn trouble(&self, error: &UpstreamError) -> Trouble {
         let said = format!("{}: {error}", self.server.place());
-        let mut trouble =
-            Trouble::new(self.known(error), "There is no connection to the server", &said, "");
+        let mut trouble = Trouble::new(self.known(error), "There is no connection to the server", &said, "");
         if let Some(explained) = self.explained(error) {
             trouble.explain(explained);
         }
@@ -385,7 +385,8 @@ fn no_address(host: &str, error: &io::Error) -> Trouble {
         (
             "This machine cannot look up names",
             "The resolver of this machine does not answer, or says that it cannot answer now.".to_owned(),
-            "Look whether this machine is on the internet, and at its DNS settings (`/etc/resolv.conf`).".to_owned(),
+            "Look whether this machine is on the internet, and at its DNS settings (`/etc/resolv.conf`)."
+                .to_owned(),
         )
     };
     let diagnosis = diagnosis::find(Place::Connection, &format!("cannot connect: {text}"));
@@ -428,13 +429,19 @@ mod tests {
         for (text, title) in [
             ("failed to lookup address information: Name or service not known", "There is no server"),
             ("failed to lookup address information: Name does not resolve", "There is no server"),
-            ("failed to lookup address information: No address associated with hostname", "There is no server"),
+            (
+                "failed to lookup address information: No address associated with hostname",
+                "There is no server",
+            ),
             ("the name has no address", "There is no server"),
             (
                 "failed to lookup address information: nodename nor servname provided, or not known",
                 "There is no server",
             ),
-            ("failed to lookup address information: Temporary failure in name resolution", "This machine cannot"),
+            (
+                "failed to lookup address information: Temporary failure in name resolution",
+                "This machine cannot",
+            ),
             ("failed to lookup address information: Try again", "This machine cannot"),
         ] {
             let trouble = no_address("mail.example", &io::Error::other(text));

@@ -26,8 +26,7 @@ pub(in super::super) fn shown(step: &Step) -> String {
             let Trouble { diagnosis, title, said, cause, fix, .. } = trouble;
             let aside: Vec<String> =
                 diagnosis.map(|row| row.id.clone()).into_iter().chain(took.map(milliseconds)).collect();
-            let aside =
-                if aside.is_empty() { String::new() } else { format!(" ({})", aside.join(", ")) };
+            let aside = if aside.is_empty() { String::new() } else { format!(" ({})", aside.join(", ")) };
             let heading = marked(&style::cross(), &format!("{name}: {title}{aside}"));
             heading + &paragraph("", said) + &paragraph("Cause: ", cause) + &paragraph("Fix: ", fix)
         }
@@ -38,7 +37,8 @@ pub(in super::super) fn shown(step: &Step) -> String {
 /// For scripts. `detail` is all that stands in one line.
 pub(super) fn in_json(address: &str, ok: bool, token_owner: Option<&str>, steps: &[Step]) -> String {
     let steps: Vec<_> = steps.iter().map(step_in_json).collect();
-    let told = serde_json::json!({ "address": address, "ok": ok, "token_owner": token_owner, "steps": steps });
+    let told =
+        serde_json::json!({ "address": address, "ok": ok, "token_owner": token_owner, "steps": steps });
     format!("{told}\n")
 }
 
@@ -75,7 +75,11 @@ fn remark(Remark { title, cause, fix }: &Remark) -> String {
     let heading: Vec<String> = heading
         .into_iter()
         .enumerate()
-        .map(|(at, line)| if at == 0 { format!("    {} {line}\n", style::yellow("!")) } else { indented(&line) })
+        .map(
+            |(at, line)| {
+                if at == 0 { format!("    {} {line}\n", style::yellow("!")) } else { indented(&line) }
+            },
+        )
         .collect();
     heading.concat() + &paragraph("", cause) + &paragraph("Fix: ", fix)
 }
