@@ -29,6 +29,9 @@ pub struct Diagnosis {
     pub at: Vec<Place>,
     /// What it is known by: one of these is enough.
     pub signs: Vec<Sign>,
+    /// Whether it counts only where no other row fits: OAuth's own words stand in front of a provider's more telling code.
+    #[serde(default)]
+    pub general: bool,
     /// The cause as a heading, not longer than a line of a terminal: no full stop, no advice.
     pub title: String,
     /// The same for a device's display, with a word on what to do: printable ASCII, at most [`LONGEST_LINE`] of it.
@@ -167,7 +170,7 @@ pub fn by_id(id: &str) -> Option<&'static Diagnosis> {
 }
 
 /// The row that knows this text. Where several do, the sign with the most in it counts: what is said beside a code tells more
-/// than the code alone.
+/// than the code alone. [`Diagnosis::general`] rows stand behind all others.
 pub fn find(place: Place, text: &str) -> Option<&'static Diagnosis> {
     found(text, |row| row.at.contains(&place))
 }
@@ -179,7 +182,7 @@ pub fn find_anywhere(text: &str) -> Option<&'static Diagnosis> {
 
 fn found(text: &str, is_meant: impl Fn(&Diagnosis) -> bool) -> Option<&'static Diagnosis> {
     let text = Text::new(&trimmed(text));
-    let mut best: Option<(usize, &Diagnosis)> = None;
+    let mut best: Option<((bool, usize), &Diagnosis)> = None;
     for row in table().iter().filter(|row| is_meant(row)) {
         let Some(weight) = text.weight_of_any(row) else { continue };
         if best.is_none_or(|(heaviest, _)| weight > heaviest) {

@@ -220,8 +220,9 @@ async fn a_refused_account_is_told_once_whoever_looks_and_that_it_is_well_again_
     }
     let refused = format!("account {SICK}oauth refused");
     assert_eq!(night.heard(), [refused.as_str()]);
-    let words = "WARN gatepost::alarm: sick@example.com is refused: the provider takes the consent no more: \
-                 invalid_grant: the consent was withdrawn; next: gatepost connect sick@example.com";
+    let words = "WARN gatepost::alarm: sick@example.com is refused: The provider takes the consent no more (D140): \
+                 invalid_grant: the consent was withdrawn; next: The person consents again: gatepost connect \
+                 sick@example.com";
     assert_eq!(lines(&log, words), 1, "{}", log.text());
     // Another day, another line; after a restart too.
     night.look(DAY).await;
@@ -383,8 +384,8 @@ async fn the_sick_account_is_mailed_about_through_the_healthy_one() {
     );
     for line in [
         "sick@example.com is refused.",
-        "  Why: the provider takes the consent no more: invalid_grant: the consent was withdrawn",
-        "  Next: gatepost connect sick@example.com",
+        "  Why: The provider takes the consent no more (D140): invalid_grant: the consent was withdrawn",
+        "  Next: The person consents again: gatepost connect sick@example.com",
     ] {
         assert!(body.lines().any(|said| said == line), "{line} is not in\n{body}");
     }

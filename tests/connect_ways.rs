@@ -116,7 +116,7 @@ async fn a_declined_code_and_one_that_ran_out_connect_nothing() {
     let (status, told) = connecting.end().await;
     assert_eq!(status, Some(5), "{told}");
     assert!(
-        told.contains("ann@example.com is not connected: the provider gave no consent: it was declined"),
+        told.contains("ann@example.com is not connected: The consent was declined (D144)\nthe provider gave no consent: it was declined"),
         "{told}"
     );
 

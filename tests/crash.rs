@@ -78,7 +78,7 @@ async fn a_first_start_that_is_cut_short_is_taken_up_again() {
         run(&config, &["account", "add", ADDRESS, "--provider", "sandbox", "--password-stdin"], PASSWORD)
             .await;
         let told = log_in(process.addresses[0]).await;
-        assert_eq!(told, "454 4.7.0 account not connected; admin: gatepost connect", "{name}");
+        assert_eq!(told, "454 4.7.0 not connected yet; admin runs gatepost connect (G20)", "{name}");
         process.stops().await;
     }
 }
@@ -129,7 +129,7 @@ async fn cut_short_in_a_refresh(name: &str, still_good: bool, begins: Refreshes)
     if still_good {
         assert_eq!(told, success(Smtp), "{name}");
     } else {
-        assert_eq!(told, "454 4.7.0 grant refused by provider; admin: gatepost connect", "{name}");
+        assert_eq!(told, "454 4.7.0 consent ended; admin runs gatepost connect (D140)", "{name}");
         world.connect().await;
         assert_eq!(log_in(process.addresses[0]).await, success(Smtp), "{name}, connected again");
     }

@@ -34,7 +34,7 @@ use terminal::Terminal;
 
 const OFFICE: &str = "office@example.com";
 const BOB: &str = "bob@example.com";
-const NOT_CONNECTED: &str = "-ERR [SYS/PERM] account not connected; admin: gatepost connect";
+const NOT_CONNECTED: &str = "-ERR [SYS/PERM] not connected yet; admin runs gatepost connect (G20)";
 
 async fn world(personality: Personality) -> World {
     let sandbox = Sandbox::start_as(personality).await.unwrap();

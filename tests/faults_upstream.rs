@@ -216,26 +216,33 @@ async fn invariant_8_a_policy_forces_no_refresh_because_no_token_would_help() {
 #[tokio::test]
 async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
     let alone = Alone::begin().await;
-    let fault = "token server has a fault; try again";
     for protocol in Protocol::ALL {
         let held = CancellationToken::new();
         let table = [
-            (TokenFault::internal_error(), TEMPORARY, fault),
-            (TokenFault::too_many_requests(Duration::from_secs(1)), TEMPORARY, fault),
-            (TokenFault::html(200), TEMPORARY, fault),
+            (TokenFault::internal_error(), TEMPORARY, "token server has a fault; try again later (G29)"),
+            (
+                TokenFault::too_many_requests(Duration::from_secs(1)),
+                TEMPORARY,
+                "provider asks to wait; try again later (G30)",
+            ),
+            (TokenFault::html(200), TEMPORARY, "token server not understood; try again later (G23)"),
             // Nobody answers there: following it would be told as an endpoint that is not reachable.
-            (TokenFault::redirect("https://localhost:1/token"), TEMPORARY, fault),
+            (
+                TokenFault::redirect("https://localhost:1/token"),
+                TEMPORARY,
+                "token server sends elsewhere; ask admin (G25)",
+            ),
             (TokenFault::Hold(held.clone()), TEMPORARY, "token server too slow; try again"),
-            (TokenFault::LoseAnswer, TEMPORARY, "token server not reachable; try again"),
+            (TokenFault::LoseAnswer, TEMPORARY, "token server not reachable; try again later (G27)"),
             (
                 TokenFault::error("invalid_grant", "AADSTS50173"),
                 NEEDS_ADMIN,
-                "grant refused by provider; admin: gatepost connect",
+                "consent revoked; admin runs gatepost connect (D71)",
             ),
             (
                 TokenFault::error("invalid_client", "AADSTS7000215"),
                 NEEDS_ADMIN,
-                "provider refuses Gatepost; admin: see Gatepost's log",
+                "client secret is wrong; ask admin (D62)",
             ),
         ];
         for (fault, codes, cause) in table {
@@ -331,7 +338,7 @@ async fn refused_for_the_certificate(world: &World, what: &str) {
         let expected = told(protocol, NEEDS_ADMIN, "provider's certificate not trusted; ask admin");
         assert_eq!(wire.log_in(protocol).await, expected, "{what}");
         world.connect_with_an_expired_token().await;
-        let expected = told(protocol, NEEDS_ADMIN, "token server's certificate not trusted; ask admin");
+        let expected = told(protocol, NEEDS_ADMIN, "token server not trusted; ask admin (G28)");
         assert_eq!(wire.log_in(protocol).await, expected, "{what}");
         world.connect().await;
     }

@@ -50,9 +50,9 @@ fn refused(protocol: Protocol) -> &'static str {
 
 fn not_connected(protocol: Protocol) -> &'static str {
     match protocol {
-        Smtp => "454 4.7.0 account not connected; admin: gatepost connect",
-        Pop3 => "-ERR [SYS/PERM] account not connected; admin: gatepost connect",
-        Imap => "a1 NO [CONTACTADMIN] account not connected; admin: gatepost connect",
+        Smtp => "454 4.7.0 not connected yet; admin runs gatepost connect (G20)",
+        Pop3 => "-ERR [SYS/PERM] not connected yet; admin runs gatepost connect (G20)",
+        Imap => "a1 NO [CONTACTADMIN] not connected yet; admin runs gatepost connect (G20)",
     }
 }
 

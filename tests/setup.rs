@@ -322,7 +322,10 @@ async fn a_declined_consent_leaves_what_was_done_and_the_next_run_goes_on() {
     desk.sandbox.change(|personality| personality.consent_refused = Some("access_denied".to_owned()));
     let (status, told) = desk.set_up(&["--provider", "sandbox"]).await;
     assert_eq!(status, Some(5), "{told}");
-    assert!(told.contains("is not connected: the provider gave no consent: it was declined"), "{told}");
+    assert!(
+        told.contains("is not connected: The consent was declined (D144)\nthe provider gave no consent: it"),
+        "{told}"
+    );
     let again = "setup ann@example.com --provider sandbox\n";
     assert!(
         told.contains("go on from here with the same command:\ngatepost --config ") && told.ends_with(again),

@@ -12,12 +12,13 @@ use std::sync::Arc;
 pub(super) use self::browser::read_line;
 pub(super) use self::way::Named;
 use self::way::Way;
-use super::table::print;
+use super::table::{print, wrapped};
 use super::{Context, Exit, Failure, catch_all, find, interrupt, mailbox_password, progress, style, who};
 use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::config::Config;
 use crate::config::provider::{GrantType, Login, OAuthClient};
+use crate::diagnosis::Diagnosis;
 use crate::oauth::consent::{ConsentError, Destination};
 use crate::oauth::grant_key;
 use crate::oauth::issuer::Issuers;
@@ -159,9 +160,10 @@ async fn application(client: &Arc<OAuthClient>, account: &Account, store: Store)
         ));
     }
     let tokens = interrupt::tokens(store);
-    progress::shown("token", tokens.connect_application(client, account))
-        .await
-        .map_err(|error| Failure::new(Exit::Upstream, error))?;
+    progress::shown("token", tokens.connect_application(client, account)).await.map_err(|error| {
+        let message = not_connected(&account.address, error.diagnosis(), &error.to_string());
+        Failure::new(Exit::Upstream, message)
+    })?;
     let (tick, name) = (style::tick(), &client.provider);
     print(&if client.grant == GrantType::ServiceAccount {
         let (address, service_account) = (&account.address, &client.client_id);
@@ -192,5 +194,13 @@ fn told(address: &str, error: &ConsentError) -> Failure {
         | ConsentError::TimedOut
         | ConsentError::WrongState => Exit::Failed,
     };
-    Failure::new(exit, format!("{address} is not connected: {error}"))
+    Failure::new(exit, not_connected(address, error.diagnosis(), &error.to_string()))
+}
+
+/// What it is, what was said, why, and what to do. What was said may hold an address to be copied, and is never cut.
+fn not_connected(address: &str, known: Option<&Diagnosis>, said: &str) -> String {
+    let Some(row) = known else { return format!("{address} is not connected: {said}") };
+    let why = [row.cause.clone(), row.fix_for(address)];
+    let lines = why.iter().flat_map(|text| wrapped(text, 80)).collect::<Vec<_>>().join("\n");
+    format!("{address} is not connected: {} ({})\n{said}\n{lines}", row.title, row.id)
 }

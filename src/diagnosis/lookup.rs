@@ -17,8 +17,8 @@ const MOST_ROWS_OF_A_WORD: usize = 12;
 pub fn look_up(text: &str) -> Vec<&'static Diagnosis> {
     let text = trimmed(text);
     let named = || table().iter().filter(|row| names(&text, &row.id)).collect();
-    let ways: [&dyn Fn() -> Vec<&'static Diagnosis>; 4] =
-        [&named, &|| known_by(&text), &|| known_by(&with_prefixes(&text)), &|| begun_in(&text)];
+    let ways: [&dyn Fn() -> Vec<&'static Diagnosis>; 3] =
+        [&named, &|| known_by(&text), &|| known_by(&with_prefixes(&text))];
     ways.into_iter().map(|way| way()).find(|rows| !rows.is_empty()).unwrap_or_default()
 }
 
@@ -37,11 +37,12 @@ fn known_by(text: &str) -> Vec<&'static Diagnosis> {
         return Vec::new();
     }
     let said = Text::new(text);
+    let in_lower_case = text.to_lowercase();
     let is_long = text.split_whitespace().count() > MOST_WORDS_ON_A_DISPLAY;
     let best = table()
         .iter()
         .filter(|row| !(is_long && row.at == [Place::Device]))
-        .filter_map(|row| Some((said.weight_of_any(row)?, row)))
+        .filter_map(|row| Some((said.weight_of_any(row).max(begun(row, &in_lower_case))?, row)))
         // The first of several: `max_by_key` would give the last.
         .rev()
         .max_by_key(|(weight, _)| *weight)
@@ -75,13 +76,13 @@ fn with_prefixes(text: &str) -> String {
     codes.join(" ")
 }
 
-/// The rows whose line to the device stands in the text, cut by the display.
-fn begun_in(text: &str) -> Vec<&'static Diagnosis> {
-    let text = text.to_lowercase();
-    let is_begun = |row: &&Diagnosis| {
-        row.line.get(..SHORTEST_CUT_LINE).is_some_and(|begin| text.contains(&begin.to_lowercase()))
-    };
-    table().iter().filter(is_begun).collect()
+/// How much of the row's line to the device stands in the text, cut by the display; as a weight.
+fn begun(row: &Diagnosis, text: &str) -> Option<(bool, usize)> {
+    let line = row.line.to_lowercase();
+    let cut = (SHORTEST_CUT_LINE..=line.len())
+        .rev()
+        .find(|end| line.get(..*end).is_some_and(|begin| text.contains(begin)));
+    cut.map(|weight| (!row.general, weight))
 }
 
 #[cfg(test)]

@@ -17,9 +17,10 @@ impl Text {
             .try_fold(0, |weight, phrase| self.has(&phrase).then_some(weight + phrase.len()))
     }
 
-    /// How much of the text a row accounts for, by the sign that accounts for the most.
-    pub(super) fn weight_of_any(&self, row: &Diagnosis) -> Option<usize> {
-        row.signs.iter().filter_map(|sign| self.weight_of(sign)).max()
+    /// How well a row fits: by the sign that accounts for the most of the text; any row better than a general one.
+    pub(super) fn weight_of_any(&self, row: &Diagnosis) -> Option<(bool, usize)> {
+        let weight = row.signs.iter().filter_map(|sign| self.weight_of(sign)).max()?;
+        Some((!row.general, weight))
     }
 
     fn has(&self, phrase: &str) -> bool {

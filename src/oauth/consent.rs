@@ -6,6 +6,7 @@ use url::Url;
 
 use super::diagnosis::{EndpointError, presentable};
 use crate::config::provider::OAuthClient;
+use crate::diagnosis::{self, Diagnosis, Place};
 use crate::store::grants::{GrantKey, NewTokens};
 use crate::store::{Store, StoreError};
 
@@ -134,6 +135,11 @@ pub enum ConsentError {
 }
 
 impl ConsentError {
+    /// What is known of it.
+    pub fn diagnosis(&self) -> Option<&'static Diagnosis> {
+        diagnosis::find(Place::Token, &self.to_string())
+    }
+
     /// Where an administrator allows the application, where that is what it takes.
     pub(super) fn admin_url(&self) -> Option<&Url> {
         match self {
@@ -249,6 +255,49 @@ mod tests {
         ] {
             assert_eq!(error.to_string().contains(words), expected, "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_known_of_a_refusal_is_told_whoever_said_it() {
+        let endpoint = |code: &str, description: &str| EndpointError::Refused {
+            status: 400,
+            code: code.to_owned(),
+            description: Some(description.to_owned()),
+            retry_after: None,
+        };
+        let host = || "login.example".to_owned();
+        let needed = |said: &str| ConsentError::AdminNeeded { said: said.to_owned(), url: None };
+        for (error, id) in [
+            (denied("access_denied", Some("AADSTS65004: User declined to consent.")), "D53"),
+            (denied("access_denied", Some("AADSTS50105: not assigned")), "D77"),
+            (denied("access_denied", None), "D144"),
+            (denied("authorization_declined", None), "D144"),
+            (needed("access_denied: AADSTS90094: The grant requires admin permission."), "D54"),
+            (needed("consent_required: AADSTS65001: not consented"), "D52"),
+            (needed("admin_policy_enforced"), "D96"),
+            (
+                ConsentError::Device { host: host(), error: endpoint("access_denied", "AADSTS53003: no") },
+                "D49",
+            ),
+            (
+                ConsentError::Device {
+                    host: host(),
+                    error: endpoint("invalid_scope", "Invalid device flow scope: https://mail.google.com/"),
+                },
+                "D95",
+            ),
+            (
+                ConsentError::Endpoint {
+                    host: host(),
+                    error: endpoint("invalid_client", "AADSTS7000215: no"),
+                },
+                "D62",
+            ),
+            (ConsentError::NoRefreshToken, "G36"),
+        ] {
+            assert_eq!(error.diagnosis().map(|row| row.id.as_str()), Some(id), "{error}");
+        }
+        assert_eq!(ConsentError::WrongState.diagnosis(), None);
     }
 
     #[tokio::test]

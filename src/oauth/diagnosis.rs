@@ -13,15 +13,13 @@ use time::format_description::well_known::Rfc2822;
 use zeroize::Zeroizing;
 
 use super::metadata::IssuerError;
+use crate::config::provider::GrantType;
+use crate::diagnosis::{self, Diagnosis, Place, Retry};
 use crate::tls::is_untrusted;
 
 /// The longest error code and description that is kept.
 const MAX_CODE: usize = 64;
 const MAX_DESCRIPTION: usize = 300;
-
-/// Entra's numbers for a moment's trouble, which it sometimes reports under `invalid_grant`: a client asking too often
-/// (50196), a tenant throttled (90055), and internal faults.
-const PASSING_AADSTS: [&str; 8] = ["50033", "50087", "50196", "90006", "90012", "90024", "90033", "90055"];
 
 /// How the errors begin that tell of another server than the token endpoint: a network with a login page, a proxy that reads
 /// along. It may be gone in a minute.
@@ -112,6 +110,29 @@ impl EndpointError {
             // invalid_client, unauthorized_client, invalid_scope, and every word that we do not know: the grant may
             // be as good as ever.
             _ => Remedy::FixClient,
+        }
+    }
+
+    /// What is known of it.
+    pub fn diagnosis(&self) -> Option<&'static Diagnosis> {
+        match self.id() {
+            Some(id) => diagnosis::by_id(id),
+            None => diagnosis::find(Place::Token, &self.to_string()),
+        }
+    }
+
+    /// The row of what we say ourselves. What an endpoint says, and which status it has, is found by its text.
+    fn id(&self) -> Option<&'static str> {
+        match self {
+            Self::NothingToRedeem => Some("G21"),
+            Self::NotSigned => Some("G22"),
+            Self::NotUnderstood(_) => Some("G23"),
+            Self::Redirected(_) => Some("G25"),
+            Self::TimedOut => Some("G26"),
+            Self::Unreachable(_) => Some("G27"),
+            Self::Untrusted(_) => Some("G28"),
+            Self::Issuer(_) => Some("G31"),
+            Self::Refused { .. } | Self::Status { .. } => None,
         }
     }
 
@@ -220,9 +241,18 @@ pub(crate) fn aadsts_number(description: &str) -> Option<&str> {
     description.strip_prefix("AADSTS")?.split(|character: char| !character.is_ascii_digit()).next()
 }
 
-/// Whether an Entra description begins with the number of a passing trouble. Whole numbers are compared.
+/// What is known of a refusal of which only the text is known. Where nobody consented, what only a consent mends is not meant.
+pub(crate) fn known(text: &str, grant: GrantType) -> Option<&'static Diagnosis> {
+    let row = diagnosis::find(Place::Token, text)?;
+    (grant.needs_person() || row.retry != [Retry::SignIn]).then_some(row)
+}
+
+/// Whether an Entra description begins with the number of a trouble that passes, which Entra sometimes reports under
+/// `invalid_grant`: a client asking too often, a tenant throttled, internal faults.
 fn is_passing(description: &str) -> bool {
-    aadsts_number(description).is_some_and(|number| PASSING_AADSTS.contains(&number))
+    let row = aadsts_number(description)
+        .and_then(|number| diagnosis::find(Place::Token, &format!("AADSTS{number}")));
+    row.is_some_and(|row| !row.permanent)
 }
 
 fn described(description: Option<&str>) -> String {
@@ -235,6 +265,7 @@ fn retry_hint(retry_after: Option<Duration>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metadata::Problem;
     use super::*;
 
     fn judged(status: u16, body: &str) -> Result<(), EndpointError> {
@@ -293,6 +324,37 @@ mod tests {
         ] {
             assert_eq!(EndpointError::is_of_another_server(&error.to_string()), another, "{error}");
             assert_eq!(error.lasts(), lasts, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_we_say_ourselves_is_found_by_its_text_too() {
+        let issuer = |problem| IssuerError { url: "https://a.example/".to_owned(), problem };
+        let no_route = || "No route to host (os error 113)".to_owned();
+        for (error, id) in [
+            (EndpointError::NothingToRedeem, "G21"),
+            (EndpointError::NotSigned, "G22"),
+            (EndpointError::NotUnderstood("its token_type is not Bearer"), "G23"),
+            (EndpointError::Status { status: 404, retry_after: None }, "G24"),
+            (EndpointError::Redirected(302), "G25"),
+            (EndpointError::TimedOut, "G26"),
+            (EndpointError::Unreachable(no_route()), "G27"),
+            (EndpointError::Untrusted("UnknownIssuer".to_owned()), "G28"),
+            (EndpointError::Status { status: 503, retry_after: Some(Duration::from_mins(1)) }, "G29"),
+            (EndpointError::Status { status: 429, retry_after: None }, "G30"),
+            (EndpointError::Issuer(issuer(Problem::Unreachable(no_route()))), "G31"),
+            (EndpointError::Issuer(issuer(Problem::Untrusted("UnknownIssuer".to_owned()))), "G31"),
+            (EndpointError::Issuer(issuer(Problem::TimedOut)), "G31"),
+            (EndpointError::Issuer(issuer(Problem::Redirected(302))), "G31"),
+            (EndpointError::Issuer(issuer(Problem::Status(503))), "G31"),
+        ] {
+            let text = error.to_string();
+            assert_eq!(error.diagnosis().map(|row| row.id.as_str()), Some(id), "{text}");
+            for place in [Place::Token, Place::Gatepost] {
+                assert_eq!(diagnosis::find(place, &text).map(|row| row.id.as_str()), Some(id), "{text}");
+            }
+            let row = diagnosis::by_id(id);
+            assert_eq!(row.map(|row| row.permanent), Some(error.lasts()), "{text}");
         }
     }
 

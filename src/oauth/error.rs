@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use thiserror::Error;
 
-use super::diagnosis::{EndpointError, Remedy};
+use super::diagnosis::{EndpointError, Remedy, known};
 use crate::config::provider::GrantType;
+use crate::diagnosis::{self, Diagnosis, Place};
 use crate::pause::Pause;
 use crate::random;
 use crate::store::StoreError;
@@ -72,7 +73,7 @@ pub enum TokenError {
         address: String,
     },
     /// The store does not answer.
-    #[error("{whose}: {error}")]
+    #[error("{whose}: Gatepost's store fails: {error}")]
     Store {
         /// The account, or the provider itself.
         whose: String,
@@ -87,6 +88,27 @@ impl TokenError {
         match self {
             Self::ClientRefused { error, .. } | Self::Endpoint { error, .. } => Some(error),
             _ => None,
+        }
+    }
+
+    /// What is known of it.
+    pub fn diagnosis(&self) -> Option<&'static Diagnosis> {
+        match self {
+            Self::ClientRefused { error, grant, .. } => known(&error.to_string(), *grant),
+            Self::Endpoint { error, .. } => error.diagnosis(),
+            Self::GrantRefused { reason, .. } => diagnosis::find(Place::Token, reason),
+            Self::HeldElsewhere { .. } => diagnosis::by_id("G32"),
+            Self::Interrupted { .. } => diagnosis::by_id("G33"),
+            Self::NotConnected { .. } => diagnosis::by_id("G20"),
+            Self::Store { .. } => diagnosis::by_id("G34"),
+        }
+    }
+
+    /// For the log: what it is, what happened, and where more stands.
+    pub(super) fn for_log(&self) -> String {
+        match self.diagnosis() {
+            Some(row) => format!("{} ({}): {self}; more in {}", row.title, row.id, row.anchor()),
+            None => format!("{self}. Gatepost does not know this answer yet; please report it"),
         }
     }
 
@@ -109,29 +131,26 @@ impl TokenError {
 
 impl From<&TokenError> for AuthFailure {
     fn from(error: &TokenError) -> Self {
+        let known = error.diagnosis().map(Diagnosis::cause_for_client);
+        let cause = |unknown: &str| known.unwrap_or_else(|| Cause::new(unknown));
         match error {
             TokenError::ClientRefused { .. } => {
-                Self::NeedsAdmin(Cause::new("provider refuses Gatepost; admin: see Gatepost's log"))
+                Self::NeedsAdmin(cause("provider refuses Gatepost; admin: see Gatepost's log"))
             }
             TokenError::Endpoint { error, .. } if matches!(**error, EndpointError::Untrusted(_)) => {
-                Self::NeedsAdmin(Cause::new("token server's certificate not trusted; ask admin"))
+                Self::NeedsAdmin(cause("token server not trusted; ask admin"))
             }
-            TokenError::Endpoint { error, .. } => Self::Temporary(Cause::new(match **error {
-                EndpointError::TimedOut => "token server does not answer; try again",
-                EndpointError::Unreachable(_) => "token server not reachable; try again",
-                _ => "token server has a fault; try again",
-            })),
             TokenError::GrantRefused { .. } => {
-                Self::NeedsAdmin(Cause::new("grant refused by provider; admin: gatepost connect"))
-            }
-            TokenError::HeldElsewhere { .. } | TokenError::Interrupted { .. } => {
-                Self::Temporary(Cause::new("token not ready yet; try again"))
+                Self::NeedsAdmin(cause("grant refused by provider; admin: gatepost connect"))
             }
             TokenError::NotConnected { .. } => {
-                Self::NeedsAdmin(Cause::new("account not connected; admin: gatepost connect"))
+                Self::NeedsAdmin(cause("account not connected; admin: gatepost connect"))
             }
-            TokenError::Store { .. } => {
-                Self::Temporary(Cause::new("Gatepost's store fails; admin: see Gatepost's log"))
+            TokenError::Endpoint { .. }
+            | TokenError::HeldElsewhere { .. }
+            | TokenError::Interrupted { .. }
+            | TokenError::Store { .. } => {
+                Self::Temporary(cause("no token now; try again, admin: see Gatepost's log"))
             }
         }
     }
@@ -194,8 +213,8 @@ impl Whose {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_error_reaches_the_client_whole_and_with_the_right_permanence() {
+    /// Each variant with its row, and whether it passes by itself.
+    fn every_variant() -> Vec<(TokenError, Option<&'static str>, bool)> {
         let whose = || "a@example.com".to_owned();
         let endpoint = |error| TokenError::Endpoint {
             whose: whose(),
@@ -203,33 +222,67 @@ mod tests {
             host: whose(),
             error: Box::new(error),
         };
-        let refused = EndpointError::Status { status: 500, retry_after: None };
-        let table = [
-            (
-                TokenError::ClientRefused {
-                    whose: whose(),
-                    provider: whose(),
-                    grant: GrantType::ServiceAccount,
-                    error: Box::new(refused.clone()),
-                },
-                false,
-            ),
-            (endpoint(EndpointError::TimedOut), true),
-            (endpoint(EndpointError::Unreachable("no route".to_owned())), true),
-            (endpoint(EndpointError::Untrusted("UnknownIssuer".to_owned())), false),
-            (endpoint(refused), true),
-            (TokenError::GrantRefused { whose: whose(), address: whose(), reason: whose() }, false),
-            (TokenError::HeldElsewhere { whose: whose() }, true),
-            (TokenError::Interrupted { whose: whose() }, true),
-            (TokenError::NotConnected { address: whose() }, false),
-        ];
-        for (error, temporary) in table {
+        let refused_as = |code: &str, grant| TokenError::ClientRefused {
+            whose: whose(),
+            provider: whose(),
+            grant,
+            error: Box::new(EndpointError::Refused {
+                status: 400,
+                code: code.to_owned(),
+                description: None,
+                retry_after: None,
+            }),
+        };
+        let refused = |reason: &str| TokenError::GrantRefused {
+            whose: whose(),
+            address: whose(),
+            reason: reason.to_owned(),
+        };
+        let store = TokenError::Store { whose: whose(), error: Arc::new(StoreError::AccountGone) };
+        vec![
+            (refused_as("invalid_client", GrantType::AuthorizationCode), Some("D141"), false),
+            // Nobody consented, so that nobody can consent again.
+            (refused_as("invalid_grant", GrantType::ServiceAccount), None, false),
+            (refused_as("a_new_word", GrantType::AuthorizationCode), None, false),
+            (endpoint(EndpointError::TimedOut), Some("G26"), true),
+            (endpoint(EndpointError::Unreachable("no route".to_owned())), Some("G27"), true),
+            (endpoint(EndpointError::Untrusted("UnknownIssuer".to_owned())), Some("G28"), false),
+            (endpoint(EndpointError::Status { status: 500, retry_after: None }), Some("G29"), true),
+            (refused("invalid_grant (HTTP 400)"), Some("D140"), false),
+            (refused("a_new_word (HTTP 400)"), None, false),
+            (TokenError::HeldElsewhere { whose: whose() }, Some("G32"), true),
+            (TokenError::Interrupted { whose: whose() }, Some("G33"), true),
+            (TokenError::NotConnected { address: whose() }, Some("G20"), false),
+            (store, Some("G34"), true),
+        ]
+    }
+
+    #[test]
+    fn every_error_reaches_the_client_whole_and_with_the_right_permanence() {
+        for (error, id, temporary) in every_variant() {
             let failure = AuthFailure::from(&error);
             let cause = match (&failure, temporary) {
                 (AuthFailure::Temporary(cause), true) | (AuthFailure::NeedsAdmin(cause), false) => cause,
                 other => unreachable!("{error}: {other:?}"),
             };
-            assert!(cause.as_str().ends_with(['n', 't', 'g']), "cut short: {}", cause.as_str());
+            match id.and_then(diagnosis::by_id) {
+                Some(row) => assert_eq!(*cause, row.cause_for_client(), "{error}"),
+                None => assert!(cause.as_str().ends_with(['g', 't']), "cut short: {}", cause.as_str()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_we_say_ourselves_is_found_by_its_text_too() {
+        for (error, id, _) in every_variant() {
+            assert_eq!(error.diagnosis().map(|row| row.id.as_str()), id, "{error}");
+            let Some(row) = error.diagnosis() else {
+                assert!(error.for_log().ends_with("please report it"), "{}", error.for_log());
+                continue;
+            };
+            assert_eq!(diagnosis::find(Place::Token, &error.to_string()), Some(row), "{error}");
+            let log = error.for_log();
+            assert!(log.starts_with(&row.title) && log.ends_with(&row.anchor()), "{log}");
         }
     }
 }

@@ -239,7 +239,7 @@ impl Refreshes {
         let Some(endpoint) = error.endpoint().map(ToString::to_string) else {
             // That nobody has consented yet is no fault of a refresh, and the login tells it.
             if !matches!(error, TokenError::NotConnected { .. }) {
-                tracing::warn!(provider, "no token: {error}");
+                tracing::warn!(provider, "no token: {}", error.for_log());
             }
             return;
         };
@@ -248,7 +248,7 @@ impl Refreshes {
         if is_told || before.as_ref() == Some(&endpoint) {
             tracing::debug!(provider, "no token: {error}");
         } else {
-            tracing::warn!(provider, "no token: {error}");
+            tracing::warn!(provider, "no token: {}", error.for_log());
             self.told.insert(provider.to_owned(), endpoint);
         }
     }

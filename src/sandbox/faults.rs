@@ -1,5 +1,10 @@
 //! What the sandbox does on a bad day, as data. The servers look here at a few named points, so a new fault is a new value
-//! and not a new path through them.
+//! and not a new path through them. What a provider of some make says on its bad days has a file of its own.
+
+mod entra;
+mod exchange;
+mod gmail;
+mod google;
 
 use std::time::Duration;
 
@@ -62,10 +67,14 @@ impl TokenFault {
 
     /// 400 with an error of RFC 6749 section 5.2, for example `invalid_grant`.
     pub fn error(error: &str, description: &str) -> Self {
+        Self::json(400, &serde_json::json!({ "error": error, "error_description": description }))
+    }
+
+    fn json(status: u16, body: &serde_json::Value) -> Self {
         Self::Answer {
-            status: 400,
+            status,
             headers: vec![("content-type", "application/json".to_owned())],
-            body: serde_json::json!({ "error": error, "error_description": description }).to_string(),
+            body: body.to_string(),
         }
     }
 }
@@ -120,7 +129,8 @@ pub enum Action {
     Refuse {
         /// Whether the failure challenge comes first (Gmail) or not (Exchange).
         challenge: bool,
-        /// The final reply, with its line ends; in IMAP what stands behind the client's tag.
+        /// The final reply, with its line ends; in IMAP what stands behind the client's tag, where a line `* ...` goes ahead of
+        /// the tagged one.
         reply: String,
     },
     /// These bytes go out, and the dialogue goes on: garbage, or another reply.
@@ -132,38 +142,8 @@ pub enum Action {
 }
 
 impl MailFault {
-    /// `535 5.7.3`, without a challenge: Exchange's word for most things that are wrong with a token.
-    pub fn exchange_refusal() -> Self {
-        Self::refusal(Protocol::Smtp, false, "535 5.7.3 Authentication unsuccessful [SANDBOX 0]\r\n")
-    }
-
-    /// `535 5.7.139`: Exchange's admin has switched SMTP AUTH off.
-    pub fn exchange_smtp_auth_disabled() -> Self {
-        Self::refusal(
-            Protocol::Smtp,
-            false,
-            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.\r\n",
-        )
-    }
-
-    /// The failure challenge, then a reply of two lines: Gmail.
-    pub fn gmail_refusal() -> Self {
-        Self::refusal(
-            Protocol::Smtp,
-            true,
-            "535-5.7.8 Username and Password not accepted.\r\n535 5.7.8  https://localhost/ sandbox\r\n",
-        )
-    }
-
-    /// The login succeeds, and Exchange still tells what it can do; every command about a mailbox gets the same BAD: the token's
-    /// user may not open it, or has opened it too often of late.
-    pub fn exchange_not_connected() -> Self {
-        let words = "BAD User is authenticated but not connected.".to_owned();
-        Self { protocol: Protocol::Imap, at: Moment::Mailbox, action: Action::Answer(words) }
-    }
-
     /// The login fails in these words, whole lines in SMTP and POP3. In IMAP they stand behind the client's tag, for example
-    /// `NO [AUTHENTICATIONFAILED] Invalid credentials`, and need no line end.
+    /// `NO [AUTHENTICATIONFAILED] Invalid credentials`, and need no line end; a line `* ...` may stand ahead of them.
     pub fn refusal(protocol: Protocol, challenge: bool, reply: &str) -> Self {
         let line_end = if reply.ends_with('\n') { "" } else { "\r\n" };
         let reply = format!("{reply}{line_end}");

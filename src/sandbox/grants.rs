@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
 use super::personality::Personality;
+use super::readable_token::{self, Claims};
 
 /// What a consent gave, until its code is redeemed.
 #[derive(Clone, Debug)]
@@ -68,6 +69,7 @@ struct RefreshToken {
 
 struct AccessToken {
     bearer: Bearer,
+    scope: String,
     family: u64,
     expires_at: Instant,
 }
@@ -174,6 +176,11 @@ impl Grants {
         (!ended).then(|| access.bearer.clone())
     }
 
+    /// What this access token is for, where its scopes say so.
+    pub(super) fn resource(&self, token: &str) -> Option<&str> {
+        readable_token::resource(&self.access_tokens.get(token)?.scope)
+    }
+
     /// Ends every access token before its time, and nothing else.
     pub(super) fn forget_access_tokens(&mut self) {
         self.access_tokens.clear();
@@ -228,10 +235,15 @@ impl Grants {
         refresh_token: Option<String>,
         personality: &Personality,
     ) -> Issued {
-        let access_token = self.random.text(personality.token_length);
         let expires_at = Instant::now() + personality.token_lifetime;
+        let claims =
+            Claims { mailbox: mailbox.as_deref(), scope: &scope, lifetime: personality.token_lifetime };
+        let readable = if personality.readable_tokens { claims.encoded() } else { String::new() };
+        let rest = personality.token_length.checked_sub(readable.len());
+        let rest = rest.unwrap_or(readable_token::SIGNATURE_LENGTH);
+        let access_token = readable + &self.random.text(rest);
         let bearer = mailbox.clone().map_or(Bearer::Application, Bearer::Person);
-        let access = AccessToken { bearer, family, expires_at };
+        let access = AccessToken { bearer, scope: scope.clone(), family, expires_at };
         self.access_tokens.insert(access_token.clone(), access);
         let expires_in = personality.token_lifetime.as_secs();
         Issued { access_token, refresh_token, expires_in, scope, mailbox }

@@ -18,6 +18,7 @@ mod permissions;
 mod personality;
 mod pop3;
 mod provider_yaml;
+mod readable_token;
 pub mod record;
 mod revocation;
 mod sasl;

@@ -19,6 +19,8 @@ pub struct Personality {
     pub token_lifetime: Duration,
     /// The length of new access tokens; Microsoft's have about two thousand characters.
     pub token_length: usize,
+    /// Whether they are JWTs, which say whose they are and for what: Microsoft's for work accounts are.
+    pub readable_tokens: bool,
     /// Whether a consent brings a refresh token at all.
     pub refresh_tokens: bool,
     /// What a request for a consent must say for a refresh token to come of it: fields, each with a word that must be in it.
@@ -64,6 +66,7 @@ impl Default for Personality {
         Self {
             token_lifetime: Duration::from_hours(1),
             token_length: 512,
+            readable_tokens: false,
             refresh_tokens: true,
             refresh_token_needs: Vec::new(),
             rotation: true,
@@ -87,10 +90,11 @@ impl Default for Personality {
 }
 
 impl Personality {
-    /// Exchange Online: no failure challenge, long tokens, an admin who grants mailboxes to people and applications.
+    /// Exchange Online: no failure challenge, long tokens that can be read and are for it alone, an admin who grants mailboxes to people and applications.
     pub fn exchange() -> Self {
         Self {
             token_length: 2000,
+            readable_tokens: true,
             refresh_token_needs: vec![("scope", "offline_access")],
             imap_greeting_capabilities: false,
             revocation: Revocation::None,

@@ -8,18 +8,22 @@ use crate::account::Account;
 use crate::account::catch_all::domain;
 use crate::clock::utc;
 use crate::config::provider::{OAuthClient, Proof};
-use crate::oauth::diagnosis::{EndpointError, aadsts_number};
+use crate::diagnosis::{Diagnosis, trimmed};
+use crate::oauth::diagnosis::{EndpointError, known};
 use crate::oauth::what_to_check;
 use crate::store::standings::{Failure, Standing};
 
 /// A consent that ends sooner is told about; one that lives for a short time only, in the last third of it.
 const SOON: Duration = Duration::from_hours(24 * 30);
 
-/// Entra's numbers for a refresh token that was not used for too long.
-const UNUSED_AADSTS: [&str; 2] = ["70008", "700082"];
+/// A consent that ended by itself, and that nobody refused: it was not used for too long, or its day was over.
+const ENDED: [&str; 2] = ["D68", "D69"];
 
-/// Entra's number for the day's end of a token for a page in a browser, which no use makes longer.
-const BROWSER_AADSTS: &str = "700084";
+/// How a fix ends where a person has to consent: the command, which stands on a line of its own here.
+const CONNECT: &str = "`gatepost connect MAILBOX`";
+
+/// Where no row fits.
+const UNKNOWN: &str = "Gatepost does not know this answer yet; please report it";
 
 /// An account that is judged, with all that next steps name.
 pub(super) struct Case<'a> {
@@ -66,7 +70,7 @@ impl Case<'_> {
             return self.again(State::Expired, &reason);
         }
         if let Some(said) = &grant.refused {
-            return self.of_refusal(said);
+            return self.of_refusal(client, said);
         }
         // Tokens that came later than the day in the configuration say that the day is wrong.
         let ended =
@@ -95,32 +99,37 @@ impl Case<'_> {
     }
 
     /// The provider said no to the grant itself.
-    fn of_refusal(&self, said: &str) -> Verdict {
-        let number = said.find("AADSTS").and_then(|position| aadsts_number(said.get(position..)?));
-        match number {
-            Some(number) if UNUSED_AADSTS.contains(&number) => {
-                self.again(State::Expired, &format!("the consent was not used for too long: {said}"))
+    fn of_refusal(&self, client: &OAuthClient, said: &str) -> Verdict {
+        match known(said, client.grant) {
+            Some(row) => {
+                let state = if ENDED.contains(&row.id.as_str()) { State::Expired } else { State::Refused };
+                self.said(state, &explained(row, said), self.step(row, &self.connect()))
             }
-            Some(BROWSER_AADSTS) => {
-                let reason = format!("the application is registered for a page in a browser: {said}");
-                let step = "register the redirect address under `Mobile and desktop applications` at Microsoft; then: ";
-                self.said(State::Expired, &reason, format!("{step}{}", self.connect()))
+            None => {
+                let reason = format!("the provider takes the consent no more: {}; {UNKNOWN}", trimmed(said));
+                self.again(State::Refused, &reason)
             }
-            _ => self.again(State::Refused, &format!("the provider takes the consent no more: {said}")),
         }
     }
 
     /// The last refresh failed. While the token lives, mail goes through.
     fn of_failure(&self, client: &OAuthClient, grant: &Standing, failure: &Failure) -> Verdict {
         let (provider, text) = (&client.provider, &failure.text);
+        let row = known(text, client.grant);
+        let reason = |unknown: &str| match row {
+            Some(row) => explained(row, text),
+            None => format!("{provider} {unknown}: {}; {UNKNOWN}", trimmed(text)),
+        };
         let is_live = grant.expires_at.is_some_and(|until| until > self.now);
         if failure.lasts {
             let state = if is_live { State::Connected } else { State::Refused };
-            let reason = format!("{provider} does not give Gatepost tokens: {text}");
-            let step = format!("{}; then: {}", what_to_check(client.grant), self.test());
-            return Verdict::new(state, reason, step);
+            let step = match row {
+                Some(row) => self.step(row, &self.test()),
+                None => format!("{}; then: {}", what_to_check(client.grant), self.test()),
+            };
+            return Verdict::new(state, reason("does not give Gatepost tokens"), step);
         }
-        let reason = format!("{provider} gave no new token: {text}");
+        let reason = reason("gave no new token");
         if is_live {
             let idle = self.of_idle(client, grant);
             if idle.next_step.is_some() {
@@ -131,19 +140,34 @@ impl Case<'_> {
         let is_of_another = EndpointError::is_of_another_server(text);
         let state =
             if is_of_another || grant.expires_at.is_some() { State::Expired } else { State::NotConnected };
+        Verdict::new(state, reason, self.wait(row, grant))
+    }
+
+    /// What to do about what may pass by itself.
+    fn wait(&self, row: Option<&Diagnosis>, grant: &Standing) -> String {
         let again = if grant.never_had_token() {
             "The next login tries again"
         } else {
             "Gatepost tries again by itself"
         };
-        let look_at = if is_of_another {
-            "the network (a login page, or a firewall that reads along), and at the provider's address and `ca_file` in the \
-             configuration"
-        } else {
-            "the network"
-        };
-        let step = format!("{again}. Where this stays, look at {look_at}; then: {}", self.test());
-        Verdict::new(state, reason, step)
+        match row.map(|row| self.step(row, &self.test())) {
+            Some(step) if step.starts_with("Wait") => step,
+            Some(step) => format!("{again}. {step}"),
+            None => format!("{again}. Where this stays, look at the network; then: {}", self.test()),
+        }
+    }
+
+    /// What a row says is to be done, with the command at its end.
+    fn step(&self, row: &Diagnosis, otherwise: &str) -> String {
+        let mailbox = self.lender.map_or(self.account, |(lender, _)| lender);
+        let fix = row.fix_for(&mailbox.address);
+        match row.fix.strip_suffix(CONNECT) {
+            Some(_) => {
+                let command = format!("`gatepost connect {}`", mailbox.address);
+                format!("{}{}", fix.trim_end_matches(&command), self.connect())
+            }
+            None => format!("{}; then: {otherwise}", fix.trim_end_matches('.')),
+        }
     }
 
     /// Nothing is wrong; only time may be.
@@ -199,6 +223,11 @@ pub fn typed(account: &Account, with_provider: bool) -> String {
 fn shell_word(text: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "@.+-_=,%".contains(character);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// What it is, and the provider's own words.
+fn explained(row: &Diagnosis, said: &str) -> String {
+    format!("{} ({}): {}", row.title, row.id, trimmed(said))
 }
 
 fn proof_ended(client: &OAuthClient, proof: Proof) -> String {
@@ -297,7 +326,10 @@ mod tests {
     fn another_server_in_the_place_of_the_endpoint_is_an_outage_and_no_refusal() {
         let now = UNIX_EPOCH + 20_000 * DAY;
         let never = Standing { version: 1, ..Standing::default() };
-        for error in [EndpointError::Untrusted("UnknownIssuer".to_owned()), EndpointError::Redirected(302)] {
+        for (error, id, names) in [
+            (EndpointError::Untrusted("UnknownIssuer".to_owned()), "(G28)", ["firewall", "`ca_file`"]),
+            (EndpointError::Redirected(302), "(G25)", ["network wants a login", "`token_endpoint`"]),
+        ] {
             let failure = Failure { since: now, at: now, text: error.to_string(), lasts: error.lasts() };
             for (grant, expected) in [
                 (grant(now, Duration::ZERO), (State::Connected, None)),
@@ -312,10 +344,11 @@ mod tests {
                     (expected.0, expected.1.is_some()),
                     "{verdict:?}"
                 );
-                assert!(verdict.reason.is_some_and(|reason| reason.contains(&failure.text)));
+                let reason = verdict.reason.unwrap_or_default();
+                assert!(reason.contains(&failure.text) && reason.contains(id), "{reason}");
                 let Some((step, begins)) = step.zip(expected.1) else { continue };
-                let names = ["network", "address", "`ca_file`", "; then: gatepost test ann@example.com"];
                 assert!(step.starts_with(begins) && names.iter().all(|name| step.contains(name)), "{step}");
+                assert!(step.contains("address") && step.ends_with("; then: gatepost test ann@example.com"));
             }
         }
     }
@@ -375,7 +408,8 @@ mod tests {
             Failure { since: now, at: now, text: "invalid_client (HTTP 401)".to_owned(), lasts: true };
         let failed = Standing { failure: Some(failure), ..grant(now, DAY) };
         let said = line(&case.of_grant(&client(), Some(&failed)));
-        assert!(said.starts_with("refused: example does not give Gatepost tokens: invalid_client"), "{said}");
+        let begin = "refused: The provider does not take Gatepost's client id or secret (D141): invalid_client (HTTP 401)";
+        assert!(said.starts_with(begin), "{said}");
         assert!(said.ends_with("; then: gatepost test office@example.com"), "{said}");
     }
 
@@ -385,16 +419,16 @@ mod tests {
         for (text, expected) in [
             (
                 "AADSTS700082: The refresh token has expired due to inactivity.",
-                "expired: the consent was not used",
+                "expired: The consent was not used for too long (D68): ",
             ),
-            ("AADSTS70008: The grant has expired.", "expired: the consent was not used"),
+            ("AADSTS70008: The grant has expired.", "expired: The consent was not used for too long (D68): "),
             (
                 "AADSTS700084: The token was issued to a single page app.",
-                "expired: the application is registered",
+                "expired: The application is registered for a page in a browser (D69): ",
             ),
-            ("AADSTS7000820: no such number", "refused: the provider takes the consent no more"),
-            ("AADSTS50173: The grant was revoked.", "refused: the provider takes the consent no more"),
-            ("Token has been revoked.", "refused: the provider takes the consent no more"),
+            ("AADSTS7000820: no such number", "refused: The provider takes the consent no more (D140): "),
+            ("AADSTS50173: The grant was revoked.", "refused: The consent was revoked, for example"),
+            ("Token has been expired or revoked.", "refused: The consent at Google has expired"),
         ] {
             let refused = Some(format!("invalid_grant (HTTP 400): {text}"));
             let grant = Standing { refused, ..grant(now, DAY) };
@@ -402,6 +436,47 @@ mod tests {
             assert!(said.starts_with(expected) && said.contains(text), "{said}");
             assert!(said.ends_with("gatepost connect ann@example.com"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_step_says_what_the_row_says_and_ends_with_the_command_as_it_is_typed() {
+        let now = UNIX_EPOCH + 20_000 * DAY;
+        let office = Account { address: "office@example.com".to_owned(), ..account() };
+        let ann = account();
+        let lent = Case {
+            account: &office,
+            typed: "office@example.com",
+            lender: Some((&ann, "ann@example.com --provider example")),
+            now,
+        };
+        let refused = |text: &str| Standing { refused: Some(text.to_owned()), ..grant(now, DAY) };
+        for (text, expected) in [
+            (
+                "invalid_grant (HTTP 400): AADSTS50173: revoked. Trace ID: 1 Timestamp: 2",
+                "refused: it uses the consent of ann@example.com: The consent was revoked, for example by a new password \
+                 (D71): invalid_grant (HTTP 400): AADSTS50173: revoked. -> The person signs in again: gatepost connect \
+                 ann@example.com --provider example",
+            ),
+            (
+                "a_new_word (HTTP 400)",
+                "refused: it uses the consent of ann@example.com: the provider takes the consent no more: a_new_word \
+                 (HTTP 400); Gatepost does not know this answer yet; please report it -> gatepost connect \
+                 ann@example.com --provider example",
+            ),
+        ] {
+            assert_eq!(line(&lent.of_grant(&client(), Some(&refused(text)))), expected);
+        }
+        let said = line(&lent.of_grant(&client(), Some(&refused("invalid_grant: AADSTS50057: disabled"))));
+        let end = "`gatepost account disable ann@example.com` keeps it quiet here; then: gatepost connect \
+                   ann@example.com --provider example";
+        assert!(said.ends_with(end), "{said}");
+        let failure = |text: &str| Failure { since: now, at: now, text: text.to_owned(), lasts: false };
+        let failed = Standing { failure: Some(failure("HTTP status 503")), ..grant(now, DAY) };
+        assert_eq!(
+            line(&case(&account(), now).of_grant(&client(), Some(&failed))),
+            "expired: The provider's token server has a fault (G29): HTTP status 503 -> Wait; Gatepost tries again. \
+             Where this lasts, look at the provider's page about outages; then: gatepost test ann@example.com"
+        );
     }
 
     #[test]

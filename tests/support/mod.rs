@@ -17,6 +17,7 @@ pub mod rehearsal;
 pub mod relay;
 pub mod stage;
 pub mod token_endpoint;
+pub mod told;
 pub mod transcript;
 pub mod wire;
 pub mod world;

@@ -154,8 +154,10 @@ cid@contoso.example is expired: the consent was not used for 90 days, and ended
 on 2026-12-31
   gatepost connect cid@contoso.example
 
-bob@contoso.example is refused: the provider takes the consent no more:
-invalid_grant (HTTP 400): AADSTS50173: The provided grant has been revoked.
+bob@contoso.example is refused: The consent was revoked, for example by a new
+password (D71): invalid_grant (HTTP 400): AADSTS50173: The provided grant has
+been revoked.
+  The person signs in again:
   gatepost connect bob@contoso.example
 
 The `client_secret` of the provider `fabrikam` ends in 18 days; make a new

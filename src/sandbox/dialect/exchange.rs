@@ -11,6 +11,7 @@ const PROTOCOL_ERROR: Rejection =
     Rejection { words: "-ERR Protocol error. Connection is closed. 10", hangs_up: true };
 
 pub(in crate::sandbox) static EXCHANGE: Dialect = Dialect {
+    resources: &["https://outlook.office.com", "https://outlook.office365.com", "https://ps.outlook.com"],
     smtp: Smtp {
         greeting: "220 FR0P281CA0001.outlook.office365.com Microsoft ESMTP MAIL Service ready at \
                    Sat, 21 Nov 2026 08:00:00 +0000 [08DE28A1B2C3D4E5]",

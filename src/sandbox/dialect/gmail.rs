@@ -10,6 +10,7 @@ const MECHANISMS: &[Mechanism] = &[Mechanism::Xoauth2, Mechanism::OauthBearer];
 const CHALLENGE: &str = r#"{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}"#;
 
 pub(in crate::sandbox) static GMAIL: Dialect = Dialect {
+    resources: &[],
     smtp: Smtp {
         greeting: "220 smtp.gmail.com ESMTP a1-20020a5d0001000000b0033e45930f35sm1 - gsmtp",
         hello: "smtp.gmail.com at your service, [127.0.0.1]",

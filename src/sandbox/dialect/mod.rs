@@ -18,6 +18,9 @@ use super::sasl::Mechanism;
 /// The mail servers of a provider.
 #[derive(Debug)]
 pub(super) struct Dialect {
+    /// What a scope must begin with for its token to be taken; any will do where there is none. A scope that is no URL is taken
+    /// everywhere.
+    pub(super) resources: &'static [&'static str],
     pub(super) smtp: Smtp,
     pub(super) pop3: Pop3,
     pub(super) imap: Imap,

@@ -15,6 +15,7 @@ const PROTOCOL_ERROR: Rejection =
     Rejection { words: "-ERR Protocol error. Connection is closed. 10", hangs_up: true };
 
 pub(in crate::sandbox) static PLAIN: Dialect = Dialect {
+    resources: &[],
     smtp: Smtp {
         greeting: "220 localhost ESMTP Gatepost sandbox",
         hello: "localhost",

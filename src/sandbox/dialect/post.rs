@@ -9,6 +9,7 @@ const POP3_MECHANISM: Rejection = Rejection { words: "-ERR Only AUTH PLAIN", han
 const POP3_TOO_LONG: Rejection = Rejection { words: "-ERR Line too long", hangs_up: false };
 
 pub(in crate::sandbox) static POST: Dialect = Dialect {
+    resources: &[],
     smtp: Smtp {
         greeting: "220 localhost ESMTP Gatepost sandbox",
         hello: "localhost",

@@ -159,7 +159,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return self.answer(&format!("{}\r\n", login.malformed)).await;
             }
         }
-        self.reply(Moment::Verdict, &format!("{}{reply}", self.tag)).await.map(drop)
+        // What IMAP says ahead of the tagged response has no tag.
+        let ahead = if reply.starts_with("* ") { reply.find("\r\n").map_or(0, |end| end + 2) } else { 0 };
+        let (untagged, words) = reply.split_at(ahead);
+        self.reply(Moment::Verdict, &format!("{untagged}{}{words}", self.tag)).await.map(drop)
     }
 
     /// The command as it was given up to the mechanism's name.

@@ -1,5 +1,6 @@
 //! The sandbox as Exchange Online.
 
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 
 use super::imap::xoauth2;
@@ -288,4 +289,43 @@ async fn a_refresh_token_comes_of_offline_access_alone() {
         assert_eq!(tokens["refresh_token"].is_string(), refreshable, "{scope}");
         assert_eq!(tokens["access_token"].as_str().unwrap().len(), 2000);
     }
+}
+
+#[tokio::test]
+async fn a_token_for_another_resource_is_refused_by_every_server() {
+    let sandbox = exchange().await;
+    for (scope, is_taken) in [
+        ("https://graph.microsoft.com/SMTP.Send offline_access", false),
+        ("offline_access https://outlook.office365.com/.default", true),
+    ] {
+        let (_, location) = authorize(&sandbox, &[("scope", scope)]).await;
+        let token = redeem(&sandbox, &location["code"]).await["access_token"].as_str().unwrap().to_owned();
+        for (protocol, refused) in [
+            (Smtp, "535 5.7.3 Authentication unsuccessful ["),
+            (Pop3, "-ERR Authentication failure: unknown user name or bad password."),
+            (Imap, "a NO AUTHENTICATE failed."),
+        ] {
+            let told = log_in(&sandbox, protocol, ADA, &token).await;
+            assert_eq!(!told.starts_with(refused), is_taken, "{scope}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_say_whose_they_are_and_for_what() {
+    let sandbox = exchange().await;
+    let claims = |token: &str| {
+        let parts: Vec<&str> = token.split('.').collect();
+        assert_eq!(parts.len(), 3, "{token}");
+        serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap()
+    };
+    let scope = "https://outlook.office.com/SMTP.Send https://outlook.office.com/IMAP.AccessAsUser.All offline_access";
+    let (_, location) = authorize(&sandbox, &[("scope", scope)]).await;
+    let person = claims(redeem(&sandbox, &location["code"]).await["access_token"].as_str().unwrap());
+    assert_eq!(person["aud"], "https://outlook.office.com");
+    assert_eq!((&person["upn"], &person["scp"]), (&ADA.into(), &"SMTP.Send IMAP.AccessAsUser.All".into()));
+    assert_eq!(person["exp"].as_u64().unwrap() - person["iat"].as_u64().unwrap(), 3600);
+    let application = claims(&application(&sandbox).await);
+    assert!(application["upn"].is_null() && application["scp"].is_null());
+    assert_eq!(application["roles"].as_array().unwrap().len(), 3);
 }

@@ -105,7 +105,7 @@ mod tests {
         for (said, id) in [
             ("550 5.7.60 SMTP; Client does not have permissions to send as this sender", Some("D12")),
             ("550 5.1.8 Access denied, bad outbound sender", Some("D22")),
-            ("554 5.9.9 never heard of", None),
+            ("556 5.9.9 never heard of", None),
         ] {
             let error = SubmissionError::Refused { command: "MAIL FROM", said: said.to_owned() };
             let trouble = not_sent(&error, "scanner@contoso.example");

@@ -14,6 +14,9 @@ use super::process::{Server, eventually, find, free_ports, missing};
 /// The user `nobody`, who owns all mail.
 const NOBODY: u32 = 65534;
 
+/// What a person must have consented to.
+const PERSON: &str = "mail.imap";
+
 /// A mailbox that nobody signs in as.
 pub(crate) const OFFICE: &str = "office@example.test";
 
@@ -228,7 +231,7 @@ protocol pop3 {{
 /// How Dovecot decides whether a token opens a mailbox. It asks oidc-provider about the token, and compares one
 /// attribute of the answer with the `user=` of the login, after putting both through `username_format`.
 ///
-/// A person's token opens the mailbox of its `username`. A token that an application got for itself names no person:
+/// A person's token opens the mailbox of its `username`, where it has the scope. A token that an application got for itself names no person:
 /// its attribute is the client id, which no mailbox is called. A format without variables makes both sides equal, so
 /// such a token opens any mailbox; the scope keeps persons' tokens from doing so. The same makes a delegate's token open the
 /// shared mailbox: only hers is active there.
@@ -244,7 +247,11 @@ tls_ca_cert_file = {ca}
         ca = certificates.ca_file.display()
     );
     let active = "active_attribute = active\nactive_value = true\n";
-    fs::write(home.join("person.conf"), format!("{common}{active}username_attribute = username\n")).unwrap();
+    fs::write(
+        home.join("person.conf"),
+        format!("{common}{active}username_attribute = username\nscope = {PERSON}\n"),
+    )
+    .unwrap();
     let delegate = format!(
         "{common}active_attribute = username\nactive_value = {DELEGATE}\nusername_attribute = username\n\
          username_format = shared mailbox\n"

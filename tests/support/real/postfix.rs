@@ -1,5 +1,5 @@
 //! Postfix as a submission server: STARTTLS on one port, implicit TLS on the other, logins decided by Dovecot, and
-//! nothing ever delivered but to Dovecot.
+//! nothing ever delivered but to Dovecot. On some ports more it is set up wrong, in one way each.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -20,7 +20,20 @@ pub(crate) struct Postfix {
     pub(crate) implicit: u16,
     /// The port with STARTTLS.
     pub(crate) starttls: u16,
+    pub(crate) wrong: Wrong,
     pub(crate) server: Server,
+}
+
+/// Ports that begin with TLS, each with something wrong.
+pub(crate) struct Wrong {
+    /// It takes no login at all.
+    pub(crate) without_logins: u16,
+    /// Its certificate is from another authority.
+    pub(crate) untrusted: u16,
+    /// Its certificate has expired.
+    pub(crate) expired: u16,
+    /// Its certificate is for another name.
+    pub(crate) other_name: u16,
 }
 
 impl Postfix {
@@ -31,10 +44,12 @@ impl Postfix {
             fs::create_dir_all(home.join(subfolder)).unwrap();
         }
         chown(home.join("data"), Some(uid_of("postfix")), None).unwrap();
-        let [implicit, starttls] = free_ports();
+        let [implicit, starttls, without_logins, untrusted, expired, other_name] = free_ports();
+        let wrong = Wrong { without_logins, untrusted, expired, other_name };
         let log = home.join("postfix.log");
         fs::write(configuration.join("main.cf"), main_cf(&home, &log, certificates, dovecot)).unwrap();
-        fs::write(configuration.join("master.cf"), master_cf(implicit, starttls)).unwrap();
+        fs::write(configuration.join("master.cf"), master_cf(implicit, starttls, &wrong, certificates))
+            .unwrap();
 
         // Makes the queue's folders, as `postfix start` would. That one starts the master behind a shell script which
         // doesn't pass a signal on, so the master is started here.
@@ -49,7 +64,7 @@ impl Postfix {
         let mut server = Server::start("Postfix", &log, &daemon_directory().join("master"), arguments);
         server.reachable_at(starttls);
         server.reachable_at(implicit);
-        Self { implicit, starttls, server }
+        Self { implicit, starttls, wrong, server }
     }
 }
 
@@ -99,12 +114,26 @@ smtpd_sasl_tls_security_options = noanonymous
 }
 
 /// The services that a submission needs, none in a chroot.
-fn master_cf(implicit: u16, starttls: u16) -> String {
+fn master_cf(implicit: u16, starttls: u16, wrong: &Wrong, certificates: &Certificates) -> String {
+    let beginning_with_tls = |port: u16, option: &str, value: &str| {
+        format!(
+            "127.0.0.1:{port} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode=yes\n  -o {option}={value}\n"
+        )
+    };
+    let wrong = [
+        (wrong.without_logins, "smtpd_sasl_auth_enable", "no".to_owned()),
+        (wrong.untrusted, "smtpd_tls_chain_files", certificates.bad.untrusted.display().to_string()),
+        (wrong.expired, "smtpd_tls_chain_files", certificates.bad.expired.display().to_string()),
+        (wrong.other_name, "smtpd_tls_chain_files", certificates.bad.other_name.display().to_string()),
+    ];
+    let wrong: String =
+        wrong.iter().map(|(port, option, value)| beginning_with_tls(*port, option, value)).collect();
     format!(
         "\
 127.0.0.1:{starttls} inet n - n - - smtpd
 127.0.0.1:{implicit} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes
+{wrong}\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
