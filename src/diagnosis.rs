@@ -2,15 +2,18 @@
 //! embedded from `config/diagnosis.yaml`. The line to the client, the log, `status`, `test`, `explain` and `docs/errors.md` all
 //! say what stands there, so that they say the same.
 
+mod lookup;
 mod phrase;
+mod retry;
 mod trim;
 
 use std::sync::LazyLock;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::Cause;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::lookup::{look_up, names};
 use self::phrase::Text;
 pub use self::trim::trimmed;
 
@@ -137,7 +140,7 @@ impl From<Protocol> for Place {
 }
 
 /// What would make trying again worth it.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retry {
     /// Nothing: what is asked is wrong, and has to be put right first.
@@ -181,8 +184,7 @@ fn found(text: &str, is_meant: impl Fn(&Diagnosis) -> bool) -> Option<&'static D
     let text = Text::new(&trimmed(text));
     let mut best: Option<((bool, usize), &Diagnosis)> = None;
     for row in table().iter().filter(|row| is_meant(row)) {
-        let Some(weight) = row.signs.iter().filter_map(|sign| text.weight_of(sign)).max() else { continue };
-        let weight = (!row.general, weight);
+        let Some(weight) = text.weight_of_any(row) else { continue };
         if best.is_none_or(|(heaviest, _)| weight > heaviest) {
             best = Some((weight, row));
         }

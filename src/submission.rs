@@ -38,6 +38,15 @@ pub struct Message {
     pub at: SystemTime,
 }
 
+/// A message that a provider has taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Its last words.
+    pub said: String,
+    /// By which the message is found again, without the angle brackets.
+    pub message_id: String,
+}
+
 /// Why a message was not taken.
 #[derive(Debug, Error)]
 pub enum SubmissionError {
@@ -76,15 +85,14 @@ pub fn can_carry(address: &str) -> bool {
     address.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\"\\".contains(&byte))
 }
 
-/// Hands the message to the account's provider, which takes it with the account as its author. Gives the provider's last
-/// words.
+/// Hands the message to the account's provider, which takes it with the account as its author.
 pub async fn submit(
     provider: &Provider,
     account: &Account,
     secret: UpstreamSecret,
     message: &Message,
     deadline: Instant,
-) -> Result<String, SubmissionError> {
+) -> Result<Taken, SubmissionError> {
     let addresses = || std::iter::once(&account.address).chain(&message.to);
     if let Some(address) = addresses().find(|address| !can_carry(address)) {
         return Err(SubmissionError::Address(address.clone()));
@@ -97,25 +105,33 @@ pub async fn submit(
         upstream::log_in(Protocol::Smtp, NO_TAG, endpoint, &provider.trust, credentials.clone(), deadline);
     let (connection, _) = login.await?;
     let mut transaction = Transaction { connection, credentials, deadline };
-    let taken = transaction.run(&account.address, message).await;
+    let message_id = message.new_id(&account.address);
+    let said = transaction.run(&account.address, message, &message_id).await;
     transaction.end().await;
-    taken
+    said.map(|said| Taken { said, message_id })
 }
 
 impl Message {
-    /// As it is sent, from this address. Nobody's out-of-office note answers it (RFC 3834 section 5).
-    pub fn composed(&self, from: &str) -> Vec<u8> {
-        let seconds = self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let to: Vec<&str> = self.to.iter().map(String::as_str).collect();
+    /// A Message-ID that no other message has.
+    fn new_id(&self, from: &str) -> String {
         let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-        let unique = number();
+        format!("gatepost.{}.{:x}@{domain}", self.seconds(), number())
+    }
+
+    fn seconds(&self) -> u64 {
+        self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// As it is sent, from this address. Nobody's out-of-office note answers it (RFC 3834 section 5).
+    fn composed(&self, from: &str, message_id: &str) -> Vec<u8> {
+        let to: Vec<&str> = self.to.iter().map(String::as_str).collect();
         let mut message = Vec::new();
         MessageBuilder::new()
             .from(("Gatepost", from))
             .to(Address::from(to))
             .subject(self.subject.replace(char::is_control, " "))
-            .date(Date::new(i64::try_from(seconds).unwrap_or(i64::MAX)))
-            .message_id(format!("gatepost.{seconds}.{unique:x}@{domain}"))
+            .date(Date::new(i64::try_from(self.seconds()).unwrap_or(i64::MAX)))
+            .message_id(message_id)
             .header("Auto-Submitted", Raw::new("auto-generated"))
             .text_body(self.text.replace('\n', "\r\n"))
             .serialize(&mut message);
@@ -133,13 +149,18 @@ struct Transaction {
 
 impl Transaction {
     /// One refused recipient refuses all: somebody's address in the configuration is wrong, and has to be heard of.
-    async fn run(&mut self, from: &str, message: &Message) -> Result<String, SubmissionError> {
+    async fn run(
+        &mut self,
+        from: &str,
+        message: &Message,
+        message_id: &str,
+    ) -> Result<String, SubmissionError> {
         self.say("MAIL FROM", &format!("MAIL FROM:<{from}>"), 250).await?;
         for to in &message.to {
             self.say("RCPT TO", &format!("RCPT TO:<{to}>"), 250).await?;
         }
         self.say("DATA", "DATA", 354).await?;
-        data::write_message(&message.composed(from), &mut self.connection.output);
+        data::write_message(&message.composed(from, message_id), &mut self.connection.output);
         self.answer("the message", 250).await
     }
 
@@ -217,7 +238,8 @@ mod tests {
             text: text.to_owned(),
             at: datetime!(2027-01-31 0:00 UTC).into(),
         };
-        String::from_utf8(message.composed("scanner@example.com")).unwrap()
+        let id = message.new_id("scanner@example.com");
+        String::from_utf8(message.composed("scanner@example.com", &id)).unwrap()
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod certificate;
 mod configuration;
+pub mod delivery;
 mod greeting;
 pub mod login;
 mod misfit;
@@ -76,6 +77,8 @@ pub enum Part {
     Secret,
     /// A login.
     Login,
+    /// A message that is really sent.
+    Delivery,
 }
 
 /// How a step went.

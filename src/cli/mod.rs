@@ -17,6 +17,7 @@ pub mod credential;
 pub mod demo;
 mod device_password;
 pub mod disconnect;
+pub mod explain;
 pub mod export;
 pub mod find;
 pub mod import;
@@ -96,6 +97,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Revoke the consent for an account at its provider, and forget it; the account stays
     Disconnect(disconnect::Arguments),
+    /// Tell what a code or a line means that a device, a log or a provider has shown, and what to do
+    Explain(explain::Arguments),
     /// Write accounts, passwords, tokens and the CA into one file, sealed with a passphrase
     Export(export::Arguments),
     /// Take over what `gatepost export` has written
@@ -143,6 +146,7 @@ impl Command {
             Self::Connect(arguments) => arguments.run(context).await,
             Self::Demo(arguments) => arguments.run(context).await,
             Self::Disconnect(arguments) => arguments.run(context).await,
+            Self::Explain(arguments) => arguments.run(),
             Self::Export(arguments) => arguments.run(context).await,
             Self::Import(arguments) => arguments.run(context).await,
             Self::Key(command) => command.run(context).await,

@@ -1,5 +1,6 @@
 //! `gatepost test ADDRESS`: does the account work? A tick and its time for every step of a [`Trial`], or cause and fix.
 
+mod delivery;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// Which mailbox, of an account like '*@contoso.com'
     #[arg(long, value_name = "ADDRESS")]
     mailbox: Option<String>,
+    /// Then send a real message to this address, and look for it there where the address is an account here
+    #[arg(long, value_name = "ADDRESS")]
+    send_to: Option<String>,
     /// Print one JSON object instead: {"address", "ok", "token_owner", "steps": [{"step", "ok", "tried", "detail",
     /// "user_name", "ms", "diagnosis", "said", "cause", "fix", "warnings"}]}; token_owner is who consented, if that is
     /// known
@@ -34,9 +38,13 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Without it no message can be sent.
+const SMTP_LOGIN: &str = "SMTP login";
+
 impl Arguments {
     /// Tries everything that a session would, and says how each step went. Fails when one did.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        self.send_to.as_deref().map_or(Ok(()), delivery::check)?;
         let config = context.config()?;
         let store = context.store(&config).await?;
         let account = find::account(&store, &self.address, self.provider.as_deref()).await?;
@@ -50,7 +58,12 @@ impl Arguments {
         warnings.retain(|warning| warning.contains(&named));
         let told = |step: &Step| if self.json { Ok(()) } else { print(&shown(step)) };
         let time = config.limits.login;
-        let (owner, steps) = try_all(provider, &account, &store, time, warnings, told).await?;
+        let (owner, mut steps) = try_all(provider, &account, &store, time, warnings, told).await?;
+        let lets_in = steps.iter().any(|step| step.name == SMTP_LOGIN && step.is_well());
+        if let Some(to) = self.send_to.as_deref().filter(|_| lets_in) {
+            let from = trial(provider, &account, &store, time, Vec::new());
+            steps.extend(delivery::deliver(from, to, &config, told).await?);
+        }
         let failed = worst(&steps);
         if self.json {
             print(&in_json(&account.address, failed.is_none(), owner.as_deref(), &steps))?;
@@ -72,15 +85,7 @@ pub(super) async fn try_all(
     warnings: Vec<String>,
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<(Option<String>, Vec<Step>), Failure> {
-    let trial = Trial {
-        provider: Arc::clone(provider),
-        account: account.clone(),
-        store: store.clone(),
-        tokens: interrupt::tokens(store.clone()),
-        time,
-        warnings,
-    };
-    let mut under_way = trial.begin();
+    let mut under_way = trial(provider, account, store, time, warnings).begin();
     let mut steps = Vec::new();
     loop {
         let name = under_way.waits_for().to_owned();
@@ -90,6 +95,23 @@ pub(super) async fn try_all(
     }
     let owner = under_way.end().await?;
     Ok((owner, steps))
+}
+
+fn trial(
+    provider: &Arc<Provider>,
+    account: &Account,
+    store: &Store,
+    time: Duration,
+    warnings: Vec<String>,
+) -> Trial {
+    Trial {
+        provider: Arc::clone(provider),
+        account: account.clone(),
+        store: store.clone(),
+        tokens: interrupt::tokens(store.clone()),
+        time,
+        warnings,
+    }
 }
 
 /// The exit status of the first step that failed; what was not tried is no worse.

@@ -16,6 +16,7 @@ pub mod lint;
 mod listener;
 mod locate;
 mod microsoft;
+pub mod mistakes;
 mod oauth_client;
 pub mod presets;
 mod proof;

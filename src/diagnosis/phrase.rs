@@ -1,5 +1,7 @@
 //! Phrases in a text: whole ones only, since a code that is longer by a digit is another code.
 
+use super::Diagnosis;
+
 /// A text in which phrases are looked for.
 pub(super) struct Text(String);
 
@@ -13,6 +15,12 @@ impl Text {
         sign.iter()
             .map(|phrase| plain(phrase))
             .try_fold(0, |weight, phrase| self.has(&phrase).then_some(weight + phrase.len()))
+    }
+
+    /// How well a row fits: by the sign that accounts for the most of the text; any row better than a general one.
+    pub(super) fn weight_of_any(&self, row: &Diagnosis) -> Option<(bool, usize)> {
+        let weight = row.signs.iter().filter_map(|sign| self.weight_of(sign)).max()?;
+        Some((!row.general, weight))
     }
 
     fn has(&self, phrase: &str) -> bool {

@@ -228,7 +228,7 @@ impl UpstreamCredentials {
 
     /// One line of the provider's as printable ASCII. Every word that holds a run of our secret, or of a message that it
     /// may have been sent in, becomes `[token]` or `[password]`: some servers echo what they did not like.
-    pub(crate) fn censor(&self, line: &[u8]) -> String {
+    pub fn censor(&self, line: &[u8]) -> String {
         match &self.proof {
             Proof::Password(_, password) => {
                 let password = password.expose();

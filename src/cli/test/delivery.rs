@@ -1,0 +1,56 @@
+//! `gatepost test ADDRESS --send-to OTHER`: a real message, once the logins are tried.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::{Exit, Failure, progress};
+use crate::config::Config;
+use crate::store::StoreError;
+use crate::submission::can_carry;
+use crate::trial::delivery::{self, PATIENCE};
+use crate::trial::{Step, Trial};
+
+/// Refuses an address that no message can go to, before anything is tried.
+pub(super) fn check(to: &str) -> Result<(), Failure> {
+    if can_carry(to) && to.contains('@') {
+        return Ok(());
+    }
+    let message = format!(
+        "--send-to {to}: that is no address that a message can go to; write it like name@example.com"
+    );
+    Err(Failure::new(Exit::Failed, message))
+}
+
+/// Sends the message and looks for it; tells each step.
+pub(super) async fn deliver(
+    from: Trial,
+    to: &str,
+    config: &Config,
+    told: impl Fn(&Step) -> Result<(), Failure>,
+) -> Result<Vec<Step>, Failure> {
+    let inbox = inbox(&from, to, config).await?;
+    let sending = delivery::message(&from, to);
+    let (step, sent) = progress::shown(&format!("message to {to}"), sending).await?;
+    told(&step)?;
+    let mut steps = vec![step];
+    if let Some(sent) = sent {
+        let what = format!("looking into the inbox of {to}");
+        let arrival = delivery::arrival(&sent, to, inbox.as_ref());
+        let step = progress::counted_down(&what, Instant::now() + PATIENCE, arrival).await?;
+        told(&step)?;
+        steps.push(step);
+    }
+    from.tokens.settled().await;
+    Ok(steps)
+}
+
+/// The mailbox of this address, if it is an account here; at the sender's own provider, where it is one at several.
+async fn inbox(from: &Trial, to: &str, config: &Config) -> Result<Option<Trial>, StoreError> {
+    let mut accounts = from.store.accounts_at(to).await?;
+    accounts.sort_by_key(|account| account.provider != from.provider.name);
+    Ok(accounts.into_iter().find_map(|account| {
+        let provider = Arc::clone(config.providers.get(&account.provider)?);
+        Some(Trial { provider, account, warnings: Vec::new(), ..from.clone() })
+    }))
+}

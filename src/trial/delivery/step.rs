@@ -1,0 +1,116 @@
+//! A delivery as two steps of a trial: the message that is sent, and its arrival.
+
+use std::time::Duration;
+
+use gatepost_protocol::Protocol;
+
+use super::{Arrival, InboxError, Mailbox, PATIENCE, Sent, find, send};
+use crate::diagnosis::{self, Place};
+use crate::store::StoreError;
+use crate::submission::SubmissionError;
+use crate::trial::secret::Key;
+use crate::trial::{Fault, Outcome, Part, Step, Trial, Trouble, known};
+
+/// Sends a message through the trial's mailbox. There is nothing to look for where that failed.
+pub async fn message(trial: &Trial, to: &str) -> Result<(Step, Option<Sent>), StoreError> {
+    let Trial { provider, account, tokens, time, .. } = trial;
+    let Some(endpoint) = provider.endpoint(Protocol::Smtp) else {
+        let reason = format!("provider {} has no SMTP", provider.name);
+        return Ok((step("message", None, Outcome::NotTried(reason)), None));
+    };
+    let key = Key::fetch(trial).await?;
+    let Some(secret) = key.secret else { return Ok((key.step, None)) };
+    let from = Mailbox { provider, account, secret };
+    Ok(match send(from, to, tokens.clock().now(), *time).await {
+        Ok(sent) => {
+            let place = format!("{}:{}", endpoint.host, endpoint.port);
+            let said = diagnosis::trimmed(&sent.taken.said);
+            let outcome = Outcome::well(format!("{place} took one for {to} with the words: {said}"));
+            (step("message", Some(sent.took), outcome), Some(sent))
+        }
+        Err(error) => (step("message", None, Outcome::Failed(not_sent(&error, &account.address))), None),
+    })
+}
+
+/// Looks for the message in the inbox of this address, where it is a mailbox that can be opened here.
+pub async fn arrival(sent: &Sent, to: &str, inbox: Option<&Trial>) -> Result<Step, StoreError> {
+    let not_tried = |reason: String| {
+        step("arrival", None, Outcome::NotTried(format!("{reason}; look into the inbox of {to}")))
+    };
+    let Some(trial) = inbox else {
+        return Ok(not_tried(format!("{to} is no mailbox that Gatepost can open")));
+    };
+    let Trial { provider, account, time, .. } = trial;
+    let Some(secret) = Key::fetch(trial).await?.secret else {
+        return Ok(not_tried(format!("Gatepost has nothing to open {to} with")));
+    };
+    Ok(match find(sent, Mailbox { provider, account, secret }, *time).await {
+        Ok(Arrival::Found { protocol, after }) => {
+            let outcome = Outcome::well(format!("it is in the inbox of {to}, found by {protocol}"));
+            step("arrival", Some(after), outcome)
+        }
+        Ok(Arrival::NotYet) => step("arrival", Some(PATIENCE), Outcome::Failed(not_there(to))),
+        Ok(Arrival::NoWayToLook) => {
+            not_tried(format!("provider {} has neither IMAP nor POP3", provider.name))
+        }
+        Err((protocol, error)) => step("arrival", None, Outcome::Failed(not_looked(protocol, &error, to))),
+    })
+}
+
+fn step(name: &str, took: Option<Duration>, outcome: Outcome) -> Step {
+    Step { name: name.to_owned(), part: Part::Delivery, user_name: None, took, outcome }
+}
+
+fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
+    let row = match error {
+        SubmissionError::Login(error) => known(error, Protocol::Smtp),
+        SubmissionError::Refused { said, .. } => diagnosis::find(Place::Smtp, said),
+        other => diagnosis::find(Place::Connection, &other.to_string()),
+    };
+    let mut trouble = Trouble::new(row, "The provider did not take the message", &error.to_string(), mailbox);
+    if matches!(error, SubmissionError::Address(_)) {
+        trouble.fault = Fault::Configuration;
+        "Write an address in plain ASCII, without blanks and quotes.".clone_into(&mut trouble.fix);
+    }
+    trouble
+}
+
+fn not_looked(protocol: Protocol, error: &InboxError, to: &str) -> Trouble {
+    let row = match error {
+        InboxError::Login(error) => known(error, protocol),
+        InboxError::Refused { said, .. } => diagnosis::find(Place::from(protocol), said),
+        other => diagnosis::find(Place::Connection, &other.to_string()),
+    };
+    Trouble::new(row, "The inbox cannot be looked into", &error.to_string(), to)
+}
+
+fn not_there(to: &str) -> Trouble {
+    Trouble {
+        diagnosis: None,
+        title: format!("the message is not in the inbox after {} s", PATIENCE.as_secs()),
+        said: String::new(),
+        cause: "The provider took it. It may still be on its way, or it was sorted into another folder, or a rule forwards it."
+            .to_owned(),
+        fix: format!("Look into the junk folder of {to}. If it is not there after some minutes, the provider's admin can trace it."),
+        fault: Fault::Upstream,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_message_is_told_by_its_row() {
+        for (said, id) in [
+            ("550 5.7.60 SMTP; Client does not have permissions to send as this sender", Some("D12")),
+            ("550 5.1.8 Access denied, bad outbound sender", Some("D22")),
+            ("556 5.9.9 never heard of", None),
+        ] {
+            let error = SubmissionError::Refused { command: "MAIL FROM", said: said.to_owned() };
+            let trouble = not_sent(&error, "scanner@contoso.example");
+            assert_eq!(trouble.diagnosis.map(|row| row.id.as_str()), id, "{said}");
+            assert!(trouble.said.contains(said) && !trouble.fix.is_empty(), "{trouble:?}");
+        }
+    }
+}
