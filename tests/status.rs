@@ -122,8 +122,9 @@ async fn every_state_is_reached_and_left_again() {
     let (exit, _) = said(&config, &["test", ADDRESS], "").await;
     assert_eq!(exit, Some(5));
     let down = format!(
-        "\n{ADDRESS} is expired: sandbox gave no new token: HTTP status 500\n\
-         \x20 Gatepost tries again by itself. Where this stays, look at the network; then:\n  gatepost test {ADDRESS}\n"
+        "\n{ADDRESS} is expired: The provider's token server has a fault (G29): HTTP\nstatus 500\n\
+         \x20 Wait; Gatepost tries again. Where this lasts, look at the provider's page about\n  outages; then:\n  \
+         gatepost test {ADDRESS}\n"
     );
     let told = expected("expired", "lately | 30 days ago | 29 days ago", &down);
     assert_eq!(status(&config).await, (Some(7), told + needed));
@@ -153,7 +154,7 @@ async fn every_state_is_reached_and_left_again() {
     assert_eq!(exit, Some(7));
     assert!(
         told.contains(&format!(
-            "\n{ADDRESS} is refused: the provider takes the consent no more:\ninvalid_grant"
+            "\n{ADDRESS} is refused: The provider takes the consent no more (D140):\ninvalid_grant"
         )),
         "{told}"
     );
