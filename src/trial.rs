@@ -31,7 +31,6 @@ use crate::store::{Store, StoreError};
 
 use self::login::Logins;
 use self::server::Server;
-use crate::diagnosis::{Place, find};
 use crate::session::upstream::UpstreamError;
 
 /// What is to be tried.

@@ -145,7 +145,7 @@ impl Night {
         let key = GrantKey::Account(self.sick);
         let version = self.store.grant(&key).await.unwrap().unwrap().version;
         self.store
-            .note_failure(&key, Some(version), self.clock.now(), "no route to host", false)
+            .note_failure(&key, Some(version), self.clock.now(), "not reachable: no route to host", false)
             .await
             .unwrap();
     }
@@ -261,7 +261,8 @@ async fn an_outage_of_five_minutes_does_not_ring_and_one_of_an_hour_does() {
     assert_eq!(
         lines(
             &log,
-            "is expired: oauth gave no new token: no route to host; next: Gatepost tries again by itself"
+            "is expired: The provider's token server cannot be reached (G27): not reachable: no route to host; next: \
+             Gatepost tries again by itself. Look at"
         ),
         1,
         "{}",
