@@ -14,6 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::account::{Account, AccountId};
+use crate::diagnosis::Diagnosis;
 use crate::session::upstream::UpstreamError;
 use crate::store::mailbox_passwords::MailboxPassword;
 use crate::store::{Store, StoreError};
@@ -51,6 +52,7 @@ struct Refusal {
     user_name: String,
     version: i64,
     failure: AuthFailure,
+    diagnosis: Option<&'static Diagnosis>,
     said: String,
     at: Instant,
 }
@@ -74,6 +76,8 @@ pub enum MailboxPasswordError {
         address: String,
         /// What the client was told, and is told again.
         failure: AuthFailure,
+        /// What is known of it.
+        diagnosis: Option<&'static Diagnosis>,
         /// What the provider said.
         said: String,
         /// How long ago.
@@ -100,6 +104,13 @@ impl From<&MailboxPasswordError> for AuthFailure {
                 Self::Temporary(Cause::new("Gatepost's store fails; admin: see Gatepost's log"))
             }
         }
+    }
+}
+
+impl MailboxPasswordError {
+    /// What is known of it.
+    pub fn diagnosis(&self) -> Option<&'static Diagnosis> {
+        if let Self::Refused { diagnosis, .. } = self { *diagnosis } else { None }
     }
 }
 
@@ -158,13 +169,13 @@ impl MailboxPasswords {
         let password = self.stored(account).await?;
         let refusal = self.refusals().get(&(account.id, service)).cloned();
         match refusal {
-            Some(Refusal { user_name, version, failure, said, at })
+            Some(Refusal { user_name, version, failure, diagnosis, said, at })
                 if version == password.version
                     && user_name == account.upstream_user_name(service)
                     && at.elapsed() < REFUSAL_REMEMBERED =>
             {
                 let (address, since) = (account.address.clone(), at.elapsed());
-                Err(MailboxPasswordError::Refused { address, failure, said, since })
+                Err(MailboxPasswordError::Refused { address, failure, diagnosis, said, since })
             }
             _ => Ok(password),
         }
@@ -173,12 +184,13 @@ impl MailboxPasswords {
     /// Remembers that this service did not take that version, and what it said. A service that is merely switched off says
     /// nothing about the password; nor does one alone, while another takes the same one: then how the account stands stays.
     pub async fn refused(&self, account: &Account, service: Protocol, version: i64, error: &UpstreamError) {
-        let (failure, said) = (error.with_password(), error.to_string());
+        let (failure, said) = (error.failure_with_password(service), error.to_string());
+        let diagnosis = error.diagnosis_with_password(service);
         if error.is_wrong_secret() && !self.is_taken_elsewhere(account, service, version) {
             self.note(account, version, Some(&said)).await;
         }
         let user_name = account.upstream_user_name(service).to_owned();
-        let refusal = Refusal { user_name, version, failure, said, at: Instant::now() };
+        let refusal = Refusal { user_name, version, failure, diagnosis, said, at: Instant::now() };
         let mut refusals = self.refusals();
         refusals.retain(|_, refusal| refusal.at.elapsed() < REFUSAL_REMEMBERED);
         refusals.insert((account.id, service), refusal);
@@ -341,7 +353,7 @@ mod tests {
         minutes(9).await;
         tokio::time::resume();
         let refused = passwords.usable(&account, Protocol::Smtp).await.unwrap_err();
-        let told = Cause::new("provider refused stored password (535 5.7.8); ask admin");
+        let told = Cause::new("stored password is wrong; gatepost connect (G19)");
         assert_eq!(AuthFailure::from(&refused), AuthFailure::NeedsAdmin(told));
         assert!(refused.to_string().contains("535 5.7.8 no"), "{refused}");
         assert!(passwords.usable(&account, Protocol::Imap).await.is_ok(), "another service may take it");

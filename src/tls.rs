@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 use thiserror::Error;
@@ -106,7 +106,15 @@ impl Trust {
 /// Whether a connection failed because the other side's certificate was not trusted, and not because of anything that
 /// passes by itself.
 pub fn is_untrusted(error: &io::Error) -> bool {
-    matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
+    untrusted(error).is_some()
+}
+
+/// What is wrong with the other side's certificate, where that is why a connection failed.
+pub fn untrusted(error: &io::Error) -> Option<&CertificateError> {
+    match tls_error(error)? {
+        rustls::Error::InvalidCertificate(why) => Some(why),
+        _ => None,
+    }
 }
 
 /// What TLS has against a connection, where it is that.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use dashmap::DashMap;
+use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::secret::Secret;
@@ -16,6 +17,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 use crate::store::credentials::minute;
+use crate::store::upstream_logins::RefusedLogin;
 use crate::store::{NOTED_WITHIN, Store, StoreError};
 use password::{Hasher, PasswordError};
 
@@ -26,7 +28,7 @@ pub use crate::store::credentials::{Credential, CredentialId};
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// How exactly it is known when an account was last let in.
+/// How exactly it is known when an account was last let in or refused.
 const LOGIN_NOTED_EVERY: Duration = Duration::from_mins(1);
 
 /// The one call that a session makes.
@@ -34,8 +36,10 @@ const LOGIN_NOTED_EVERY: Duration = Duration::from_mins(1);
 pub struct Accounts {
     store: Store,
     hasher: Hasher,
-    /// When each account was last noted to have been let in.
-    let_in: Arc<DashMap<AccountId, Instant>>,
+    /// When each account was last noted to have been let in, by protocol.
+    let_in: Arc<DashMap<(AccountId, Protocol), Instant>>,
+    /// When each account was last noted to have been refused, by protocol, and in which words.
+    refused: Arc<DashMap<(AccountId, Protocol), (Instant, String)>>,
     /// Last uses on their way into the store.
     writing: TaskTracker,
 }
@@ -69,7 +73,8 @@ pub enum NewPasswordError {
 impl Accounts {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        Self { store, hasher: Hasher::new(), let_in: Arc::default(), writing: TaskTracker::new() }
+        let (let_in, refused) = (Arc::default(), Arc::default());
+        Self { store, hasher: Hasher::new(), let_in, refused, writing: TaskTracker::new() }
     }
 
     /// Finds the account that the credentials open among those of `providers`. An unknown user costs the same Argon2
@@ -157,26 +162,37 @@ impl Accounts {
     }
 
     /// Notes that the provider let a login of the account in: beside the session, which does not wait for a disk, and at most
-    /// once a minute for each account.
-    pub fn note_login(&self, account: AccountId) {
+    /// once a minute for each account and protocol; but at once after a refusal.
+    pub fn note_login(&self, account: AccountId, protocol: Protocol) {
         let now = Instant::now();
-        let mut noted = false;
-        self.let_in
-            .entry(account)
-            .and_modify(|last| {
-                noted = now.duration_since(*last) < LOGIN_NOTED_EVERY;
-                if !noted {
-                    *last = now;
-                }
-            })
-            .or_insert(now);
-        if noted {
+        let was_refused = self.refused.remove(&(account, protocol)).is_some();
+        let is_noted = self.let_in.get(&(account, protocol)).is_some_and(|before| is_lately(*before, now));
+        if is_noted && !was_refused {
             return;
         }
+        self.let_in.insert((account, protocol), now);
+        let (store, at) = (self.store.clone(), SystemTime::now());
+        self.writing.spawn(async move {
+            if let Err(error) = store.note_let_in(account, protocol, at).await {
+                tracing::warn!(%error, account = account.0, "cannot note an account's last login");
+            }
+        });
+    }
+
+    /// Notes that the provider refused a login of the account for good: as above, and at once where the words are other ones than
+    /// before.
+    pub fn note_refused_login(&self, account: AccountId, protocol: Protocol, refused: RefusedLogin) {
+        let now = Instant::now();
+        self.let_in.remove(&(account, protocol));
+        let known = self.refused.get(&(account, protocol)).map(|known| known.value().clone());
+        if known.is_some_and(|(before, said)| said == refused.said && is_lately(before, now)) {
+            return;
+        }
+        self.refused.insert((account, protocol), (now, refused.said.clone()));
         let store = self.store.clone();
         self.writing.spawn(async move {
-            if let Err(error) = store.note_login(account, SystemTime::now()).await {
-                tracing::warn!(%error, account = account.0, "cannot note an account's last login");
+            if let Err(error) = store.note_refused_login(account, protocol, &refused).await {
+                tracing::warn!(%error, account = account.0, "cannot note that an account was refused");
             }
         });
     }
@@ -195,6 +211,10 @@ impl Accounts {
             }
         });
     }
+}
+
+fn is_lately(before: Instant, now: Instant) -> bool {
+    now.duration_since(before) < LOGIN_NOTED_EVERY
 }
 
 #[cfg(test)]

@@ -12,14 +12,17 @@ use tokio::time::sleep;
 /// RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// A connection to the first of the host's addresses that takes one.
+/// A connection to the first of the host's addresses that takes one. The error of a name that is not found is
+/// [`io::ErrorKind::NotFound`].
 pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     connect(resolve(host, port).await?).await
 }
 
 /// The host's addresses, in the order in which they are tried.
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok(in_turn(lookup_host((host, port)).await?.collect()))
+    let addresses = lookup_host((host, port)).await;
+    let addresses = addresses.map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
+    Ok(in_turn(addresses.collect()))
 }
 
 /// The first connection that comes about. The error is the last attempt's.

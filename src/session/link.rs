@@ -5,50 +5,18 @@ use std::sync::Arc;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::Success;
-use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
 
 use super::driver::Connection;
+use super::failed::Failed;
 use super::slots::{Mailbox, Slot};
 use super::upstream::{UpstreamError, credentials, log_in};
 use super::{Accepted, Closed, Gateway, Identified, Linked};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::config::provider::{Endpoint, Login, OAuthClient};
-use crate::mailbox_password::MailboxPasswordError;
 use crate::oauth::{AccessToken, TokenError};
-
-/// A failed attempt: what the client hears, and what the log gets.
-struct Failed {
-    failure: AuthFailure,
-    detail: String,
-}
-
-impl Failed {
-    fn new(failure: AuthFailure, detail: impl Into<String>) -> Self {
-        Self { failure, detail: detail.into() }
-    }
-}
-
-impl From<TokenError> for Failed {
-    fn from(error: TokenError) -> Self {
-        Self::new(AuthFailure::from(&error), error.to_string())
-    }
-}
-
-impl From<MailboxPasswordError> for Failed {
-    fn from(error: MailboxPasswordError) -> Self {
-        Self::new(AuthFailure::from(&error), error.to_string())
-    }
-}
-
-impl From<UpstreamError> for Failed {
-    fn from(error: UpstreamError) -> Self {
-        Self::new(AuthFailure::from(&error), error.to_string())
-    }
-}
 
 impl Identified {
     /// Gets in at the provider and tells the client; gives the client back when that failed and it may try again.
@@ -67,7 +35,7 @@ impl Identified {
                 let provider = accepted.gateway.providers.get(&attempt.account.provider);
                 let by_person = provider.is_some_and(|provider| provider.needs_person());
                 let session = accepted.gateway.live.enter(verified.credential, by_person);
-                accepted.gateway.accounts.note_login(attempt.account.id);
+                accepted.gateway.accounts.note_login(attempt.account.id, attempt.protocol);
                 // Invariant 3: this is the only place where a client hears success.
                 accepted.step = accepted.dialogue.verdict(&Ok(success), &mut accepted.client.output);
                 match timeout_at(deadline, accepted.client.send()).await {
@@ -81,16 +49,13 @@ impl Identified {
                 let idle = gateway.limits.idle(entrance.listener.protocol);
                 Ok(Ok(Linked { gateway, idle, client, upstream, session, slot, record }))
             }
-            Ok(Err(Failed { failure, detail })) => {
-                // At once, and only here: the line at the session's end does not say it again.
-                warn!(
-                    account = attempt.account.address,
-                    provider = attempt.account.provider,
-                    protocol = attempt.protocol.name(),
-                    client = %accepted.record.client,
-                    "login failed: {detail}"
-                );
-                accepted.refuse(failure);
+            Ok(Err(failed)) => {
+                failed.log(&attempt.account, attempt.protocol, accepted.record.client);
+                if let Some(refused) = failed.refused_login {
+                    let accounts = &accepted.gateway.accounts;
+                    accounts.note_refused_login(attempt.account.id, attempt.protocol, refused);
+                }
+                accepted.refuse(failed.failure);
                 Ok(Err(accepted))
             }
         }
@@ -109,17 +74,15 @@ struct Attempt {
 
 impl Attempt {
     async fn get_in(&self) -> Result<((Connection, Success), Option<Slot<Mailbox>>), Failed> {
-        let provider = self.gateway.providers.get(&self.account.provider).ok_or_else(|| {
-            let detail = format!("the configuration has no provider {:?}", self.account.provider);
-            Failed::new(
-                AuthFailure::NeedsAdmin(Cause::new("account's provider is not configured; ask admin")),
-                detail,
-            )
-        })?;
-        let endpoint = provider.endpoint(self.protocol).ok_or_else(|| {
-            let told = format!("this provider has no {}; ask admin", self.protocol);
-            Failed::new(AuthFailure::NeedsAdmin(Cause::new(told.clone())), told)
-        })?;
+        let name = &self.account.provider;
+        let provider = self
+            .gateway
+            .providers
+            .get(name)
+            .ok_or_else(|| Failed::known("G15", format!("the configuration has no provider {name:?}")))?;
+        let endpoint = provider
+            .endpoint(self.protocol)
+            .ok_or_else(|| Failed::known("G16", format!("this provider has no {}", self.protocol)))?;
         let slot = match endpoint.sessions {
             Some(capacity) => Some(self.slot(capacity).await?),
             None => None,
@@ -136,7 +99,7 @@ impl Attempt {
         };
         timeout_at(self.deadline, self.gateway.slots.take(mailbox, capacity)).await.map_err(|_| {
             let detail = format!("all {capacity} {} sessions of the mailbox stayed in use", self.protocol);
-            Failed::new(AuthFailure::Busy(Cause::new("mailbox busy, all its sessions are in use")), detail)
+            Failed::busy("G17", detail)
         })
     }
 
@@ -158,10 +121,9 @@ impl Attempt {
     ) -> Result<(Connection, Success), Failed> {
         let (passwords, account) = (&self.gateway.mailbox_passwords, &self.account);
         let usable = timeout_at(self.deadline, passwords.usable(account, self.protocol));
-        let (password, _turn) = usable.await.map_err(|_| {
-            let told = Cause::new("mail provider too slow; try again");
-            Failed::new(AuthFailure::Temporary(told), "another login tries the same new password, unanswered")
-        })??;
+        let (password, _turn) = usable
+            .await
+            .map_err(|_| Failed::known("G05", "another login tries the same new password, unanswered"))??;
         let version = password.version;
         let error =
             match self.log_in_with(provider, endpoint, UpstreamSecret::Password(password.secret)).await {
@@ -171,15 +133,10 @@ impl Attempt {
                 }
                 Err(error) => error,
             };
-        let (failure, mut detail) = (error.with_password(), error.to_string());
         if error.is_about_secret() {
             passwords.refused(account, self.protocol, version, &error).await;
         }
-        if error.is_wrong_secret() {
-            detail.push_str("; run: gatepost connect ");
-            detail.push_str(&account.address);
-        }
-        Err(Failed { failure, detail })
+        Err(Failed::with_password(&error, self.protocol))
     }
 
     async fn log_in_with_token(
@@ -194,23 +151,23 @@ impl Attempt {
             Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
         };
-        if !refusal.may_a_new_token_help() {
-            return Err(refusal.into());
+        if !refusal.may_a_new_token_help(self.protocol) {
+            return Err(Failed::with_token(&refusal, self.protocol));
         }
         let newer = self.gateway.tokens.renewed(client, &self.account, self.protocol, token.version);
         match self.in_time(newer).await? {
-            Some(newer) => Ok(self.log_in_with(provider, endpoint, with(&newer)).await?),
-            None => Err(refusal.into()),
+            Some(newer) => {
+                let login = self.log_in_with(provider, endpoint, with(&newer)).await;
+                login.map_err(|error| Failed::with_token(&error, self.protocol))
+            }
+            None => Err(Failed::with_token(&refusal, self.protocol)),
         }
     }
 
     async fn in_time<T>(&self, token: impl Future<Output = Result<T, TokenError>>) -> Result<T, Failed> {
         match timeout_at(self.deadline, token).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(Failed::new(
-                AuthFailure::Temporary(Cause::new("token server too slow; try again")),
-                "no token in time; its refresh goes on",
-            )),
+            Err(_) => Err(Failed::known("G18", "no token in time; its refresh goes on")),
         }
     }
 

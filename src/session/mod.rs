@@ -6,6 +6,7 @@
 
 pub mod dial;
 pub mod driver;
+mod failed;
 mod identify;
 mod link;
 pub mod live;

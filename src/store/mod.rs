@@ -14,6 +14,7 @@ pub mod mailbox_passwords;
 pub mod restore;
 pub mod running;
 pub mod standings;
+pub mod upstream_logins;
 
 mod current_key;
 mod error;

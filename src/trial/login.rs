@@ -11,11 +11,13 @@ use tokio::time::Instant;
 
 use super::misfit::Misfit;
 use super::secret::Key;
-use super::{Fault, Outcome, Part, Remark, Step, Told, Trial, Trouble, known};
+use super::{Fault, Outcome, Part, Remark, Step, Told, Trial, Trouble};
 use crate::account::Account;
 use crate::config::Provider;
+use crate::diagnosis::Diagnosis;
 use crate::session::upstream::{self, UpstreamError};
 use crate::store::StoreError;
+use crate::store::upstream_logins::RefusedLogin;
 
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
@@ -43,6 +45,9 @@ pub struct Attempt {
     pub against: Option<Against>,
     /// The server's words, where it did not.
     said: String,
+    protocol: Protocol,
+    /// What is noted about the account.
+    refused: Option<RefusedLogin>,
 }
 
 /// Logs in. `None` where the provider does not have the protocol.
@@ -56,6 +61,7 @@ pub async fn attempt(
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
+    let is_password = matches!(secret, UpstreamSecret::Password(_));
     let begin = Instant::now();
     let login = async {
         let credentials = upstream::credentials(endpoint, user_name, secret)?;
@@ -67,27 +73,40 @@ pub async fn attempt(
     Some(match result {
         Ok(_) => {
             let outcome = Outcome::well(format!("{place} let {user_name} in"));
-            Attempt { step: step(outcome), against: None, said: String::new() }
+            Attempt { step: step(outcome), against: None, said: String::new(), protocol, refused: None }
         }
-        Err(error) => Attempt {
-            against: Some(match &error {
-                error if error.is_wrong_secret() => Against::Secret,
-                error if error.is_about_secret() => Against::Mailbox,
-                _ => Against::Neither,
-            }),
-            said: format!("{place}, as {user_name}: {error}"),
-            step: step(Outcome::Failed(trouble(protocol, account, &place, &error))),
-        },
+        Err(error) => {
+            let row =
+                if is_password { error.diagnosis_with_password(protocol) } else { error.diagnosis(protocol) };
+            Attempt {
+                against: Some(match &error {
+                    error if error.is_wrong_secret() => Against::Secret,
+                    error if error.is_about_secret() => Against::Mailbox,
+                    _ => Against::Neither,
+                }),
+                said: format!("{place}, as {user_name}: {error}"),
+                protocol,
+                refused: error.refused_login(row),
+                step: step(Outcome::Failed(trouble(account, user_name, &place, &error, row))),
+            }
+        }
     })
 }
 
-fn trouble(protocol: Protocol, account: &Account, place: &str, error: &UpstreamError) -> Trouble {
-    let said = format!("{place}, as {}: {error}", account.upstream_user_name(protocol));
+/// `row` is what is known of the error, as the session's log has it.
+fn trouble(
+    account: &Account,
+    user_name: &str,
+    place: &str,
+    error: &UpstreamError,
+    row: Option<&'static Diagnosis>,
+) -> Trouble {
+    let said = format!("{place}, as {user_name}: {error}");
     let unknown = match error {
         UpstreamError::Refused(_) => "The provider did not let Gatepost in",
         _ => "The login did not come to its end",
     };
-    let mut trouble = Trouble::new(known(error, protocol), unknown, &said, &account.address);
+    let mut trouble = Trouble::new(row, unknown, &said, &account.address);
     if matches!(error, UpstreamError::HostName(_)) {
         trouble.fault = Fault::Configuration;
     }
@@ -230,6 +249,8 @@ struct Heard {
     let_in: bool,
     /// What one said that does not take the token or the password.
     refused: Option<String>,
+    /// By protocol; `None` where it let us in.
+    logins: Vec<(Protocol, Option<RefusedLogin>)>,
 }
 
 impl Heard {
@@ -238,13 +259,19 @@ impl Heard {
         if attempt.against == Some(Against::Secret) {
             self.refused = Some(attempt.said.clone());
         }
+        if attempt.against.is_none() || attempt.refused.is_some() {
+            self.logins.push((attempt.protocol, attempt.refused.clone()));
+        }
     }
 
     /// A login is a login, whoever tries it.
     async fn note(self, trial: &Trial, password_version: Option<i64>) -> Result<(), StoreError> {
         let Trial { store, account, .. } = trial;
-        if self.let_in {
-            store.note_login(account.id, SystemTime::now()).await?;
+        for (protocol, refused) in &self.logins {
+            match refused {
+                None => store.note_let_in(account.id, *protocol, SystemTime::now()).await?,
+                Some(refused) => store.note_refused_login(account.id, *protocol, refused).await?,
+            }
         }
         let refused = self.refused.filter(|_| !self.let_in);
         if let Some(version) = password_version.filter(|_| self.let_in || refused.is_some()) {

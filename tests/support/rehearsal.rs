@@ -220,8 +220,11 @@ impl Rehearsal {
             Step::Yield(Err(refusal)) => {
                 self.close_upstream();
                 let error = UpstreamError::Refused(refusal);
-                let failure =
-                    if self.password.is_some() { error.with_password() } else { AuthFailure::from(&error) };
+                let failure = if self.password.is_some() {
+                    error.failure_with_password(self.protocol)
+                } else {
+                    error.failure(self.protocol)
+                };
                 self.tell(&Err(failure));
                 self.read_client();
             }
@@ -239,7 +242,7 @@ impl Rehearsal {
     /// Bytes in clear where the provider's handshake was due.
     fn upstream_broke_off(&mut self, error: Ended) {
         self.close_upstream();
-        self.tell(&Err(AuthFailure::from(&UpstreamError::Ended { error, state: "rehearsing" })));
+        self.tell(&Err(UpstreamError::Ended { error, state: "rehearsing" }.failure(self.protocol)));
         self.read_client();
     }
 
