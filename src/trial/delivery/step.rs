@@ -63,7 +63,7 @@ fn step(name: &str, took: Option<Duration>, outcome: Outcome) -> Step {
 
 fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
     let row = match error {
-        SubmissionError::Login(error) => known(error, Protocol::Smtp),
+        SubmissionError::Login(error) => error.diagnosis(Protocol::Smtp),
         SubmissionError::Refused { said, .. } => diagnosis::find(Place::Smtp, said),
         other => diagnosis::find(Place::Connection, &other.to_string()),
     };
@@ -77,7 +77,7 @@ fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
 
 fn not_looked(protocol: Protocol, error: &InboxError, to: &str) -> Trouble {
     let row = match error {
-        InboxError::Login(error) => known(error, protocol),
+        InboxError::Login(error) => error.diagnosis(protocol),
         InboxError::Refused { said, .. } => diagnosis::find(Place::from(protocol), said),
         other => diagnosis::find(Place::Connection, &other.to_string()),
     };

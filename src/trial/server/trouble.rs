@@ -8,12 +8,18 @@ use rustls::Error;
 
 use super::super::certificate::{Leaf, untrusted};
 use super::super::greeting::NoGreeting;
-use super::super::{Fault, Trouble, known};
+use super::super::{Fault, Trouble};
 use super::{Kind, Server, Way};
 use crate::diagnosis::{self, Diagnosis, Place};
 use crate::session::driver::Ended;
 use crate::session::upstream::UpstreamError;
 use crate::tls::tls_error;
+
+/// The row of a server that has no STARTTLS for us.
+const NO_START_TLS: &str = "G12";
+
+/// The row of a name that has no address.
+const NO_ADDRESS: &str = "G04";
 
 impl Way<'_> {
     /// What is known of a failure on the way.
@@ -32,7 +38,7 @@ impl Way<'_> {
             Kind::Mail(protocol, _) => protocol,
             Kind::Https => Protocol::Smtp,
         };
-        known(error, protocol)
+        error.diagnosis(protocol)
     }
 
     /// What the table need not know, because only the place tells it.
@@ -119,7 +125,7 @@ impl NoTls {
                 trouble
             }
             Self::Left(NoGreeting::NoStartTls(said)) => {
-                let row = diagnosis::find(Place::Connection, said);
+                let row = diagnosis::by_id(NO_START_TLS);
                 let said = format!("{}: {said}", way.server.place());
                 let mut trouble = Trouble::new(row, "", &said, "");
                 trouble.explain((
@@ -173,7 +179,7 @@ pub(super) fn no_address(host: &str, error: &io::Error) -> Trouble {
                 .to_owned(),
         )
     };
-    let diagnosis = diagnosis::find(Place::Connection, &format!("cannot connect: {text}"));
+    let diagnosis = diagnosis::by_id(NO_ADDRESS);
     Trouble { diagnosis, title: title.to_owned(), said, cause, fix, fault: Fault::Upstream }
 }
 
