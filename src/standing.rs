@@ -2,17 +2,19 @@
 //! list` and the alarms all say what stands here, so that they say the same.
 
 mod judgement;
+pub mod refused_login;
 mod state;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::account::{Account, AccountId, catch_all};
-use crate::config::Config;
 use crate::config::provider::{GrantType, Login, OAuthClient, Proof, Provider};
+use crate::config::{Config, Listener};
 use crate::oauth::grant_key;
 use crate::store::grants::GrantKey;
 use crate::store::standings::Standing;
+use crate::store::upstream_logins::UpstreamLogins;
 use crate::store::{Store, StoreError};
 
 use self::judgement::Case;
@@ -45,6 +47,8 @@ pub struct AccountStanding {
     pub consent_by: Option<String>,
     /// When the provider last let a login in, to the minute.
     pub last_login: Option<SystemTime>,
+    /// What its mail servers made of the last logins, by each protocol that devices can use here.
+    pub upstream_logins: Vec<UpstreamLogins>,
     /// When tokens last came, by consent or by a refresh.
     pub last_refresh: Option<SystemTime>,
     /// When the access token ends. Gatepost gets another one; people need to do nothing.
@@ -95,6 +99,7 @@ impl Survey {
             grants: store.standings().await?,
             passwords: store.password_standings().await?,
             logins: store.last_logins().await?,
+            upstream_logins: store.upstream_logins().await?,
         };
         let accounts = store.accounts().await?;
         let typed = Typed::of(&accounts);
@@ -102,7 +107,7 @@ impl Survey {
             .iter()
             .map(|account| {
                 let provider = config.providers.get(&account.provider).map(AsRef::as_ref);
-                known.standing(provider, &typed.case(account, now))
+                known.standing(provider, &config.listeners, &typed.case(account, now))
             })
             .collect();
         Ok(Self::of(config, accounts, now))
@@ -145,6 +150,7 @@ struct Known {
     grants: BTreeMap<GrantKey, Standing>,
     passwords: BTreeMap<AccountId, Option<String>>,
     logins: BTreeMap<AccountId, SystemTime>,
+    upstream_logins: BTreeMap<AccountId, Vec<UpstreamLogins>>,
 }
 
 /// The accounts, each with how it is typed behind a command.
@@ -175,7 +181,12 @@ impl<'a> Typed<'a> {
 }
 
 impl Known {
-    fn standing(&self, provider: Option<&Provider>, case: &Case<'_>) -> AccountStanding {
+    fn standing(
+        &self,
+        provider: Option<&Provider>,
+        listeners: &[Listener],
+        case: &Case<'_>,
+    ) -> AccountStanding {
         let account = case.account;
         let client = provider.and_then(|provider| provider.oauth());
         let grant = client.and_then(|client| self.grant(client, account));
@@ -185,6 +196,11 @@ impl Known {
             Some(Login::Password) => case.of_password(self.passwords.get(&account.id)),
             Some(Login::OAuth(client)) => case.of_grant(client, grant),
         };
+        let upstream_logins = provider.map(|provider| self.logins_by(provider, listeners, account.id));
+        let upstream_logins = upstream_logins.unwrap_or_default();
+        // What it gets in with comes first: without that, no server is asked.
+        let of_logins = || case.of_logins(&upstream_logins).filter(|_| verdict.state == State::Connected);
+        let verdict = of_logins().unwrap_or(verdict);
         let way = provider.map(|provider| match &provider.login {
             Login::Password => Way::Password,
             Login::OAuth(client) if client.grant.needs_person() => Way::Consent,
@@ -195,6 +211,7 @@ impl Known {
             verdict,
             consent_by: grant.and_then(|grant| grant.identity.clone()),
             last_login: self.logins.get(&account.id).copied(),
+            upstream_logins,
             last_refresh: grant.and_then(|grant| grant.issued_at),
             token_until: grant.and_then(|grant| grant.expires_at),
             consent_until: client
@@ -203,6 +220,20 @@ impl Known {
             account: account.clone(),
             typed: case.typed.to_owned(),
         }
+    }
+
+    /// What was noted of the account's logins, by the protocols that the provider has and that a listener serves: what no device
+    /// can use concerns nobody.
+    fn logins_by(&self, provider: &Provider, listeners: &[Listener], id: AccountId) -> Vec<UpstreamLogins> {
+        let serves = |listener: &Listener, protocol| {
+            listener.protocol == protocol
+                && listener.provider.as_ref().is_none_or(|name| *name == provider.name)
+        };
+        let is_used = |one: &&UpstreamLogins| {
+            provider.endpoint(one.protocol).is_some()
+                && listeners.iter().any(|listener| serves(listener, one.protocol))
+        };
+        self.upstream_logins.get(&id).into_iter().flatten().filter(is_used).cloned().collect()
     }
 
     /// The grant that the account uses. A service account has one for each mailbox, and a catch-all account many mailboxes: the
@@ -252,7 +283,8 @@ mod tests {
             };
             let key = |mailbox: &str| GrantKey::Mailbox(account.id, mailbox.to_owned());
             let grants = grants.iter().map(|(mailbox, grant)| (key(mailbox), grant.clone())).collect();
-            let known = Known { grants, passwords: BTreeMap::new(), logins: BTreeMap::new() };
+            let (passwords, logins) = (BTreeMap::new(), BTreeMap::new());
+            let known = Known { grants, passwords, logins, upstream_logins: BTreeMap::new() };
             let found = known.grant(&client, &account).map(|grant| grant.issued_at);
             assert_eq!(found, expected, "{address}");
         }

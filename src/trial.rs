@@ -177,10 +177,7 @@ const UNKNOWN: &str = "Gatepost does not know this answer yet; please report it,
 
 /// What is known of a failure toward this server, as the session's log has it.
 fn known(error: &UpstreamError, protocol: Protocol) -> Option<&'static Diagnosis> {
-    match error {
-        UpstreamError::Refused(refusal) => find(Place::from(protocol), &refusal.text),
-        other => find(Place::Connection, &other.to_string()),
-    }
+    error.diagnosis(protocol)
 }
 
 /// Where steps of one part go, in their order.

@@ -106,7 +106,7 @@ async fn every_state_is_reached_and_left_again() {
     let (world, config) = world(Personality::default()).await;
     let needed = "gatepost: somebody has to do something now\n";
     let connect = format!("  gatepost connect {ADDRESS}\n");
-    let not_connected = format!("\n{ADDRESS} is not connected: nobody has consented yet\n{connect}");
+    let not_connected = format!("\n{ADDRESS} is not connected: no consent is stored\n{connect}");
     let told = expected("not connected", "never | never | -", &not_connected);
     assert_eq!(status(&config).await, (Some(7), told + needed));
 
@@ -288,7 +288,7 @@ async fn a_file_gets_a_line_for_each_change() {
     let without_time = |line: String| line.split_once(' ').unwrap().1.to_owned();
     assert_eq!(without_time(watching.line("").await), "Gatepost is running");
     let not_connected =
-        format!("{ADDRESS}: not connected: nobody has consented yet; next: gatepost connect {ADDRESS}");
+        format!("{ADDRESS}: not connected: no consent is stored; next: gatepost connect {ADDRESS}");
     assert_eq!(without_time(watching.line("").await), not_connected);
     world.connect().await;
     assert_eq!(without_time(watching.line("").await), format!("{ADDRESS}: connected"));

@@ -16,7 +16,6 @@ use gatepost_protocol::secret::Secret;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-use crate::diagnosis::Diagnosis;
 use crate::store::credentials::minute;
 use crate::store::upstream_logins::RefusedLogin;
 use crate::store::{NOTED_WITHIN, Store, StoreError};
@@ -180,24 +179,16 @@ impl Accounts {
         });
     }
 
-    /// Notes that the provider refused a login of the account for good, in these words, and what is known of them: as above, and
-    /// at once where the words are other ones than before.
-    pub fn note_refused_login(
-        &self,
-        account: AccountId,
-        protocol: Protocol,
-        said: String,
-        diagnosis: Option<&Diagnosis>,
-    ) {
+    /// Notes that the provider refused a login of the account for good: as above, and at once where the words are other ones than
+    /// before.
+    pub fn note_refused_login(&self, account: AccountId, protocol: Protocol, refused: RefusedLogin) {
         let now = Instant::now();
         self.let_in.remove(&(account, protocol));
         let known = self.refused.get(&(account, protocol)).map(|known| known.value().clone());
-        if known.is_some_and(|(before, known)| known == said && is_lately(before, now)) {
+        if known.is_some_and(|(before, said)| said == refused.said && is_lately(before, now)) {
             return;
         }
-        self.refused.insert((account, protocol), (now, said.clone()));
-        let diagnosis = diagnosis.map(|row| row.id.clone());
-        let refused = RefusedLogin { at: SystemTime::now(), said, diagnosis };
+        self.refused.insert((account, protocol), (now, refused.said.clone()));
         let store = self.store.clone();
         self.writing.spawn(async move {
             if let Err(error) = store.note_refused_login(account, protocol, &refused).await {

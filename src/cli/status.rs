@@ -33,7 +33,8 @@ pub struct Arguments {
     provider: Option<String>,
     /// Print a JSON object instead: {"at", "running", "attention", "states": {STATE: NUMBER}, "accounts": [{"id", "address",
     /// "provider", "state", "attention", "reason", "next_step", "way": "consent" | "application" | "password",
-    /// "consent_by", "last_login", "last_refresh", "token_until", "consent_until"}], "providers": [{"name", "accounts",
+    /// "consent_by", "last_login", "last_refresh", "token_until", "consent_until", "refused_logins": [{"protocol", "at",
+    /// "diagnosis", "title", "said"}]}], "providers": [{"name", "accounts",
     /// "attention", "reason", "proof": "secret" | "certificate", "proof_until"}]}. STATE is one of connected, disabled,
     /// not connected, expired, refused; attention one of none, soon, now; times are as in RFC 3339
     #[arg(long)]

@@ -132,7 +132,7 @@ impl TokenError {
 impl From<&TokenError> for AuthFailure {
     fn from(error: &TokenError) -> Self {
         let known = error.diagnosis().map(Diagnosis::cause_for_client);
-        let cause = |unknown: &str| known.unwrap_or_else(|| Cause::new(unknown));
+        let cause = |unknown: &'static str| known.unwrap_or_else(|| Cause::new(unknown));
         match error {
             TokenError::ClientRefused { .. } => {
                 Self::NeedsAdmin(cause("provider refuses Gatepost; admin: see Gatepost's log"))

@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::diagnosis::{Diagnosis, by_id};
 use crate::mailbox_password::MailboxPasswordError;
 use crate::oauth::TokenError;
+use crate::store::upstream_logins::RefusedLogin;
 
 /// Behind a provider's words that the table does not have.
 const UNKNOWN: &str = "; Gatepost does not know this answer yet, please report it";
@@ -24,16 +25,8 @@ pub(super) struct Failed {
     diagnosis: Option<&'static Diagnosis>,
     /// What happened, in the words of whoever met it.
     detail: String,
-    /// What the provider said, where it refused the mailbox and would do so again.
-    pub(super) refusal: Option<LastingRefusal>,
-}
-
-/// A provider's no to a mailbox, which somebody has to hear of.
-pub(super) struct LastingRefusal {
-    /// The provider's words.
-    pub(super) said: String,
-    /// The row that knows them.
-    pub(super) diagnosis: Option<&'static Diagnosis>,
+    /// What is noted about the account.
+    pub(super) refused_login: Option<RefusedLogin>,
 }
 
 impl Failed {
@@ -42,7 +35,7 @@ impl Failed {
         let (diagnosis, detail) = (by_id(id), detail.into());
         // A test says that no id is without a row.
         let otherwise = || AuthFailure::Temporary(Cause::new(detail.clone()));
-        Self { failure: diagnosis.map_or_else(otherwise, failure_of), diagnosis, detail, refusal: None }
+        Self { failure: diagnosis.map_or_else(otherwise, failure_of), diagnosis, detail, refused_login: None }
     }
 
     /// The same for what passes in a moment.
@@ -60,20 +53,18 @@ impl Failed {
         Self::upstream(error, diagnosis, error.failure(protocol))
     }
 
-    /// The provider does not let a password in. That it is wrong is remembered with the password.
+    /// The provider does not let a password in.
     pub(super) fn with_password(error: &UpstreamError, protocol: Protocol) -> Self {
         let diagnosis = error.diagnosis_with_password(protocol);
-        let failed = Self::upstream(error, diagnosis, error.failure_with_password(protocol));
-        if error.is_wrong_secret() { Self { refusal: None, ..failed } } else { failed }
+        Self::upstream(error, diagnosis, error.failure_with_password(protocol))
     }
 
     fn upstream(error: &UpstreamError, diagnosis: Option<&'static Diagnosis>, failure: AuthFailure) -> Self {
-        let said = error.words().filter(|_| error.is_lasting_refusal(diagnosis));
         let mut detail = error.to_string();
         if diagnosis.is_none() {
             detail.push_str(UNKNOWN);
         }
-        Self { failure, diagnosis, detail, refusal: said.map(|said| LastingRefusal { said, diagnosis }) }
+        Self { failure, diagnosis, detail, refused_login: error.refused_login(diagnosis) }
     }
 
     /// At once, and only here: the line at the session's end does not say it again.
@@ -97,7 +88,12 @@ impl Failed {
 
 impl From<TokenError> for Failed {
     fn from(error: TokenError) -> Self {
-        Self { failure: AuthFailure::from(&error), diagnosis: None, detail: error.to_string(), refusal: None }
+        Self {
+            failure: AuthFailure::from(&error),
+            diagnosis: error.diagnosis(),
+            detail: error.to_string(),
+            refused_login: None,
+        }
     }
 }
 
@@ -107,7 +103,7 @@ impl From<MailboxPasswordError> for Failed {
             failure: AuthFailure::from(&error),
             diagnosis: error.diagnosis(),
             detail: error.to_string(),
-            refusal: None,
+            refused_login: None,
         }
     }
 }

@@ -51,14 +51,9 @@ impl Identified {
             }
             Ok(Err(failed)) => {
                 failed.log(&attempt.account, attempt.protocol, accepted.record.client);
-                if let Some(refusal) = failed.refusal {
+                if let Some(refused) = failed.refused_login {
                     let accounts = &accepted.gateway.accounts;
-                    accounts.note_refused_login(
-                        attempt.account.id,
-                        attempt.protocol,
-                        refusal.said,
-                        refusal.diagnosis,
-                    );
+                    accounts.note_refused_login(attempt.account.id, attempt.protocol, refused);
                 }
                 accepted.refuse(failed.failure);
                 Ok(Err(accepted))

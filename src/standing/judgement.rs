@@ -90,7 +90,7 @@ impl Case<'_> {
     /// There is no token. An application asks for one when somebody logs in, and what nobody wanted is not missing.
     fn of_nothing(&self, client: &OAuthClient) -> Verdict {
         if client.grant.needs_person() {
-            return self.again(State::NotConnected, "nobody has consented yet");
+            return self.again(State::NotConnected, "no consent is stored");
         }
         match Proof::of(client).filter(|proof| proof.until <= self.now) {
             Some(proof) => Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step()),
@@ -201,7 +201,7 @@ impl Case<'_> {
         format!("gatepost connect {}", self.lender.map_or(self.typed, |(_, typed)| typed))
     }
 
-    fn test(&self) -> String {
+    pub(super) fn test(&self) -> String {
         match domain(&self.account.address) {
             Some(domain) => format!("gatepost test {} --mailbox scan@{domain}", self.typed),
             None => format!("gatepost test {}", self.typed),
@@ -401,7 +401,7 @@ mod tests {
         };
         assert_eq!(
             line(&case.of_grant(&client(), None)),
-            "not connected: it uses the consent of ann@example.com: nobody has consented yet -> \
+            "not connected: it uses the consent of ann@example.com: no consent is stored -> \
              gatepost connect ann@example.com --provider example"
         );
         let failure =

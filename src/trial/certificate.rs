@@ -58,7 +58,11 @@ impl Leaf {
     pub(super) fn remark(&self, now: SystemTime) -> Option<Remark> {
         let left = self.ends.duration_since(now).ok().filter(|left| *left < SOON)?;
         Some(Remark {
-            title: format!("Its certificate ends in {} days", left.as_secs() / 86_400),
+            title: match left.as_secs() / 86_400 {
+                0 => "Its certificate ends today or tomorrow".to_owned(),
+                1 => "Its certificate ends in 1 day".to_owned(),
+                days => format!("Its certificate ends in {days} days"),
+            },
             cause: "From then on Gatepost does not talk to this server any more.".to_owned(),
             fix: "Most servers renew it by themselves a few days before. Where the server is yours, look whether it \
                   does."
@@ -67,9 +71,9 @@ impl Leaf {
     }
 
     /// For one that is not.
-    fn presented(&self) -> String {
+    pub(super) fn presented(&self) -> String {
         format!(
-            "It presented a certificate of {}, for {}, issued by {}, good from {} until {}.",
+            "a certificate of {}, for {}, issued by {}, good from {} until {}",
             self.subject,
             self.listed(),
             self.issuer,
@@ -87,16 +91,14 @@ impl Leaf {
 pub(super) fn untrusted(
     error: &Error,
     host: &str,
-    leaf: Option<&Leaf>,
     now: SystemTime,
 ) -> Option<(&'static str, String, String)> {
     let Error::InvalidCertificate(error) = error else { return None };
-    let presented = leaf.map(Leaf::presented).unwrap_or_default();
     let today = day(now);
     let (title, cause, fix) = match error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
             "The server's certificate is for another name",
-            format!("{presented} None of its names is {host}."),
+            format!("None of the certificate's names is {host}."),
             format!(
                 "Write one of its names in place of `{host}` in the configuration, if that is the same server. If it \
                  is none that you know, something else answers at this address: a firewall, a login page, an old DNS \
@@ -105,24 +107,23 @@ pub(super) fn untrusted(
         ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
             "The server's certificate has expired",
-            format!("{presented} By this machine's clock it is {today}."),
+            format!("By this machine's clock it is {today}."),
             "Where that is not today's date, set this machine's clock. Otherwise whoever runs the server has to renew \
              its certificate."
                 .to_owned(),
         ),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
             "The server's certificate is not valid yet",
-            format!("{presented} By this machine's clock it is {today}."),
+            format!("By this machine's clock it is {today}."),
             "Set this machine's clock. Where it is right, whoever runs the server has to put the right certificate \
              there."
                 .to_owned(),
         ),
         CertificateError::UnknownIssuer => (
             "Nobody whom this machine trusts vouches for the server's certificate",
-            format!(
-                "{presented} Where this issuer is not a public one, it is most likely a firewall or a virus scanner \
-                 that reads along and signs with its own CA, or a server with a certificate of its own making."
-            ),
+            "Where its issuer is not a public one, it is most likely a firewall or a virus scanner that reads along and \
+             signs with its own CA, or a server with a certificate of its own making."
+                .to_owned(),
             format!(
                 "If that is meant to be so, save the CA's certificate as a PEM file and name it in the configuration, \
                  under this provider: `ca_file: /etc/gatepost/ca.pem`. If not, let the firewall leave {host} alone."
@@ -130,11 +131,11 @@ pub(super) fn untrusted(
         ),
         other => (
             "The server's certificate cannot be used",
-            format!("{presented} It is not taken: {other}."),
+            format!("It is not taken: {other}."),
             "Whoever runs the server has to put a certificate there that is made for servers.".to_owned(),
         ),
     };
-    Some((title, cause.trim_start().to_owned(), fix))
+    Some((title, cause, fix))
 }
 
 /// `a, b and 3 more`; `None` for nothing.
@@ -187,7 +188,25 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::listed;
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_within_two_weeks_is_told_of() {
+        let now = UNIX_EPOCH + Duration::from_hours(499_668);
+        let leaf = |left: Duration| Leaf {
+            subject: String::new(),
+            issuer: String::new(),
+            names: Vec::new(),
+            begins: now,
+            ends: now + left,
+        };
+        let day = Duration::from_hours(24);
+        let remark = |left| leaf(left).remark(now).map(|remark| remark.title);
+        assert_eq!(remark(day * 12).as_deref(), Some("Its certificate ends in 12 days"));
+        assert_eq!(remark(day).as_deref(), Some("Its certificate ends in 1 day"));
+        assert_eq!(remark(day / 2).as_deref(), Some("Its certificate ends today or tomorrow"));
+        assert_eq!(remark(day * 14), None);
+    }
 
     #[test]
     fn a_list_is_told_up_to_a_length() {

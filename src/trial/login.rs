@@ -11,11 +11,13 @@ use tokio::time::Instant;
 
 use super::misfit::Misfit;
 use super::secret::Key;
-use super::{Fault, Outcome, Part, Remark, Step, Told, Trial, Trouble, known};
+use super::{Fault, Outcome, Part, Remark, Step, Told, Trial, Trouble};
 use crate::account::Account;
 use crate::config::Provider;
+use crate::diagnosis::Diagnosis;
 use crate::session::upstream::{self, UpstreamError};
 use crate::store::StoreError;
+use crate::store::upstream_logins::RefusedLogin;
 
 /// Of the one command that we log in with, in IMAP.
 const TAG: &str = "test";
@@ -37,12 +39,16 @@ pub enum Against {
 /// A login that was tried.
 #[derive(Clone, Debug)]
 pub struct Attempt {
+    /// By which protocol.
+    protocol: Protocol,
     /// How it went.
     pub step: Step,
     /// What the server had against it; `None` where it let us in.
     pub against: Option<Against>,
     /// The server's words, where it did not.
     said: String,
+    /// What is noted about the account, where the server would say so again.
+    refused_login: Option<RefusedLogin>,
 }
 
 /// Logs in. `None` where the provider does not have the protocol.
@@ -56,6 +62,7 @@ pub async fn attempt(
     let endpoint = provider.endpoint(protocol)?;
     let place = format!("{}:{}", endpoint.host, endpoint.port);
     let user_name = account.upstream_user_name(protocol);
+    let is_password = matches!(secret, UpstreamSecret::Password(_));
     let begin = Instant::now();
     let login = async {
         let credentials = upstream::credentials(endpoint, user_name, secret)?;
@@ -67,27 +74,39 @@ pub async fn attempt(
     Some(match result {
         Ok(_) => {
             let outcome = Outcome::well(format!("{place} let {user_name} in"));
-            Attempt { step: step(outcome), against: None, said: String::new() }
+            Attempt { protocol, step: step(outcome), against: None, said: String::new(), refused_login: None }
         }
-        Err(error) => Attempt {
-            against: Some(match &error {
-                error if error.is_wrong_secret() => Against::Secret,
-                error if error.is_about_secret() => Against::Mailbox,
-                _ => Against::Neither,
-            }),
-            said: format!("{place}, as {user_name}: {error}"),
-            step: step(Outcome::Failed(trouble(protocol, account, &place, &error))),
-        },
+        Err(error) => {
+            let row =
+                if is_password { error.diagnosis_with_password(protocol) } else { error.diagnosis(protocol) };
+            Attempt {
+                protocol,
+                refused_login: error.refused_login(row),
+                against: Some(match &error {
+                    error if error.is_wrong_secret() => Against::Secret,
+                    error if error.is_about_secret() => Against::Mailbox,
+                    _ => Against::Neither,
+                }),
+                said: format!("{place}, as {user_name}: {error}"),
+                step: step(Outcome::Failed(trouble(protocol, account, &place, row, &error))),
+            }
+        }
     })
 }
 
-fn trouble(protocol: Protocol, account: &Account, place: &str, error: &UpstreamError) -> Trouble {
+fn trouble(
+    protocol: Protocol,
+    account: &Account,
+    place: &str,
+    row: Option<&'static Diagnosis>,
+    error: &UpstreamError,
+) -> Trouble {
     let said = format!("{place}, as {}: {error}", account.upstream_user_name(protocol));
     let unknown = match error {
         UpstreamError::Refused(_) => "The provider did not let Gatepost in",
         _ => "The login did not come to its end",
     };
-    let mut trouble = Trouble::new(known(error, protocol), unknown, &said, &account.address);
+    let mut trouble = Trouble::new(row, unknown, &said, &account.address);
     if matches!(error, UpstreamError::HostName(_)) {
         trouble.fault = Fault::Configuration;
     }
@@ -214,9 +233,11 @@ fn pointed_at(trouble: Trouble, remark: Option<Remark>, against: Option<Against>
         None => matches!(against, Some(Against::Secret | Against::Mailbox)),
     };
     match remark {
-        Some(Remark { title, cause, fix }) if says_nothing => {
-            Trouble { cause: format!("Most likely this: {title}. {cause}"), fix, ..trouble }
-        }
+        Some(Remark { title, fix, .. }) if says_nothing => Trouble {
+            cause: format!("Most likely what is said of the token above: {title}."),
+            fix,
+            ..trouble
+        },
         _ => trouble,
     }
 }
@@ -228,11 +249,16 @@ struct Heard {
     let_in: bool,
     /// What one said that does not take the token or the password.
     refused: Option<String>,
+    /// By protocol; `None` where it let us in.
+    logins: Vec<(Protocol, Option<RefusedLogin>)>,
 }
 
 impl Heard {
     fn add(&mut self, attempt: &Attempt) {
         self.let_in |= attempt.against.is_none();
+        if attempt.against.is_none() || attempt.refused_login.is_some() {
+            self.logins.push((attempt.protocol, attempt.refused_login.clone()));
+        }
         if attempt.against == Some(Against::Secret) {
             self.refused = Some(attempt.said.clone());
         }
@@ -241,8 +267,11 @@ impl Heard {
     /// A login is a login, whoever tries it.
     async fn note(self, trial: &Trial, password_version: Option<i64>) -> Result<(), StoreError> {
         let Trial { store, account, .. } = trial;
-        if self.let_in {
-            store.note_login(account.id, SystemTime::now()).await?;
+        for (protocol, refused) in &self.logins {
+            match refused {
+                None => store.note_let_in(account.id, *protocol, SystemTime::now()).await?,
+                Some(refused) => store.note_refused_login(account.id, *protocol, refused).await?,
+            }
         }
         let refused = self.refused.filter(|_| !self.let_in);
         if let Some(version) = password_version.filter(|_| self.let_in || refused.is_some()) {

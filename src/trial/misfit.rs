@@ -65,8 +65,11 @@ impl Known<'_> {
     /// All that does not fit.
     pub(super) fn misfits(&self) -> Vec<Misfit> {
         let mut found = Vec::new();
-        found.extend(self.audience());
-        found.extend(self.permissions());
+        match self.audience() {
+            // Its permissions are those of the other service.
+            Some(misfit) => found.push(misfit),
+            None => found.extend(self.permissions()),
+        }
         found.extend(self.stranger());
         found.extend(self.times());
         found

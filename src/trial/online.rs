@@ -12,6 +12,7 @@ use super::{Outcome, Part, Remark, Step, Trouble};
 use crate::config::Provider;
 use crate::config::provider::{Endpoint, OAuthClient};
 use crate::diagnosis::{self, Place};
+use crate::oauth::diagnosis::aadsts_number;
 use crate::oauth::probe::{self, Answer};
 
 /// Everything, in an order that is always the same.
@@ -97,7 +98,20 @@ fn refused(client: &OAuthClient, said: &str, lasts: bool) -> Trouble {
             client.provider
         );
     }
+    if let Some(code) = mistake(said) {
+        trouble.title = format!("{} ({code})", trouble.title);
+    }
     trouble
+}
+
+/// Entra's numbers for what is written wrong in the configuration, by the code of the mistake: another value than the secret's, a
+/// secret where the registered application has none, and none where it has one.
+const MISTAKES: [(&str, &str); 3] = [("7000215", "L14"), ("700025", "L15"), ("7000218", "L15")];
+
+fn mistake(said: &str) -> Option<&'static str> {
+    let (_, description) = said.split_once(": ")?;
+    let number = aadsts_number(description)?;
+    MISTAKES.iter().find(|(known, _)| *known == number).map(|(_, code)| *code)
 }
 
 /// What clients are promised before they log in, beside what the server says.
@@ -173,6 +187,19 @@ fn offers_tokens(offered: &Offered) -> bool {
 mod tests {
     use super::*;
     use crate::config::provider::UpstreamTls;
+
+    #[test]
+    fn what_entra_says_of_the_configuration_has_the_code_of_the_mistake() {
+        for (said, expected) in [
+            ("invalid_client (HTTP 401): AADSTS7000215: Invalid client secret provided.", Some("L14")),
+            ("invalid_client (HTTP 401): AADSTS700025: Client is public", Some("L15")),
+            ("invalid_client (HTTP 401): AADSTS7000218: The request body must contain", Some("L15")),
+            ("unauthorized_client (HTTP 400): AADSTS700016: Application was not found", None),
+            ("invalid_client (HTTP 401)", None),
+        ] {
+            assert_eq!(mistake(said), expected, "{said}");
+        }
+    }
 
     #[test]
     fn an_offer_holds_what_is_promised_or_not() {

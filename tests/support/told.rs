@@ -141,5 +141,6 @@ fn is_in_json(text: &str, row: &Diagnosis) -> bool {
     let object = text.split_once("\ngatepost: ").map_or(text, |(object, _)| object);
     let Ok(told) = serde_json::from_str::<Value>(object) else { return false };
     let steps = told["steps"].as_array().cloned().unwrap_or_default();
-    steps.iter().any(|step| step["diagnosis"]["id"] == row.id && step["diagnosis"]["title"] == row.title)
+    let says = |step: &Value| step["detail"].as_str().is_some_and(|detail| detail.starts_with(&row.title));
+    steps.iter().any(|step| step["diagnosis"] == row.id && says(step))
 }

@@ -27,8 +27,11 @@ pub(super) async fn connect(
     let password =
         if stdin().is_terminal() { asked(provider, account).await? } else { device_password::read(stdin())? };
     let mut answers = Vec::new();
+    let mut let_in = Vec::new();
     for protocol in Protocol::ALL {
-        answers.extend(tried(provider, account, protocol, &password, Instant::now() + time).await?);
+        let answer = tried(provider, account, protocol, &password, Instant::now() + time).await?;
+        let_in.extend((answer == Some(Answer::LetIn)).then_some(protocol));
+        answers.extend(answer);
     }
     let (address, name) = (&account.address, &provider.name);
     if !answers.contains(&Answer::LetIn) {
@@ -46,7 +49,9 @@ pub(super) async fn connect(
         return Err(Failure::new(Exit::Upstream, message));
     }
     store.replace_mailbox_password(account.id, &password).await?;
-    store.note_login(account.id, SystemTime::now()).await?;
+    for protocol in let_in {
+        store.note_let_in(account.id, protocol, SystemTime::now()).await?;
+    }
     print(&format!(
         "{} {address} is connected to {name} by its password, which is kept sealed.\n",
         style::tick()

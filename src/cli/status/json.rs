@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::moment::rfc_3339;
 use super::Look;
-use crate::standing::{AccountStanding, ProviderStanding, State, Way};
+use crate::standing::{AccountStanding, ProviderStanding, State, Way, refused_login};
+use crate::store::upstream_logins::UpstreamLogins;
 
 impl Look<'_> {
     pub(super) fn in_json(&self) -> Value {
@@ -48,8 +49,21 @@ fn account(standing: &AccountStanding) -> Value {
         "way": standing.way.map(Way::word),
         "consent_by": standing.consent_by,
         "last_login": standing.last_login.map(rfc_3339),
+        "refused_logins": standing.upstream_logins.iter().filter_map(refused).collect::<Vec<_>>(),
         "last_refresh": standing.last_refresh.map(rfc_3339),
         "token_until": standing.token_until.map(rfc_3339),
         "consent_until": standing.consent_until.map(rfc_3339),
     })
+}
+
+fn refused(logins: &UpstreamLogins) -> Option<Value> {
+    let refused = logins.refused.as_ref()?;
+    let row = refused_login::diagnosis(logins);
+    Some(json!({
+        "protocol": logins.protocol.name(),
+        "at": rfc_3339(refused.at),
+        "diagnosis": row.map(|row| row.id.as_str()),
+        "title": row.map(|row| row.title.as_str()),
+        "said": refused.said,
+    }))
 }

@@ -146,7 +146,7 @@ configuration
 ann@contoso.example is not connected: no password of the mailbox is stored
   gatepost connect ann@contoso.example --provider post
 
-scan1@contoso.example and 1 more are not connected: nobody has consented yet
+scan1@contoso.example and 1 more are not connected: no consent is stored
   gatepost connect scan1@contoso.example
   gatepost connect scan2@contoso.example
 

@@ -107,5 +107,6 @@ fn indented(line: &str) -> String {
 }
 
 fn milliseconds(time: Duration) -> String {
-    format!("{} ms", time.as_millis())
+    // A blank at which no line ends.
+    format!("{}\u{a0}ms", time.as_millis())
 }

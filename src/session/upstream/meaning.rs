@@ -2,6 +2,7 @@
 //! token may help. The table decides; what it does not know is passed on in the provider's own words.
 
 use std::io;
+use std::time::SystemTime;
 
 use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::{AuthFailure, Cause, Refusal, RefusalKind};
@@ -10,6 +11,7 @@ use rustls::CertificateError;
 use super::UpstreamError;
 use crate::diagnosis::{Diagnosis, by_id, find, trimmed};
 use crate::session::driver::Ended;
+use crate::store::upstream_logins::RefusedLogin;
 use crate::tls::untrusted;
 
 /// The stored password is not the right one.
@@ -57,10 +59,15 @@ impl UpstreamError {
         Some(trimmed(text) + challenge.unwrap_or_default().as_str())
     }
 
-    /// Whether the provider refused the login, and would do so again. `row` is what is known of it.
-    pub fn is_lasting_refusal(&self, row: Option<&Diagnosis>) -> bool {
-        let Self::Refused(Refusal { kind, .. }) = self else { return false };
-        row.map_or(matches!(kind, RefusalKind::Rejected | RefusalKind::NoMailbox), |row| row.permanent)
+    /// What is noted about the account, where the provider refused the login and would do so again. `row` is what is known of it.
+    /// That a stored password is wrong is noted with the password.
+    pub fn refused_login(&self, row: Option<&Diagnosis>) -> Option<RefusedLogin> {
+        let Self::Refused(Refusal { kind, .. }) = self else { return None };
+        let lasts = row.map_or(matches!(kind, RefusalKind::Rejected | RefusalKind::NoMailbox), |row| {
+            row.permanent && row.id != WRONG_PASSWORD
+        });
+        let diagnosis = row.map(|row| row.id.clone());
+        self.words().filter(|_| lasts).map(|said| RefusedLogin { at: SystemTime::now(), said, diagnosis })
     }
 
     /// Whether a newer token may help: the provider rejected this one, and what is known of its words does not say otherwise.
@@ -185,4 +192,210 @@ fn says_wrong_secret(text: &str) -> bool {
     let codes = text.split([' ', '-']).take(2);
     let has = |wanted: &[&str]| codes.clone().any(|code| wanted.contains(&code));
     has(&SECRET_CODES) && !has(&SWITCHED_OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use Protocol::{Imap, Pop3, Smtp};
+    use gatepost_protocol::dialogue::Violation;
+    use rustls_pki_types::{ServerName, UnixTime};
+
+    use super::*;
+    use crate::diagnosis::find_anywhere;
+
+    fn refused(kind: RefusalKind, text: &str) -> UpstreamError {
+        UpstreamError::Refused(Refusal {
+            kind,
+            state: "awaiting the response to the token",
+            text: text.to_owned(),
+            after_secret: true,
+            challenge: None,
+        })
+    }
+
+    fn rejected(text: &str) -> UpstreamError {
+        refused(RefusalKind::Rejected, text)
+    }
+
+    fn tls(error: rustls::Error) -> UpstreamError {
+        let error = Ended::Tls(io::Error::new(io::ErrorKind::InvalidData, error));
+        UpstreamError::Ended { error, state: "beginning" }
+    }
+
+    fn certificate(error: CertificateError) -> UpstreamError {
+        tls(rustls::Error::InvalidCertificate(error))
+    }
+
+    fn from_system(number: i32) -> UpstreamError {
+        UpstreamError::Dial(io::Error::from_raw_os_error(number))
+    }
+
+    /// One of each kind that we meet ourselves.
+    fn own() -> Vec<(UpstreamError, &'static str)> {
+        let ended = |error| UpstreamError::Ended { error, state: "awaiting the reply to EHLO" };
+        let day = |days: u64| UnixTime::since_unix_epoch(Duration::from_hours(24 * days));
+        let no_start_tls = |state, text: &str| {
+            let text = text.to_owned();
+            let kind = RefusalKind::NoStartTls;
+            UpstreamError::Refused(Refusal { kind, state, text, after_secret: false, challenge: None })
+        };
+        vec![
+            (from_system(24), "G01"),
+            (from_system(111), "G02"),
+            (from_system(113), "G03"),
+            (from_system(101), "G03"),
+            (from_system(110), "D109"),
+            (from_system(104), "G07"),
+            (
+                UpstreamError::Dial(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    io::Error::other("failed to lookup address information: Name or service not known"),
+                )),
+                "G04",
+            ),
+            (UpstreamError::TimedOut("connecting"), "D109"),
+            (UpstreamError::TimedOut("awaiting the greeting"), "G06"),
+            (UpstreamError::TimedOut("awaiting the reply to STARTTLS"), "G05"),
+            (UpstreamError::TimedOut("in the TLS handshake"), "G05"),
+            (ended(Ended::Gone), "G07"),
+            (ended(Ended::Io(io::Error::from_raw_os_error(104))), "G07"),
+            (ended(Ended::Tls(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"))), "G07"),
+            (tls(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)), "G08"),
+            (tls(rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)), "G08"),
+            (ended(Ended::EarlyPlaintext), "G09"),
+            (ended(Ended::Foreign(Violation::TlsClientHello)), "G09"),
+            (refused(RefusalKind::NotUnderstood, "HTTP/1.1 400 Bad Request"), "G09"),
+            (certificate(CertificateError::ExpiredContext { time: day(3), not_after: day(2) }), "G10"),
+            (certificate(CertificateError::NotValidYetContext { time: day(1), not_before: day(2) }), "G10"),
+            (certificate(CertificateError::Expired), "G10"),
+            (
+                certificate(CertificateError::NotValidForNameContext {
+                    expected: ServerName::try_from("mail.example.com").unwrap(),
+                    presented: vec!["DnsName(\"other.example.com\")".to_owned()],
+                }),
+                "G11",
+            ),
+            (certificate(CertificateError::NotValidForName), "G11"),
+            (certificate(CertificateError::UnknownIssuer), "D110"),
+            (certificate(CertificateError::BadSignature), "D110"),
+            (no_start_tls("awaiting the reply to EHLO", "STARTTLS is missing in the reply to EHLO"), "G12"),
+            (no_start_tls("awaiting the reply to STARTTLS", "454 4.7.0 TLS not available"), "G12"),
+            (no_start_tls("awaiting the response to STLS", "no"), "G12"),
+            (no_start_tls("awaiting the response to STARTTLS", "no"), "G12"),
+            (UpstreamError::ForbiddenByte, "G13"),
+            (UpstreamError::HostName("mail server".to_owned()), "G14"),
+        ]
+    }
+
+    #[test]
+    fn what_we_meet_ourselves_has_a_row_that_is_found_by_our_words_too() {
+        for (error, id) in own() {
+            for protocol in Protocol::ALL {
+                assert_eq!(error.diagnosis(protocol).map(|row| row.id.as_str()), Some(id), "{error}");
+            }
+            assert_eq!(find_anywhere(&error.to_string()).map(|row| row.id.as_str()), Some(id), "{error}");
+            let row = by_id(id).unwrap();
+            let told = match error.failure(Smtp) {
+                AuthFailure::NeedsAdmin(cause) if row.permanent => cause,
+                AuthFailure::Temporary(cause) if !row.permanent => cause,
+                other => panic!("{error}: {other:?}"),
+            };
+            assert_eq!(told, row.cause_for_client(), "{error}");
+            assert!(!error.may_a_new_token_help(Smtp), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_link_says_itself_has_rows() {
+        for id in ["G05", "G15", "G16", "G17", "G18", WRONG_PASSWORD] {
+            assert!(by_id(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_passed_on_in_its_own_words() {
+        let long =
+            "599 9.9.9 zyx the quick brown fox jumps over the lazy dog and away [MX1.EXAMPLE 2026-11-21]";
+        let cause = |text: &str| Cause::new(text.to_owned());
+        for (error, expected) in [
+            (
+                rejected(long),
+                AuthFailure::NeedsAdmin(cause(
+                    "599 9.9.9 zyx the quick brown fox jumps over the lazy dog an",
+                )),
+            ),
+            (rejected("zyx"), AuthFailure::NeedsAdmin(cause("zyx"))),
+            (rejected(""), AuthFailure::NeedsAdmin(cause("provider refused this mailbox; ask admin"))),
+            (refused(RefusalKind::NoMailbox, "zyx"), AuthFailure::NeedsAdmin(cause("zyx"))),
+            (refused(RefusalKind::Temporary, "499 zyx"), AuthFailure::Temporary(cause("499 zyx"))),
+            (refused(RefusalKind::Busy, "[LIMIT] zyx"), AuthFailure::Busy(cause("[LIMIT] zyx"))),
+            (
+                refused(RefusalKind::Busy, ""),
+                AuthFailure::Busy(cause("mailbox has too many sessions; try again")),
+            ),
+        ] {
+            assert_eq!(error.diagnosis(Imap), None, "{error}");
+            assert_eq!(error.failure(Imap), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_table_says_what_a_newer_token_may_help_against_and_what_lasts() {
+        let tenant =
+            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.";
+        for (error, refreshes, lasts) in [
+            (rejected(tenant), false, true),
+            (rejected("599 9.9.9 zyx"), true, true),
+            (refused(RefusalKind::Temporary, "499 9.9.9 zyx"), false, false),
+            (refused(RefusalKind::Busy, "499 9.9.9 zyx"), false, false),
+            (refused(RefusalKind::NoMailbox, "zyx"), false, true),
+            (UpstreamError::TimedOut("connecting"), false, false),
+            // Another server in the place of the provider's has refused nothing.
+            (certificate(CertificateError::UnknownIssuer), false, false),
+        ] {
+            assert_eq!(error.may_a_new_token_help(Smtp), refreshes, "{error}");
+            let refused = error.refused_login(error.diagnosis(Smtp));
+            assert_eq!(refused.is_some(), lasts, "{error}");
+        }
+        let error = rejected(tenant);
+        let noted = error.refused_login(error.diagnosis(Smtp)).unwrap();
+        assert_eq!((noted.said.as_str(), noted.diagnosis.as_deref()), (tenant, Some("D02")));
+    }
+
+    #[test]
+    fn a_refused_password_is_a_wrong_one_unless_the_words_say_otherwise() {
+        let id = |text: &str, protocol| rejected(text).diagnosis_with_password(protocol).map(|row| &*row.id);
+        assert_eq!(id("535 5.7.8 zyx", Smtp), Some(WRONG_PASSWORD));
+        assert_eq!(id("[AUTH] zyx", Pop3), Some(WRONG_PASSWORD));
+        assert_eq!(id("599 9.9.9 zyx", Smtp), None);
+        assert_eq!(rejected("535 5.7.8 zyx").refused_login(by_id(WRONG_PASSWORD)), None);
+    }
+
+    #[test]
+    fn only_what_is_said_of_the_secret_makes_it_a_wrong_one() {
+        for (text, wrong) in [
+            ("535 5.7.8 Error: authentication failed", true),
+            ("535 Incorrect authentication data", true),
+            ("534 5.7.9 Application-specific password required", true),
+            ("500 5.7.8 no", true),
+            ("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled", false),
+            ("550 5.2.1 This account is disabled", false),
+            ("554 5.7.1 Your 535 are not wanted", false),
+            ("554 5.7.1 Access denied", false),
+            ("530 5.7.57 Client not authenticated", false),
+            ("525 5.7.13 User account disabled", false),
+            ("[AUTH] no", true),
+            ("wrong password", true),
+            ("[SYS/PERM] mailbox is disabled", false),
+            ("[AUTHENTICATIONFAILED] no", true),
+            ("[AUTHORIZATIONFAILED] no", false),
+            ("[CONTACTADMIN] no", false),
+        ] {
+            assert_eq!(says_wrong_secret(text), wrong, "{text}");
+        }
+    }
 }
