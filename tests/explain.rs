@@ -49,6 +49,8 @@ fn what_a_device_shows_is_explained() {
 #[test]
 fn a_mistake_in_the_configuration_is_explained() {
     insta::assert_snapshot!("mistake", explained(&["gatepost.yaml:7:", "error", "L05"]));
+    let both = explained(&["D02", "or", "L05"]);
+    assert!(both.contains("(D02)") && both.contains("(L05)") && !both.contains("can mean"), "{both}");
     for name in ["Microsoft Extra ID", "azure AD", "l22"] {
         assert!(explained(&[name]).contains("(L22)"), "{name}");
     }

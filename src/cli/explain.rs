@@ -13,7 +13,7 @@ use serde_json::json;
 use self::entry::Entry;
 use self::near::near;
 use super::table::{json, print, wrapped};
-use super::{Exit, Failure};
+use super::{Exit, Failure, style};
 use crate::config::mistakes;
 use crate::diagnosis::{look_up, names};
 
@@ -53,7 +53,12 @@ impl Arguments {
             return print(&page::page());
         }
         let text = if self.text == ["-"] { read()? } else { self.text.join(" ") };
-        if let [entry, others @ ..] = meant(&text).as_slice() {
+        let named: Vec<_> = Entry::all().filter(|entry| names(&text, entry.id())).collect();
+        if !named.is_empty() && !self.json {
+            return print(&named.iter().map(in_full).collect::<Vec<_>>().join("\n"));
+        }
+        let meant = if named.is_empty() { meant(&text) } else { named };
+        if let [entry, others @ ..] = meant.as_slice() {
             return print(&if self.json { json(&entry.in_json(others)) } else { told(entry, others) });
         }
         let near = near(&text);
@@ -74,10 +79,7 @@ fn read() -> Result<String, Failure> {
 
 /// What the text means; where it may be several things, the most general of them comes first.
 fn meant(text: &str) -> Vec<Entry> {
-    let mut entries: Vec<_> = Entry::all().filter(|entry| names(text, entry.id())).collect();
-    if entries.is_empty() {
-        entries.extend(look_up(text).into_iter().map(Entry::Failure));
-    }
+    let mut entries: Vec<_> = look_up(text).into_iter().map(Entry::Failure).collect();
     if entries.is_empty() && is_name_of_entra(text) {
         entries.extend(mistakes::by_code("L22").map(Entry::Mistake));
     }
@@ -93,17 +95,29 @@ fn is_name_of_entra(text: &str) -> bool {
 
 /// For people.
 fn told(entry: &Entry, others: &[Entry]) -> String {
-    let mut text = String::new();
-    if !others.is_empty() {
-        let first = format!(
-            "This can mean one of {} things. The most general of them comes first. Paste more of the text, and the \
-             answer will be more exact.",
-            others.len() + 1
-        );
-        paragraph(&mut text, "", &first);
-        text.push('\n');
+    if others.is_empty() {
+        return in_full(entry);
     }
-    let _ = writeln!(text, "{} ({})\n", entry.title(), entry.id());
+    let mut text = String::new();
+    let first = format!(
+        "This can mean one of {} things. The most general of them comes first. Paste more of the text, and the answer \
+         will be more exact.",
+        others.len() + 1
+    );
+    paragraph(&mut text, "", &first);
+    let _ = writeln!(text, "\n{}\nIt can also mean:", in_full(entry));
+    list(&mut text, others);
+    text.push('\n');
+    text
+}
+
+fn in_full(entry: &Entry) -> String {
+    let mut text = String::new();
+    for line in wrapped(&format!("{} ({})", entry.title(), entry.id()), WIDTH) {
+        let _ =
+            writeln!(text, "{}", if entry.is_permanent() { style::red(&line) } else { style::yellow(&line) });
+    }
+    text.push('\n');
     for (label, words) in [
         ("About", entry.about()),
         ("Cause", entry.cause()),
@@ -112,13 +126,6 @@ fn told(entry: &Entry, others: &[Entry]) -> String {
         ("More", &entry.anchor()),
     ] {
         paragraph(&mut text, &format!("  {label:<7}"), words);
-    }
-    if !others.is_empty() {
-        text.push_str("\nIt can also mean:\n");
-        list(&mut text, others);
-        text.push_str("One of them in full, for example: gatepost explain ");
-        text.push_str(others.first().map_or("", Entry::id));
-        text.push('\n');
     }
     text
 }
@@ -132,8 +139,6 @@ fn unknown(near: &[Entry]) -> String {
     } else {
         text.push_str("What looks most like it:\n");
         list(&mut text, near);
-        text.push_str("One of them in full, for example: gatepost explain ");
-        text.push_str(near.first().map_or("", Entry::id));
     }
     text
 }
@@ -145,6 +150,8 @@ fn list(text: &mut String, entries: &[Entry]) {
     if let Some(more) = entries.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
         let _ = writeln!(text, "  and {more} more");
     }
+    let example = entries.first().map_or("", Entry::id);
+    let _ = write!(text, "One of them in full, for example: gatepost explain {example}");
 }
 
 /// In as many lines as it takes, the first behind `start`, the others under it.

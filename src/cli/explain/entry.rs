@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::config::mistakes::{self, Mistake};
+use crate::config::mistakes::{self, Level, Mistake};
 use crate::diagnosis::{self, Diagnosis, trimmed};
 
 /// Something that can be explained.
@@ -58,6 +58,14 @@ impl Entry {
         }
     }
 
+    /// Whether it stays until somebody does something.
+    pub(super) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Failure(row) => row.permanent,
+            Self::Mistake(row) => row.level == Level::Error,
+        }
+    }
+
     /// Whether it is worth to try again; of a mistake whether Gatepost can put it right.
     pub(super) fn retry_in_words(&self) -> String {
         match self {
@@ -96,9 +104,9 @@ impl Entry {
     }
 
     pub(super) fn in_json(&self, others: &[Self]) -> Value {
-        let (retry, permanent): (&[_], _) = match self {
-            Self::Failure(row) => (&row.retry, row.permanent),
-            Self::Mistake(_) => (&[diagnosis::Retry::Never], true),
+        let retry: &[_] = match self {
+            Self::Failure(row) => &row.retry,
+            Self::Mistake(_) => &[diagnosis::Retry::Never],
         };
         json!({
             "id": self.id(),
@@ -108,7 +116,7 @@ impl Entry {
             "fix": self.fix(),
             "retry": retry,
             "retry_in_words": self.retry_in_words(),
-            "permanent": permanent,
+            "permanent": self.is_permanent(),
             "read_more": self.anchor(),
             "also": others.iter().map(Self::in_short_json).collect::<Vec<_>>(),
         })

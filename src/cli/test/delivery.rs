@@ -54,3 +54,17 @@ async fn inbox(from: &Trial, to: &str, config: &Config) -> Result<Option<Trial>,
         Some(Trial { provider, account, warnings: Vec::new(), ..from.clone() })
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn a_message_goes_to_an_address_alone() {
+        for (to, is_one) in
+            [("ann@example.com", true), ("ann", false), ("j\u{f6}rg@example.com", false), ("", false)]
+        {
+            assert_eq!(check(to).is_ok(), is_one, "{to}");
+        }
+    }
+}
