@@ -122,9 +122,9 @@ async fn every_state_is_reached_and_left_again() {
     let (exit, _) = said(&config, &["test", ADDRESS], "").await;
     assert_eq!(exit, Some(5));
     let down = format!(
-        "\n{ADDRESS} is expired: The provider's token server has a fault (G29): HTTP\nstatus 500\n\
-         \x20 Wait; Gatepost tries again. Where this lasts, look at the provider's page about\n  outages; then:\n  \
-         gatepost test {ADDRESS}\n"
+        "\n{ADDRESS} is expired: The provider's token server has a fault (G29):\nHTTP status 500\n\
+         \x20 Wait; Gatepost tries again. Where this lasts, look at the provider's page\n  about outages; then:\n\
+         \x20 gatepost test {ADDRESS}\n"
     );
     let told = expected("expired", "lately | 30 days ago | 29 days ago", &down);
     assert_eq!(status(&config).await, (Some(7), told + needed));
@@ -296,7 +296,7 @@ async fn a_file_gets_a_line_for_each_change() {
     let key = GrantKey::Account(world.account);
     world.store.mark_refused(&key, 1, "invalid_grant").await.unwrap();
     assert!(
-        without_time(watching.line("").await).starts_with(&format!("{ADDRESS}: refused: the provider takes"))
+        without_time(watching.line("").await).starts_with(&format!("{ADDRESS}: refused: The provider takes"))
     );
     watching.interrupt();
     assert_eq!(watching.end().await.0, Some(0));
