@@ -248,7 +248,10 @@ async fn connect_tries_the_password_everywhere_and_keeps_it_if_one_server_takes_
         .sandbox
         .change(|personality| personality.mail = vec![MailFault::refusal(Smtp, false, "550 5.2.1 closed")]);
     let (_, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
-    assert!(said.contains("✗ SMTP login") && one_line(&said).matches(" in (").count() == 2, "{said}");
+    assert!(
+        said.contains("✗ SMTP login") && one_line(&said).matches(&format!("let {ADDRESS} in (")).count() == 2,
+        "{said}"
+    );
     world
         .sandbox
         .change(|personality| personality.mail = vec![MailFault::refusal(Smtp, false, "535 5.7.8 no")]);
