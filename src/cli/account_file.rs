@@ -57,6 +57,11 @@ impl Apply {
         let wanted = read(&self.file, &text, config).map_err(wrong)?;
         let applied = store.apply(&wanted, self.prune).await?;
         let mut said = report(&applied);
+        for WantedAccount { account, .. } in &wanted {
+            if let Some(provider) = config.providers.get(&account.provider) {
+                said += &who::warnings(account, provider);
+            }
+        }
         for one in wanted_for_all(&applied) {
             said += &catch_all::warning(one);
         }
