@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use gatepost::config::mistakes::Level;
 use gatepost::config::provider::{ClientAuthentication, GrantType, Login, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, OnAlarm, lint};
 use gatepost_protocol::Protocol;
@@ -157,7 +158,7 @@ fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
     }
     for (name, warnings) in [("good", &[][..]), ("soon", &["ends in 10 days"]), ("expired", &["ended on "])] {
         let config = accepted(&text(&format!("{name}.pem"), &format!("{name}.key")));
-        let heard = lint::warnings(&config);
+        let heard: Vec<String> = config.remarks.iter().map(ToString::to_string).collect();
         assert_eq!(heard.len(), warnings.len(), "{heard:?}");
         assert!(heard.iter().zip(warnings).all(|(heard, words)| heard.contains(words)), "{heard:?}");
         assert!(matches!(
@@ -496,7 +497,9 @@ fn what_is_hardly_meant_is_a_warning() {
             &["https://partner.outlook.cn/IMAP.AccessAsUser.All; add it"],
         ),
     ] {
-        let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
+        let config = accepted(&format!("providers: {{ it: {{ {provider} }} }}"));
+        let warned = config.remarks.iter().filter(|remark| remark.level == Level::Warning);
+        let warnings: Vec<String> = warned.map(ToString::to_string).collect();
         assert_eq!(warnings.len(), expected.len(), "{provider}: {warnings:?}");
         for (warning, words) in warnings.iter().zip(expected) {
             assert!(warning.contains(words), "{warning}");

@@ -140,7 +140,6 @@ pub(super) fn nobody_consents(provider: &Provider) -> Option<String> {
     }
 }
 
-/// Who is who at the account, where it is not its address everywhere.
 /// What is hardly meant about its user names, a line each.
 pub(super) fn warnings(account: &NewAccount, provider: &Provider) -> String {
     let mut said = String::new();
@@ -150,6 +149,7 @@ pub(super) fn warnings(account: &NewAccount, provider: &Provider) -> String {
     said
 }
 
+/// Who is who at the account, where it is not its address everywhere.
 pub(super) fn in_words(account: &NewAccount) -> String {
     if catch_all::domain(&account.address).is_some() {
         return "  Each mailbox goes as its own address.\n".to_owned();

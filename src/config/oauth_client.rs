@@ -218,7 +218,9 @@ pub(super) fn read(
     let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
     let revocation_endpoint = revocation_field.map(|field| endpoint_url(&field, tenant, "/token"));
     let by_consent = grant == GrantType::AuthorizationCode;
-    if let Some(url) = &token_endpoint {
+    // What is wrong with the address hides nothing of what is wrong beside it.
+    let asked = token_endpoint.clone().or_else(|| lint::urls::bare(token_field.as_ref()?.node.scalar()?));
+    if let Some(url) = &asked {
         let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
         let about_secret = secret.and_then(|secret| lint::client_secret(url, secret));
         complain(written.secret.as_ref(), about_secret);
@@ -331,7 +333,8 @@ fn read_tenant<'a>(
     client_id: Option<&str>,
 ) -> Option<&'a str> {
     let tenant = field.text()?;
-    let has_place = |field: &Field<'_>| field.node.scalar().is_some_and(|text| text.contains("{tenant}"));
+    // A place with another name is complained about where it stands.
+    let has_place = |field: &Field<'_>| field.node.scalar().is_some_and(|text| text.contains(['{', '<']));
     let used = endpoints.into_iter().flatten().any(has_place);
     if let Some(problem) = lint::tenant(tenant, used, grant, client_id) {
         field.complain(problem);

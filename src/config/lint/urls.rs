@@ -77,10 +77,18 @@ fn is_placeholder(part: &str) -> bool {
         && ((part.starts_with('{') && part.ends_with('}')) || (part.starts_with('<') && part.ends_with('>')))
 }
 
+/// The URL without what stood around it, as far as it is one.
+pub(in crate::config) fn bare(text: &str) -> Option<Url> {
+    Url::parse(trimmed(text)).ok()
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|character: char| character.is_whitespace() || "<>.".contains(character))
+}
+
 /// The URL without what stood around it, and with what can only be meant at Microsoft's sign-in.
 fn meant(text: &str, has_tenant: bool, wrong_ending: &str) -> Option<String> {
-    let ours = |character: char| character.is_whitespace() || "<>.".contains(character);
-    let bare = text.trim_matches(ours);
+    let bare = trimmed(text);
     let url = Url::parse(bare).ok()?;
     if !microsoft::is_sign_in(&url) {
         return Some(bare.to_owned());
