@@ -78,11 +78,13 @@ fn in_lines(text: &str, list: &Node, new: &Value) -> Option<edit::Change> {
         return None;
     }
     let line_end = if text.get(..line_start)?.ends_with("\r\n") { "\r\n" } else { "\n" };
-    let mut lines = edit::quoted(first);
+    // A comment stays on the line of its member.
+    let rest = text.get(last.place.end..)?.split(['\r', '\n']).next()?;
+    let mut lines = edit::quoted(first) + rest;
     for member in further {
         lines += &format!("{line_end}{dash}{}", edit::quoted(member));
     }
-    Some(edit::Change { place: last.place.clone(), text: lines })
+    Some(edit::Change { place: last.place.start..last.place.end + rest.len(), text: lines })
 }
 
 #[cfg(test)]
@@ -120,7 +122,7 @@ mod tests {
             (
                 "a:\n  - one # first\n  - two # last\nb: 3\n",
                 list(&["one", "two", "3"]),
-                "a:\n  - one # first\n  - two\n  - 3 # last\nb: 3\n",
+                "a:\n  - one # first\n  - two # last\n  - 3\nb: 3\n",
             ),
             ("a:\n- one\nb: 3\n", list(&["1"]), "a:\n- 1\nb: 3\n"),
         ] {

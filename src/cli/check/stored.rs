@@ -107,11 +107,11 @@ on_alarm: { mail_to: admin@example.com, mail_account: Ann@example.com }
         assert_eq!(
             lines().await,
             [
+                "/state: bob@example.com: warning L19: the user name `bob` is not an address, and Microsoft wants that of the mailbox or \
+                 of who opens it; for a shared mailbox: `gatepost account set bob@example.com --shared --owner WHO`",
                 "/state: office@example.com: warning L19: the user name `ann@example.com\\office` is the old way into another mailbox, \
-                 which Microsoft 365 no longer takes; `gatepost account set office@example.com --shared --owner WHO`",
-                "/state: bob@example.com: warning L19: the user name `bob` is neither the mailbox nor who consents for it, and \
-                 Microsoft wants one of them; where the mailbox is a shared one: `gatepost account set bob@example.com --shared \
-                 --owner WHO`",
+                 which Microsoft 365 no longer takes; for a shared mailbox: `gatepost account set office@example.com --shared --owner \
+                 WHO`",
             ]
         );
     }

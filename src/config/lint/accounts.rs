@@ -21,35 +21,24 @@ pub(crate) fn account_names(file: &Path, provider: &Provider, account: &NewAccou
 /// One of them.
 fn account_name(file: &Path, provider: &Provider, account: &NewAccount, name: &str) -> Option<Complaint> {
     let complaints = Complaints::new(file);
-    complaints.add(
-        None,
-        &account.address,
-        user_name(provider, &account.address, account.owner.as_deref(), name)?,
-        None,
-    );
+    complaints.add(None, &account.address, user_name(provider, &account.address, name)?, None);
     complaints.into_sorted().pop()
 }
 
-/// A user name, or the name of who consents, that Microsoft does not take for this mailbox. `owner` is who consents, where that
-/// is somebody else.
-fn user_name(provider: &Provider, address: &str, owner: Option<&str>, user_name: &str) -> Option<Finding> {
+/// A user name that Microsoft does not take. Another address may well be the mailbox's sign-in name.
+fn user_name(provider: &Provider, address: &str, user_name: &str) -> Option<Finding> {
     if !microsoft::is_sign_in(&provider.oauth()?.token_endpoint) {
         return None;
     }
-    let shared = format!("`gatepost account set {address} --shared --owner WHO`");
-    if user_name.contains('\\') {
-        let text = format!(
-            "the user name `{user_name}` is the old way into another mailbox, which Microsoft 365 no longer takes; {shared}"
-        );
-        return Some(Finding::coded("L19", text));
-    }
-    let is_one = |known: &str| user_name.eq_ignore_ascii_case(known);
-    if is_one(address) || owner.is_some_and(is_one) {
+    let what = if user_name.contains('\\') {
+        "is the old way into another mailbox, which Microsoft 365 no longer takes"
+    } else if user_name.contains('@') {
         return None;
-    }
+    } else {
+        "is not an address, and Microsoft wants that of the mailbox or of who opens it"
+    };
     let text = format!(
-        "the user name `{user_name}` is neither the mailbox nor who consents for it, and Microsoft wants one of them; \
-         where the mailbox is a shared one: {shared}"
+        "the user name `{user_name}` {what}; for a shared mailbox: `gatepost account set {address} --shared --owner WHO`"
     );
     Some(Finding::coded("L19", text))
 }

@@ -102,7 +102,7 @@ fn of_another_service(scope: &str, right: &str) -> Finding {
 fn fit(list: &Field<'_>, cloud: &Cloud, offered: &[Protocol]) {
     for (protocol, scope) in OF_PROTOCOL {
         let key = protocol.name();
-        let written = members(list).into_iter().find(|(_, written)| written.ends_with(scope));
+        let written = members(list).into_iter().find(|(_, written)| is_for(written, scope));
         match (offered.contains(&protocol), written) {
             (true, None) => {
                 let text = format!(
@@ -120,6 +120,10 @@ fn fit(list: &Field<'_>, cloud: &Cloud, offered: &[Protocol]) {
             _ => {}
         }
     }
+}
+
+fn is_for(written: &str, scope: &str) -> bool {
+    written.to_ascii_lowercase().ends_with(&scope.to_ascii_lowercase())
 }
 
 fn members<'a>(list: &Field<'a>) -> Vec<(Field<'a>, &'a str)> {
