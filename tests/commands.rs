@@ -129,7 +129,10 @@ fn a_user_name_at_both_providers_stops_check_and_run_before_anything_listens() {
     for command in ["check", "run"] {
         let (status, _, error) = outcome(home.path(), &[command]);
         assert_eq!(status, Some(3), "{command}: {error}");
-        assert!(error.contains("listeners[0]: the user name `scan@example.com`"), "{command}: {error}");
+        assert!(
+            error.contains("listeners[0]: error: the user name `scan@example.com`"),
+            "{command}: {error}"
+        );
     }
 }
 

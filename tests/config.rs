@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use gatepost::config::mistakes::Level;
 use gatepost::config::provider::{ClientAuthentication, GrantType, Login, UpstreamTls};
 use gatepost::config::{Config, ConfigError, Limits, ListenerTls, OnAlarm, lint};
 use gatepost_protocol::Protocol;
@@ -144,12 +145,20 @@ fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
         )
     };
     for (certificate, key, complaint) in [
-        ("good.pem", "soon.key", format!("key: {} is the key of another certificate", path("soon.key"))),
-        ("good.pem", "elliptic.key", format!("key: {} is not an RSA key", path("elliptic.key"))),
+        (
+            "good.pem",
+            "soon.key",
+            format!("key: error: {} is the key of another certificate", path("soon.key")),
+        ),
+        ("good.pem", "elliptic.key", format!("key: error: {} is not an RSA key", path("elliptic.key"))),
         ("good.pem", "open.key", format!("run `chmod 600 {}`", path("open.key"))),
-        ("good.pem", "good.pem", format!("key: {} holds no private key in PEM", path("good.pem"))),
-        ("good.key", "good.key", format!("certificate: {} holds no certificate in PEM", path("good.key"))),
-        ("missing.pem", "good.key", format!("certificate: {} cannot be read", path("missing.pem"))),
+        ("good.pem", "good.pem", format!("key: error: {} holds no private key in PEM", path("good.pem"))),
+        (
+            "good.key",
+            "good.key",
+            format!("certificate: error: {} holds no certificate in PEM", path("good.key")),
+        ),
+        ("missing.pem", "good.key", format!("certificate: error: {} cannot be read", path("missing.pem"))),
     ] {
         let heard = refused(&text(certificate, key));
         assert!(heard.contains(&complaint), "{certificate} {key}: {heard}");
@@ -157,7 +166,7 @@ fn a_certificate_is_taken_that_is_good_and_whose_key_fits() {
     }
     for (name, warnings) in [("good", &[][..]), ("soon", &["ends in 10 days"]), ("expired", &["ended on "])] {
         let config = accepted(&text(&format!("{name}.pem"), &format!("{name}.key")));
-        let heard = lint::warnings(&config);
+        let heard: Vec<String> = config.remarks.iter().map(ToString::to_string).collect();
         assert_eq!(heard.len(), warnings.len(), "{heard:?}");
         assert!(heard.iter().zip(warnings).all(|(heard, words)| heard.contains(words)), "{heard:?}");
         assert!(matches!(
@@ -478,7 +487,7 @@ fn a_user_name_is_ambiguous_only_where_one_listener_serves_both_providers() {
 #[test]
 fn what_is_hardly_meant_is_a_warning() {
     let only_smtp = "preset: microsoft365, client_id: abc, scopes: [https://outlook.office.com/SMTP.Send, offline_access]";
-    let (no_pop3, no_imap) = ("POP.AccessAsUser.All; add it", "IMAP.AccessAsUser.All; add it");
+    let (no_pop3, no_imap) = ("POP.AccessAsUser.All is missing", "IMAP.AccessAsUser.All is missing");
     for (provider, expected) in [
         (only_smtp.to_owned(), &[no_pop3, no_imap][..]),
         (format!("{only_smtp}, pop3: none"), &[no_imap]),
@@ -493,10 +502,12 @@ fn what_is_hardly_meant_is_a_warning() {
             "preset: microsoft365-china, client_id: abc, pop3: none, scopes: [https://partner.outlook.cn/SMTP.Send, \
              offline_access]"
                 .to_owned(),
-            &["https://partner.outlook.cn/IMAP.AccessAsUser.All; add it"],
+            &["https://partner.outlook.cn/IMAP.AccessAsUser.All is missing"],
         ),
     ] {
-        let warnings = lint::warnings(&accepted(&format!("providers: {{ it: {{ {provider} }} }}")));
+        let config = accepted(&format!("providers: {{ it: {{ {provider} }} }}"));
+        let warned = config.remarks.iter().filter(|remark| remark.level == Level::Warning);
+        let warnings: Vec<String> = warned.map(ToString::to_string).collect();
         assert_eq!(warnings.len(), expected.len(), "{provider}: {warnings:?}");
         for (warning, words) in warnings.iter().zip(expected) {
             assert!(warning.contains(words), "{warning}");

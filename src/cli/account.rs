@@ -140,6 +140,7 @@ impl Add {
         if is_told {
             said += &who::in_words(&account);
         }
+        said += &who::warnings(&account, provider);
         let without =
             self.no_credential || (domain(&account.address).is_some() && self.device.says_nothing());
         if without {

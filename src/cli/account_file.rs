@@ -57,6 +57,11 @@ impl Apply {
         let wanted = read(&self.file, &text, config).map_err(wrong)?;
         let applied = store.apply(&wanted, self.prune).await?;
         let mut said = report(&applied);
+        for WantedAccount { account, .. } in &wanted {
+            if let Some(provider) = config.providers.get(&account.provider) {
+                said += &who::warnings(account, provider);
+            }
+        }
         for one in wanted_for_all(&applied) {
             said += &catch_all::warning(one);
         }
@@ -559,7 +564,10 @@ listeners: [{ protocol: smtp }]
                     - { address: b@b.example, provider: contoso, owner: c@b.example }\n\
                     - { address: c@b.example, provider: contoso }\n";
         let told = refused(text).await.unwrap_err();
-        assert!(told.contains("accounts.yaml:1: [0]: its owner is opened by c@b.example itself"), "{told}");
+        assert!(
+            told.contains("accounts.yaml:1: [0]: error: its owner is opened by c@b.example itself"),
+            "{told}"
+        );
     }
 
     #[tokio::test]
@@ -636,17 +644,17 @@ listeners: [{ protocol: smtp }]
 ";
         let expected = "\
 nothing was applied
-accounts.yaml:2: [0].provider: there is no provider `contosso`; did you mean `contoso`?
-accounts.yaml:3: [0].disable: no such key; did you mean `disabled`?
-accounts.yaml:4: [1].address: \"ann\" is not an address like ann@example.com
-accounts.yaml:6: [2]: `address` is missing; write the mailbox, like `ann@example.com`
-accounts.yaml:9: [3].disabled: `perhaps` is not known here; there are `true`, `false`
-accounts.yaml:11: [3].credentials[0]: `password_hash` is missing; write what `gatepost credential hash` prints
-accounts.yaml:11: [3].credentials[0].password: no such key; there are `user_name`, `mailbox`, `all_mailboxes`, `label`, `password_hash`
-accounts.yaml:12: [3].credentials[1].password_hash: not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)
-accounts.yaml:14: [3].credentials[3].password_hash: user name Scanner has this password twice
-accounts.yaml:15: [4]: Bob@example.com at contoso stands in the file twice
-accounts.yaml:17: [5]: must be a mapping with keys of its own, not a single value";
+accounts.yaml:2: [0].provider: error: there is no provider `contosso`; did you mean `contoso`?
+accounts.yaml:3: [0].disable: error: no such key; did you mean `disabled`?
+accounts.yaml:4: [1].address: error: \"ann\" is not an address like ann@example.com
+accounts.yaml:6: [2]: error: `address` is missing; write the mailbox, like `ann@example.com`
+accounts.yaml:9: [3].disabled: error: `perhaps` is not known here; there are `true`, `false`
+accounts.yaml:11: [3].credentials[0]: error: `password_hash` is missing; write what `gatepost credential hash` prints
+accounts.yaml:11: [3].credentials[0].password: error: no such key; there are `user_name`, `mailbox`, `all_mailboxes`, `label`, `password_hash`
+accounts.yaml:12: [3].credentials[1].password_hash: error: not an Argon2id hash with the costs m=19456,t=2,p=1 as a PHC string ($argon2id$v=19$m=19456,t=2,p=1$…)
+accounts.yaml:14: [3].credentials[3].password_hash: error: user name Scanner has this password twice
+accounts.yaml:15: [4]: error: Bob@example.com at contoso stands in the file twice
+accounts.yaml:17: [5]: error: must be a mapping with keys of its own, not a single value";
         assert_eq!(apply(&config, &store, text, true).await.unwrap_err(), expected);
         let unquoted = "- { address: a@b, provider: contoso, credentials: [{ password_hash: ONE }] }\n";
         let refused = apply(&config, &store, unquoted, true).await.unwrap_err();

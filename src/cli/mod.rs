@@ -202,12 +202,15 @@ pub struct Context {
 impl Context {
     /// The configuration, or all that is wrong in it.
     pub fn config(&self) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref()).map_err(|error| {
-            // Each mistake begins a line with its file and line number, as editors like to find them.
-            let heading =
-                if matches!(error, ConfigError::Wrong { .. }) { "the configuration is wrong\n" } else { "" };
-            Failure::new(Exit::Configuration, format!("{heading}{error}"))
-        })
+        Config::load(self.config.as_deref()).map_err(Self::wrong)
+    }
+
+    /// The configuration cannot be used.
+    fn wrong(error: ConfigError) -> Failure {
+        // Each mistake begins a line with its file and line number, as editors like to find them.
+        let heading =
+            if matches!(error, ConfigError::Wrong { .. }) { "the configuration is wrong\n" } else { "" };
+        Failure::new(Exit::Configuration, format!("{heading}{error}"))
     }
 
     /// The store in the configured state folder, made at the first start.

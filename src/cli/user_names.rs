@@ -110,7 +110,7 @@ mod tests {
         let refused = refuse_ambiguous(&shared, &store).await.unwrap_err();
         assert_eq!(refused.exit, Exit::Configuration);
         assert!(
-            refused.message.contains("gatepost.yaml: listeners[0]: the user name `scanner`"),
+            refused.message.contains("gatepost.yaml: listeners[0]: error: the user name `scanner`"),
             "{}",
             refused.message
         );

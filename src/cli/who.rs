@@ -2,6 +2,7 @@
 //! servers.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::Args;
 use gatepost_protocol::Protocol;
@@ -9,7 +10,7 @@ use gatepost_protocol::Protocol;
 use super::{Exit, Failure};
 use crate::account::name::wrong_user_name;
 use crate::account::{AccountId, catch_all};
-use crate::config::Provider;
+use crate::config::{Complaint, Provider, lint};
 use crate::store::Store;
 use crate::store::accounts::NewAccount;
 use crate::store::grants::GrantKey;
@@ -137,6 +138,15 @@ pub(super) fn nobody_consents(provider: &Provider) -> Option<String> {
             "at {name} nobody consents, its mailboxes have passwords; leave `shared` and `owner` out"
         )),
     }
+}
+
+/// What is hardly meant about its user names, a line each.
+pub(super) fn warnings(account: &NewAccount, provider: &Provider) -> String {
+    let mut said = String::new();
+    for Complaint { code, text, .. } in lint::account_names(Path::new(""), provider, account) {
+        let _ = writeln!(said, "Warning {}: {}: {text}", code.unwrap_or_default(), account.address);
+    }
+    said
 }
 
 /// Who is who at the account, where it is not its address everywhere.

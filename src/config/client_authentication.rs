@@ -10,8 +10,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepost_protocol::secret::Secret;
 use x509_parser::pem::parse_x509_pem;
 
+use super::complaint::Finding;
+use super::proof::Proof;
 use super::section::{Field, Section, readable};
-use super::{Surroundings, secret};
+use super::{Surroundings, lint, secret};
 use crate::jwt::{Algorithm, SigningKey};
 
 /// How Gatepost proves who it is. The names are those of RFC 7591 section 2.
@@ -97,6 +99,16 @@ impl<'a> Written<'a> {
         }
     }
 
+    /// L16: complains where what Gatepost proves itself with ends soon.
+    pub(super) fn judge_end(&self, until: Option<SystemTime>, provider: &str) {
+        let Some(field) = self.secret.as_ref().or(self.certificate.as_ref()) else { return };
+        let proof = until.map(|until| Proof { is_certificate: self.secret.is_none(), until });
+        if let Some(text) = proof.and_then(|proof| lint::ends(proof, provider, SystemTime::now())) {
+            let expires = field.find("expires");
+            expires.as_ref().unwrap_or(field).complain(Finding::coded("L16", text));
+        }
+    }
+
     /// `None` only after a complaint.
     pub(super) fn read(&self, surroundings: &Surroundings<'_>) -> Option<ClientAuthentication> {
         let method = readable(self.method.as_ref().map(|field| field.choice(&METHODS)));
@@ -122,7 +134,7 @@ impl<'a> Written<'a> {
                     Method::PrivateKeyJwt => "client_certificate",
                 };
                 if let Some(field) = &self.method {
-                    field.complain(format!("needs `{needed}` beside it"));
+                    field.complain(Finding::coded("L15", format!("needs `{needed}` beside it")));
                 }
                 None
             }

@@ -1,11 +1,15 @@
-//! [`Complaint`]: one thing that is wrong in the configuration file, told with file, line and key so that it can be put
-//! right without searching. They are collected, never stopped at: one run of `check` shows all of them.
+//! [`Complaint`]: one finding about the configuration file, told with file, line and key so that it can be put right without
+//! searching. They are collected, never stopped at: one run of `check` shows all of them.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One mistake in the configuration file, and what to write instead.
+use super::edit::Value;
+use super::mistakes::{self, Level};
+use super::repair::Repair;
+
+/// One finding about the configuration file, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
     /// The file it stands in.
@@ -14,8 +18,21 @@ pub struct Complaint {
     pub line: Option<u64>,
     /// The way to the key, like `listeners[0].tls`; empty where it is the file as a whole.
     pub key: String,
+    /// Its row in [`mistakes`], where it has one.
+    pub code: Option<&'static str>,
+    /// How bad it is.
+    pub level: Level,
     /// What is wrong, and the nearest right value or what to write.
     pub text: String,
+    /// What `gatepost check --fix` would write, where only one value can be meant.
+    pub repair: Option<Repair>,
+}
+
+impl Complaint {
+    /// Whether Gatepost does not start with it.
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
+    }
 }
 
 impl fmt::Display for Complaint {
@@ -27,7 +44,52 @@ impl fmt::Display for Complaint {
         if !self.key.is_empty() {
             write!(formatter, " {}:", self.key)?;
         }
-        write!(formatter, " {}", self.text)
+        write!(formatter, " {}", self.level)?;
+        if let Some(code) = self.code {
+            write!(formatter, " {code}")?;
+        }
+        write!(formatter, ": {}", self.text)
+    }
+}
+
+/// What a rule says about a value. Whoever holds the value knows where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    code: Option<&'static str>,
+    level: Level,
+    pub(crate) text: String,
+    right: Option<Value>,
+}
+
+impl Finding {
+    /// A mistake that has a row in [`mistakes`], which says how bad it is.
+    pub(crate) fn coded(code: &'static str, text: impl Into<String>) -> Self {
+        let level = mistakes::by_code(code).map_or(Level::Error, |mistake| mistake.level);
+        Self { code: Some(code), ..Self::with(level, text) }
+    }
+
+    pub(crate) fn warning(text: impl Into<String>) -> Self {
+        Self::with(Level::Warning, text)
+    }
+
+    pub(crate) fn note(text: impl Into<String>) -> Self {
+        Self::with(Level::Note, text)
+    }
+
+    /// With the one value that can be meant.
+    pub(crate) fn right(self, value: Option<Value>) -> Self {
+        Self { right: value, ..self }
+    }
+
+    fn with(level: Level, text: impl Into<String>) -> Self {
+        Self { code: None, level, text: text.into(), right: None }
+    }
+}
+
+/// What has no code is an error.
+impl<T: Into<String>> From<T> for Finding {
+    fn from(text: T) -> Self {
+        Self::with(Level::Error, text)
     }
 }
 
@@ -44,12 +106,23 @@ impl Complaints {
     }
 
     /// What the file says may be quoted, so that control characters are shown as `?`: they could steer a terminal.
-    pub(super) fn add(&self, line: u64, key: &str, text: impl Into<String>) {
+    /// `written` is the value at fault, as far as it stands in the file.
+    pub(super) fn add(
+        &self,
+        line: Option<u64>,
+        key: &str,
+        finding: Finding,
+        written: Option<(usize, Value)>,
+    ) {
+        let repair = written.zip(finding.right).map(|((start, old), new)| Repair { start, old, new });
         self.found.borrow_mut().push(Complaint {
             file: self.file.clone(),
-            line: Some(line),
+            line,
             key: key.replace(char::is_control, "?"),
-            text: text.into().replace(char::is_control, "?"),
+            code: finding.code,
+            level: finding.level,
+            text: finding.text.replace(char::is_control, "?"),
+            repair,
         });
     }
 

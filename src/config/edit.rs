@@ -5,6 +5,7 @@
 //! Places come from the reader of the file, so that no second opinion on YAML is needed. What it does not know (where a block
 //! ends, and to which entry a comment belongs) indentation tells.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
@@ -19,6 +20,13 @@ pub enum Value {
     List(Vec<String>),
     /// A single value.
     Text(String),
+}
+
+/// As it is written on one line.
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&in_flow(self))
+    }
 }
 
 /// The text with the addition in it; `None` where it cannot be written without touching something else. Keys that are there
@@ -52,9 +60,9 @@ const MOST_CHANGES: usize = 64;
 const FLOW_DEPTH: usize = 2;
 
 /// New text in place of what stands there, which may be nothing.
-struct Change {
-    place: Range<usize>,
-    text: String,
+pub(super) struct Change {
+    pub(super) place: Range<usize>,
+    pub(super) text: String,
 }
 
 /// How a block is written.
@@ -65,7 +73,7 @@ struct Layout {
     line_end: &'static str,
 }
 
-fn read(text: &str) -> Option<Node> {
+pub(super) fn read(text: &str) -> Option<Node> {
     file::parse(Path::new(""), text).ok()
 }
 
@@ -97,11 +105,14 @@ fn first_change(
     Some(None)
 }
 
-fn replacement(text: &str, old: &Node, value: &Value) -> Option<Change> {
+/// A value that stands in one piece, written anew.
+pub(super) fn replacement(text: &str, old: &Node, value: &Value) -> Option<Change> {
     let place = match old.value {
         Written::Scalar(_) => old.place.clone(),
-        Written::Sequence(_) => old.place.start..flow_end(text, old.place.start)?.1 + 1,
-        Written::Mapping(_) | Written::Nothing => return None,
+        Written::Sequence(_) if text.get(old.place.start..)?.starts_with('[') => {
+            old.place.start..flow_end(text, old.place.start)?.1 + 1
+        }
+        Written::Mapping(_) | Written::Nothing | Written::Sequence(_) => return None,
     };
     (!place.is_empty()).then(|| Change { place, text: in_flow(value) })
 }
@@ -303,7 +314,7 @@ fn in_flow(value: &Value) -> String {
 }
 
 /// Plain where that is safe in a block and in brackets (YAML 1.2.2 section 7.3.3), else in double quotes.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "._/@:+=-".contains(character);
     let begins = |character: char| character.is_ascii_alphanumeric() || "/._".contains(character);
     if text.starts_with(begins)
@@ -324,7 +335,7 @@ fn quoted(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-fn node(value: &Value) -> Node {
+pub(super) fn node(value: &Value) -> Node {
     let value = match value {
         Value::Section(entries) => Written::Mapping(
             entries
@@ -340,8 +351,20 @@ fn node(value: &Value) -> Node {
     Node { line: 0, place: 0..0, value }
 }
 
+/// What stands there, where it is a single value or a list of such.
+pub(super) fn value(node: &Node) -> Option<Value> {
+    match &node.value {
+        Written::Scalar(text) => Some(Value::Text(text.clone())),
+        Written::Sequence(nodes) => {
+            let texts: Option<Vec<_>> = nodes.iter().map(|node| node.scalar().map(str::to_owned)).collect();
+            texts.map(Value::List)
+        }
+        Written::Mapping(_) | Written::Nothing => None,
+    }
+}
+
 /// Whether both mean the same, wherever they stand.
-fn is_same(one: &Node, other: &Node) -> bool {
+pub(super) fn is_same(one: &Node, other: &Node) -> bool {
     match (&one.value, &other.value) {
         (Written::Mapping(entries), Written::Mapping(others)) => {
             entries.len() == others.len()

@@ -4,7 +4,7 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamMechanism;
 use rustls_pki_types::ServerName;
 
-use super::lint;
+use super::lint::ports::{self, Server};
 use super::provider::LoginKind;
 use super::section::{Field, readable};
 
@@ -74,19 +74,21 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol, login: Option<LoginKin
     section.finish();
 
     let host = host.and_then(|field| read_host(&field));
-    let tls = tls.and_then(|field| read_tls(&field));
+    let tls_field = tls;
+    let port_text = port.as_ref().and_then(|field| field.node.scalar());
+    let tls = tls_field.as_ref().and_then(|field| read_tls(field, protocol, port_text));
     let capabilities = capabilities.map(|field| read_capabilities(&field, protocol)).unwrap_or_default();
     let sessions = sessions.and_then(|field| field.number(1..=1000)).map(|number| number as usize);
     let mechanism = mechanism.map(|field| read_mechanism(&field, login));
     let written_port = port.as_ref().map(|field| field.number(1..=u32::from(u16::MAX)));
+    let port_field = port;
     let port = match (written_port, tls) {
         (Some(number), _) => u16::try_from(number?).ok()?,
         (None, tls) => tls?.usual_port(protocol),
     };
-    let host_problem = host.as_ref().and_then(|host| lint::upstream_host(protocol, host, port));
-    let port_problem = tls.and_then(|tls| lint::upstream_port(protocol, port, tls));
-    for problem in host_problem.into_iter().chain(port_problem) {
-        field.complain(problem);
+    if let (Some(tls), Some(tls_field)) = (tls, &tls_field) {
+        let server = Server { protocol, host: host.as_deref(), port, tls };
+        ports::judge(&server, port_field.as_ref(), tls_field);
     }
     Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions, mechanism: readable(mechanism)? })
 }
@@ -129,11 +131,9 @@ fn read_host(field: &Field<'_>) -> Option<String> {
     None
 }
 
-fn read_tls(field: &Field<'_>) -> Option<UpstreamTls> {
-    if field.node.scalar() == Some("none") {
-        field.complain(
-            "tokens leave over verified TLS only; write `starttls` or `implicit`, as the provider documents it (L21)",
-        );
+fn read_tls(field: &Field<'_>, protocol: Protocol, port: Option<&str>) -> Option<UpstreamTls> {
+    if let Some(finding) = field.node.scalar().and_then(|word| ports::no_tls(word.trim(), protocol, port)) {
+        field.complain(finding);
         return None;
     }
     field.choice(&[("starttls", UpstreamTls::StartTls), ("implicit", UpstreamTls::Implicit)])

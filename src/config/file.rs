@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::complaint::Complaint;
+use super::mistakes::Level;
 
 /// A value in the file.
 #[derive(Clone, Debug)]
@@ -51,7 +52,10 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
             file: path.to_owned(),
             line: error.location().map(|location| location.line()),
             key: String::new(),
+            code: None,
+            level: Level::Error,
             text: in_words(error.without_snippet()),
+            repair: None,
         }
     })
 }
@@ -78,13 +82,14 @@ impl Node {
         Self { line, place, value: Value::Mapping(entries) }
     }
 
-    /// The same, as if all of it stood on one line: a preset is complained about where the file names it.
+    /// The same, as if all of it stood on one line: a preset is complained about where the file names it. Nothing of it stands
+    /// in the text that could be written anew.
     pub(super) fn moved_to(self, line: u64) -> Self {
         let value = match self.value {
             Value::Mapping(entries) => Value::Mapping(
                 entries
                     .into_iter()
-                    .map(|entry| Entry { line, node: entry.node.moved_to(line), ..entry })
+                    .map(|entry| Entry { line, place: 0..0, node: entry.node.moved_to(line), ..entry })
                     .collect(),
             ),
             Value::Sequence(nodes) => {
@@ -92,7 +97,13 @@ impl Node {
             }
             scalar => scalar,
         };
-        Self { line, place: self.place, value }
+        Self { line, place: 0..0, value }
+    }
+
+    /// Whether it stands in the file itself, and was not brought by a preset. No value begins at the first octet, where the first
+    /// key is.
+    pub(super) fn is_written(&self) -> bool {
+        self.place.start > 0
     }
 
     /// The value of a key, where this is a mapping that has it.
@@ -112,6 +123,14 @@ impl Node {
         match &self.value {
             Value::Mapping(entries) => entries,
             _ => &[],
+        }
+    }
+
+    /// A member of a list, counted from 0.
+    pub(super) fn member(&self, number: usize) -> Option<&Self> {
+        match &self.value {
+            Value::Sequence(nodes) => nodes.get(number),
+            _ => None,
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Issuer {
 pub(super) fn read(field: &Field<'_>, tenant: Option<&str>) -> Option<(String, Url)> {
     let text = field.text()?;
     let filled = tenant.map_or_else(|| text.to_owned(), |tenant| text.replace("{tenant}", tenant));
-    match lint::issuer(&filled) {
+    match lint::urls::issuer(&filled) {
         Ok(url) => return Some((filled, url)),
         Err(problem) => field.complain(problem),
     }

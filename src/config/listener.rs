@@ -148,10 +148,12 @@ fn read(field: &Field<'_>, providers: &ReadProviders) -> Option<Listener> {
     let (says, bound_to) = (readable(says)?, readable(bound_to)?);
 
     check_provider(provider.as_ref().unwrap_or(field), protocol, bound_to, providers);
-    if let Some(problem) = lint::plaintext(address.ip(), tls, says, &networks) {
+    if let Some(problem) = lint::listeners::plaintext(address.ip(), tls, says, &networks) {
         plaintext.as_ref().unwrap_or(field).complain(problem);
     }
-    if let Some(problem) = providers.values().flatten().find_map(|it| lint::proxy_loop(address, it)) {
+    if let Some(problem) =
+        providers.values().flatten().find_map(|it| lint::listeners::proxy_loop(address, it))
+    {
         field.complain(problem);
     }
     Some(Listener {

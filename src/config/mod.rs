@@ -22,6 +22,7 @@ pub mod presets;
 mod proof;
 pub mod provider;
 mod redirect;
+pub mod repair;
 pub mod replace;
 mod secret;
 mod secret_command;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::tls::CertificateFiles;
-use complaint::Complaints;
+use complaint::{Complaints, Finding};
 use provider::ProviderReader;
 use section::{Field, Section};
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whom to tell what needs somebody.
     pub on_alarm: OnAlarm,
+    /// Warnings and notes about the file, in its order.
+    pub remarks: Vec<Complaint>,
 }
 
 /// There is no usable configuration.
@@ -103,7 +106,7 @@ pub enum ConfigError {
     /// The file can be read, and says what cannot be.
     #[error("{}", lines(.complaints))]
     Wrong {
-        /// In the order of the file; at least one.
+        /// In the order of the file; at least one is an error. Warnings and notes are for those who ask (`gatepost check`).
         complaints: Vec<Complaint>,
     },
 }
@@ -119,16 +122,21 @@ pub(crate) struct Surroundings<'a> {
 impl Config {
     /// Finds the file (`path`, `$GATEPOST_CONFIG`, or the usual places) and reads it.
     pub fn load(given: Option<&Path>) -> Result<Self, ConfigError> {
+        let (path, text) = Self::text(given)?;
+        Self::parse(&path, &text, &|name| std::env::var(name).ok())
+    }
+
+    /// Finds the file as [`Config::load`] does, and gives what stands in it.
+    pub fn text(given: Option<&Path>) -> Result<(PathBuf, String), ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
         let path = locate::configuration_file(given, &environment)?;
-        let text = std::fs::read_to_string(&path).map_err(|source| {
-            let path = path.clone();
-            match (source.kind(), locate::named_by(given, &environment)) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok((path, text)),
+            Err(source) => Err(match (source.kind(), locate::named_by(given, &environment)) {
                 (ErrorKind::NotFound, Some(named_by)) => ConfigError::Missing { path, named_by },
                 _ => ConfigError::Read { path, source },
-            }
-        })?;
-        Self::parse(&path, &text, &environment)
+            }),
+        }
     }
 
     /// Where the file is, or is to be made: `path`, `$GATEPOST_CONFIG`, the first that is in the usual places, or the last
@@ -155,9 +163,17 @@ impl Config {
         let provider_reader = ProviderReader::new(&surroundings);
         let complaints = Complaints::new(path);
         let config = read(path, &Field::root(&root, &complaints), &provider_reader, &surroundings);
-        match (config, complaints.into_sorted()) {
-            (Some(config), complaints) if complaints.is_empty() => Ok(config),
-            (_, complaints) => Err(ConfigError::Wrong { complaints }),
+        lint::words::judge(text, &complaints);
+        let mut complaints = complaints.into_sorted();
+        for complaint in &mut complaints {
+            // What cannot be written is for a person to write.
+            complaint.repair = complaint.repair.take().filter(|it| repair::repaired(text, it).is_some());
+        }
+        match config {
+            Some(config) if !complaints.iter().any(Complaint::is_error) => {
+                Ok(Config { remarks: complaints, ..config })
+            }
+            _ => Err(ConfigError::Wrong { complaints }),
         }
     }
 }
@@ -177,6 +193,7 @@ fn read(
         return None;
     }
     let mut section = root.section()?;
+    let providers_field = section.field.find("providers");
     let providers = read_providers(&mut section, provider_reader);
     let listeners = match section.take("listeners") {
         Some(field) => listener::read_all(&field, &providers),
@@ -188,6 +205,12 @@ fn read(
     let limits = limits::read(&mut section);
     let on_alarm = alarm::read(&mut section, surroundings.folder);
     section.finish();
+    for (name, provider) in &providers {
+        let field = providers_field.as_ref().and_then(|field| field.find(name));
+        if let (Some(field), Some(provider)) = (field, provider) {
+            judge_provider(&field, provider, &listeners);
+        }
+    }
     Some(Config {
         path: path.to_owned(),
         providers: providers.into_iter().filter_map(|(name, provider)| Some((name, provider?))).collect(),
@@ -196,6 +219,7 @@ fn read(
         state_dir: state_dir?,
         limits,
         on_alarm,
+        remarks: Vec::new(),
     })
 }
 
@@ -209,6 +233,19 @@ fn read_providers(section: &mut Section<'_>, reader: &ProviderReader<'_>) -> lis
         .into_iter()
         .map(|(name, field)| (name.to_owned(), reader.read(name, &field).map(Arc::new)))
         .collect()
+}
+
+/// What is allowed but hardly meant, once everything is known.
+fn judge_provider(field: &Field<'_>, provider: &Provider, listeners: &[Listener]) {
+    lint::listeners::judge_unserved(field, provider, listeners);
+    if let Some(preset) = provider.preset.filter(|_| !provider.unverified.is_empty()) {
+        let text = format!(
+            "the preset `{name}` has values that nobody has verified ({}); `gatepost providers {name}` shows them",
+            provider.unverified.join(", "),
+            name = preset.name
+        );
+        field.find("preset").as_ref().unwrap_or(field).complain(Finding::note(text));
+    }
 }
 
 fn read_certificate(field: &Field<'_>, folder: &Path) -> Option<CertificateFiles> {
@@ -240,5 +277,10 @@ fn listed(places: &[PathBuf]) -> String {
 }
 
 fn lines(complaints: &[Complaint]) -> String {
-    complaints.iter().map(Complaint::to_string).collect::<Vec<_>>().join("\n")
+    complaints
+        .iter()
+        .filter(|complaint| complaint.is_error())
+        .map(Complaint::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -3,11 +3,14 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
+use gatepost_protocol::Protocol;
 use url::Url;
 
 use super::client_authentication::{ClientAuthentication, Written};
+use super::complaint::Finding;
 use super::file::Value;
 use super::issuer::{self, Issuer};
+use super::lint::urls::AUTHORIZE;
 use super::redirect::Redirect;
 use super::section::{Field, Section, readable};
 use super::service_account::{self, ServiceAccount};
@@ -146,6 +149,7 @@ pub(super) fn read(
     surroundings: &Surroundings<'_>,
     name: &str,
     trust: Option<&Trust>,
+    offered: &[Protocol],
 ) -> Option<OAuthClient> {
     let provider = section.field.clone();
     // Without `grant` a person consents; a `grant` that cannot be read was complained about, and nothing hangs on it.
@@ -177,10 +181,13 @@ pub(super) fn read(
 
     let grant = grant?;
     let client_id = client_id_field.as_ref().and_then(Field::text);
-    let scopes = scopes_field.as_ref().and_then(|field| read_scopes(field, grant));
+    let scopes_list = scopes_field.as_ref().and_then(|field| list_of_scopes(field, grant));
+    let scopes = scopes_list.as_ref().and_then(read_scopes);
+    complain(client_id_field.as_ref(), client_id.and_then(lint::example_client_id));
     let authorization_parameters = parameters_field.map(|field| read_parameters(&field)).unwrap_or_default();
     let authentication = written.read(surroundings);
     let authentication_ends = written.ends(authentication.as_ref());
+    written.judge_end(authentication_ends, name);
     let idle_limit = idle_limit_field.and_then(|field| field.duration(IDLE_LIMITS));
     if let Some(missing) = missing(
         grant,
@@ -203,7 +210,7 @@ pub(super) fn read(
     let tenant = readable(tenant)?;
     let issuer = readable(issuer_field.map(|field| issuer::read(&field, tenant)))?;
     let token_endpoint = match (&token_field, &issuer) {
-        (Some(field), _) => endpoint_url(field, tenant, "/authorize"),
+        (Some(field), _) => endpoint_url(field, tenant, AUTHORIZE),
         (None, issuer) => issuer.as_ref().map(|(_, url)| url.clone()),
     };
     let authorization_endpoint =
@@ -211,13 +218,18 @@ pub(super) fn read(
     let device_authorization_endpoint = device_field.map(|field| endpoint_url(&field, tenant, "/token"));
     let revocation_endpoint = revocation_field.map(|field| endpoint_url(&field, tenant, "/token"));
     let by_consent = grant == GrantType::AuthorizationCode;
-    if let Some(url) = &token_endpoint {
+    // What is wrong with the address hides nothing of what is wrong beside it.
+    let asked = token_endpoint.clone().or_else(|| lint::urls::bare(token_field.as_ref()?.node.scalar()?));
+    if let Some(url) = &asked {
         let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
         let about_secret = secret.and_then(|secret| lint::client_secret(url, secret));
-        let about_scopes = scopes.as_ref().and_then(|scopes| microsoft::scopes(url, grant, scopes));
         complain(written.secret.as_ref(), about_secret);
-        complain(scopes_field.as_ref(), about_scopes);
+        if let Some(list) = scopes_list.as_ref().filter(|_| scopes.is_some()) {
+            lint::scopes::judge(list, url, grant, offered);
+        }
         complain(token_field.as_ref(), microsoft::shared_tenant(url, grant));
+        let same = client_id.and_then(|client_id| microsoft::tenant_is_client(url, client_id));
+        complain(token_field.as_ref().filter(|_| tenant.is_none()), same);
     }
     let service_account = readable(service_account)?;
     let own = service_account.as_ref().map(|it| (it.token_endpoint.clone(), it.email.clone()));
@@ -277,18 +289,20 @@ fn missing(
     authorization: Option<&Field<'_>>,
     service_account: Option<&Field<'_>>,
     written: &Written<'_>,
-) -> Option<&'static str> {
+) -> Option<Finding> {
     match grant {
         GrantType::AuthorizationCode if authorization.is_none() => {
-            Some("`authorization_endpoint` is missing; write the URL where people consent")
+            Some("`authorization_endpoint` is missing; write the URL where people consent".into())
         }
-        GrantType::ClientCredentials if !written.proves_something() => Some(
+        GrantType::ClientCredentials if !written.proves_something() => Some(Finding::coded(
+            "L15",
             "`client_secret` or `client_certificate` is missing, one of which the grant client_credentials needs; \
-             write `client_secret: { file: /path/to/secret }` (L15)",
-        ),
+             write `client_secret: { file: /path/to/secret }`",
+        )),
         GrantType::ServiceAccount if service_account.is_none() => Some(
             "`service_account` is missing; write `service_account: FILE` with the key file that the Google Cloud \
-             console gave you",
+             console gave you"
+                .into(),
         ),
         _ => None,
     }
@@ -306,7 +320,7 @@ fn read_service_account<'f>(
     service_account::read(field?, surroundings)
 }
 
-fn complain(field: Option<&Field<'_>>, problem: Option<String>) {
+fn complain(field: Option<&Field<'_>>, problem: Option<Finding>) {
     if let (Some(field), Some(problem)) = (field, problem) {
         field.complain(problem);
     }
@@ -319,7 +333,8 @@ fn read_tenant<'a>(
     client_id: Option<&str>,
 ) -> Option<&'a str> {
     let tenant = field.text()?;
-    let has_place = |field: &Field<'_>| field.node.scalar().is_some_and(|text| text.contains("{tenant}"));
+    // A place with another name is complained about where it stands.
+    let has_place = |field: &Field<'_>| field.node.scalar().is_some_and(|text| text.contains(['{', '<']));
     let used = endpoints.into_iter().flatten().any(has_place);
     if let Some(problem) = lint::tenant(tenant, used, grant, client_id) {
         field.complain(problem);
@@ -331,8 +346,7 @@ fn read_tenant<'a>(
 /// An https URL in which `{tenant}` is filled in.
 fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> Option<Url> {
     let text = field.text()?;
-    let filled = tenant.map_or_else(|| text.to_owned(), |tenant| text.replace("{tenant}", tenant));
-    match lint::endpoint_url(&filled, wrong_ending) {
+    match lint::urls::endpoint(text, tenant, wrong_ending) {
         Ok(url) => return Some(url),
         Err(problem) => field.complain(problem),
     }
@@ -340,11 +354,14 @@ fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> 
 }
 
 /// The scopes of a grant: a list, or (in the presets) a list for each grant.
-fn read_scopes(field: &Field<'_>, grant: GrantType) -> Option<Vec<String>> {
-    let list = match field.node.value {
-        Value::Mapping(_) => scopes_of_grant(field, grant)?,
-        _ => field.clone(),
-    };
+fn list_of_scopes<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>> {
+    match field.node.value {
+        Value::Mapping(_) => scopes_of_grant(field, grant),
+        _ => Some(field.clone()),
+    }
+}
+
+fn read_scopes(list: &Field<'_>) -> Option<Vec<String>> {
     let scopes = list.texts();
     for scope in scopes.iter().filter(|scope| scope.contains([' ', '\t', ','])) {
         list.complain(format!("`{scope}` is more than one scope; write each on its own, without commas"));

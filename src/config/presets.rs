@@ -327,9 +327,9 @@ mod tests {
         assert_eq!(
             complaints,
             [
-                "p.yaml:1: a: starts from a preset that does not stand before it",
-                "p.yaml:2: b.about.colour: no such key; there are `title`, `domains`, `mx`, `unverified`, `withdrawal`, `notes`, `registration`, `app_passwords`",
-                "p.yaml:3: c: `about` is missing; write what is told about it",
+                "p.yaml:1: a: error: starts from a preset that does not stand before it",
+                "p.yaml:2: b.about.colour: error: no such key; there are `title`, `domains`, `mx`, `unverified`, `withdrawal`, `notes`, `registration`, `app_passwords`",
+                "p.yaml:3: c: error: `about` is missing; write what is told about it",
             ]
         );
     }

@@ -16,6 +16,7 @@ pub use super::service_account::ServiceAccount;
 
 use super::complaint::{nearest, suggestion};
 use super::file::Node;
+use super::lint::hosts;
 use super::presets::{self, Preset};
 use super::section::{Field, Section, readable};
 use super::{Surroundings, endpoint, oauth_client};
@@ -141,7 +142,7 @@ impl<'a> ProviderReader<'a> {
         let login_kind = login_field.map_or(Some(LoginKind::OAuth), |field| field.choice(&LOGINS));
         let login = match login_kind {
             Some(LoginKind::OAuth) => {
-                oauth_client::read(&mut section, self.surroundings, name, trust.as_ref())
+                oauth_client::read(&mut section, self.surroundings, name, trust.as_ref(), &offered(&node))
                     .map(|client| Login::OAuth(Arc::new(client)))
             }
             Some(LoginKind::Password) => {
@@ -161,6 +162,7 @@ impl<'a> ProviderReader<'a> {
         let imap_field = section.take("imap").filter(used);
         let has_endpoint = smtp_field.is_some() || pop3_field.is_some() || imap_field.is_some();
         section.finish();
+        hosts::judge(&field);
 
         if !has_endpoint {
             field.complain(
@@ -202,6 +204,14 @@ impl<'a> ProviderReader<'a> {
         }
         None
     }
+}
+
+/// The protocols for which a server is written.
+fn offered(provider: &Node) -> Vec<Protocol> {
+    let is_used = |protocol: &Protocol| {
+        provider.find(protocol.name()).is_some_and(|server| server.scalar() != Some("none"))
+    };
+    Protocol::ALL.into_iter().filter(is_used).collect()
 }
 
 /// What of a preset is unverified and was not written otherwise. Of a server only another name changes everything.

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::complaint::{Complaints, suggestion};
+use super::complaint::{Complaints, Finding, suggestion};
+use super::edit;
 use super::file::{Node, Value};
 
 const EMPTY: &str = "is empty; write a value or leave the key out";
@@ -33,8 +34,16 @@ impl<'a> Field<'a> {
         Field { key: self.key.clone(), line: self.line, node, complaints: self.complaints }
     }
 
-    pub(crate) fn complain(&self, text: impl Into<String>) {
-        self.complaints.add(self.line, &self.key, text);
+    pub(crate) fn complain(&self, finding: impl Into<Finding>) {
+        let written = edit::value(self.node).filter(|_| self.node.is_written());
+        let written = written.map(|value| (self.node.place.start, value));
+        self.complaints.add(Some(self.line), &self.key, finding.into(), written);
+    }
+
+    /// The value of a key, where this is a mapping that has it. Nothing is complained about.
+    pub(super) fn find(&self, key: &str) -> Option<Self> {
+        let entry = self.node.entries().iter().find(|entry| entry.key == key)?;
+        Some(self.child(key, entry.line, &entry.node))
     }
 
     /// The value as it is written.

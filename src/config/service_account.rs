@@ -63,8 +63,8 @@ fn parse(text: &Secret<String>) -> Result<ServiceAccount, String> {
     })?;
     let key =
         SigningKey::from_pem(&file.private_key).map_err(|error| format!("has a private_key that {error}"))?;
-    let token_endpoint = lint::endpoint_url(&file.token_uri, "/auth")
-        .map_err(|problem| format!("has a token_uri that {problem}"))?;
+    let token_endpoint = lint::urls::endpoint(&file.token_uri, None, "/auth")
+        .map_err(|finding| format!("has a token_uri that {}", finding.text))?;
     Ok(ServiceAccount {
         email: file.client_email,
         unique_id: file.client_id,

@@ -35,9 +35,45 @@ pub fn providers(text: &str) -> Vec<WrittenProvider> {
     providers.entries().iter().filter_map(|entry| written(&entry.key)).collect()
 }
 
+/// The line of a key like `listeners[0]` or `on_alarm.mail_account`; `None` where the text has no such key.
+pub fn line_of(text: &str, key: &str) -> Option<u64> {
+    let root = file::parse(Path::new(""), text).ok()?;
+    let (mut node, mut line) = (&root, None);
+    for part in key.split('.') {
+        let (name, member) = match part.trim_end_matches(']').split_once('[') {
+            Some((name, number)) => (name, number.parse().ok()),
+            None => (part, None),
+        };
+        let entry = node.entries().iter().find(|entry| entry.key == name)?;
+        (node, line) = (&entry.node, Some(entry.line));
+        if let Some(member) = member {
+            node = node.member(member)?;
+            line = Some(node.line);
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
-    use super::providers;
+    use super::{line_of, providers};
+
+    #[test]
+    fn a_key_is_found_on_its_line() {
+        let text =
+            "a: 1\non_alarm:\n  mail_account: x\nlisteners:\n  - { protocol: smtp }\n  - protocol: pop3\n";
+        for (key, line) in [
+            ("a", Some(1)),
+            ("on_alarm.mail_account", Some(3)),
+            ("listeners[0]", Some(5)),
+            ("listeners[1].protocol", Some(6)),
+            ("listeners[2]", None),
+            ("on_alarm.command", None),
+            ("", None),
+        ] {
+            assert_eq!(line_of(text, key), line, "{key}");
+        }
+    }
 
     #[test]
     fn names_and_what_they_are_made_from() {

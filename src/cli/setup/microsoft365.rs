@@ -202,8 +202,9 @@ impl Arguments {
             Some(client_id) => checked("--client-id", client_id, wrong_id)?,
             None => question::answer("Application (client) ID", "--client-id", wrong_id).await?,
         };
-        let wrong_tenant =
-            |text: &str| lint::tenant(text, true, GrantType::ClientCredentials, Some(&client_id));
+        let wrong_tenant = |text: &str| {
+            lint::tenant(text, true, GrantType::ClientCredentials, Some(&client_id)).map(|it| it.text)
+        };
         let tenant = match self.tenant.clone().or_else(|| tenant_of(client?)) {
             Some(tenant) => checked("--tenant", tenant, wrong_tenant)?,
             None => question::answer("Directory (tenant) ID", "--tenant", wrong_tenant).await?,
