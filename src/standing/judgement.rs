@@ -100,16 +100,12 @@ impl Case<'_> {
 
     /// The provider said no to the grant itself.
     fn of_refusal(&self, client: &OAuthClient, said: &str) -> Verdict {
-        match known(said, client.grant) {
-            Some(row) => {
-                let state = if ENDED.contains(&row.id.as_str()) { State::Expired } else { State::Refused };
-                self.said(state, &explained(row, said), self.step(row, &self.connect()))
-            }
-            None => {
-                let reason = format!("the provider takes the consent no more: {}; {UNKNOWN}", trimmed(said));
-                self.again(State::Refused, &reason)
-            }
-        }
+        let Some(row) = known(said, client.grant) else {
+            let reason = format!("the provider takes the consent no more: {}; {UNKNOWN}", trimmed(said));
+            return self.again(State::Refused, &reason);
+        };
+        let state = if ENDED.contains(&row.id.as_str()) { State::Expired } else { State::Refused };
+        self.said(state, &explained(row, said), self.step(row, &self.connect()))
     }
 
     /// The last refresh failed. While the token lives, mail goes through.
