@@ -269,7 +269,8 @@ async fn a_google_service_account_opens_the_mailboxes_of_a_domain_that_was_deleg
                 is_let_in(&world, protocol).await;
             }
         } else {
-            needs_admin(&world, Imap, "provider refuses Gatepost; admin: see Gatepost's log").await;
+            let expected = "a1 NO [CONTACTADMIN] provider refuses Gatepost; admin: see Gatepost's log";
+            assert_eq!(told(&world, Imap).await, expected);
             let log = log.text();
             assert!(log.contains("unauthorized_client") && log.contains("domain-wide delegation"), "{log}");
         }
