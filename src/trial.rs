@@ -31,8 +31,6 @@ use crate::store::{Store, StoreError};
 
 use self::login::Logins;
 use self::server::Server;
-use crate::diagnosis::{Place, find};
-use crate::session::upstream::UpstreamError;
 
 /// What is to be tried.
 #[derive(Clone, Debug)]
@@ -174,11 +172,6 @@ impl Trouble {
 
 /// What to do about an answer that nobody has met yet.
 const UNKNOWN: &str = "Gatepost does not know this answer yet; please report it, with the words above.";
-
-/// What is known of a failure toward this server, as the session's log has it.
-fn known(error: &UpstreamError, protocol: Protocol) -> Option<&'static Diagnosis> {
-    error.diagnosis(protocol)
-}
 
 /// Where steps of one part go, in their order.
 pub(crate) type Told = UnboundedSender<Step>;

@@ -9,7 +9,7 @@ use crate::diagnosis::{self, Place};
 use crate::store::StoreError;
 use crate::submission::SubmissionError;
 use crate::trial::secret::Key;
-use crate::trial::{Fault, Outcome, Part, Step, Trial, Trouble, known};
+use crate::trial::{Fault, Outcome, Part, Step, Trial, Trouble};
 
 /// Sends a message through the trial's mailbox. There is nothing to look for where that failed.
 pub async fn message(trial: &Trial, to: &str) -> Result<(Step, Option<Sent>), StoreError> {
@@ -63,7 +63,7 @@ fn step(name: &str, took: Option<Duration>, outcome: Outcome) -> Step {
 
 fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
     let row = match error {
-        SubmissionError::Login(error) => known(error, Protocol::Smtp),
+        SubmissionError::Login(error) => error.diagnosis(Protocol::Smtp),
         SubmissionError::Refused { said, .. } => diagnosis::find(Place::Smtp, said),
         other => diagnosis::find(Place::Connection, &other.to_string()),
     };
@@ -77,7 +77,7 @@ fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
 
 fn not_looked(protocol: Protocol, error: &InboxError, to: &str) -> Trouble {
     let row = match error {
-        InboxError::Login(error) => known(error, protocol),
+        InboxError::Login(error) => error.diagnosis(protocol),
         InboxError::Refused { said, .. } => diagnosis::find(Place::from(protocol), said),
         other => diagnosis::find(Place::Connection, &other.to_string()),
     };
