@@ -111,8 +111,8 @@ pub fn is_untrusted(error: &io::Error) -> bool {
 
 /// What is wrong with the other side's certificate, where that is why a connection failed.
 pub fn untrusted(error: &io::Error) -> Option<&CertificateError> {
-    match tls_error(error) {
-        Some(rustls::Error::InvalidCertificate(why)) => Some(why),
+    match tls_error(error)? {
+        rustls::Error::InvalidCertificate(why) => Some(why),
         _ => None,
     }
 }

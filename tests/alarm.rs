@@ -24,6 +24,7 @@ use gatepost::session::upstream::UpstreamError;
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
 use gatepost::store::grants::{GrantKey, NewTokens};
+use gatepost::store::upstream_logins::RefusedLogin;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::{Refusal, RefusalKind};
 use gatepost_protocol::secret::Secret;
@@ -145,7 +146,7 @@ impl Night {
         let key = GrantKey::Account(self.sick);
         let version = self.store.grant(&key).await.unwrap().unwrap().version;
         self.store
-            .note_failure(&key, Some(version), self.clock.now(), "no route to host", false)
+            .note_failure(&key, Some(version), self.clock.now(), "not reachable: no route to host", false)
             .await
             .unwrap();
     }
@@ -241,6 +242,31 @@ async fn a_refused_account_is_told_once_whoever_looks_and_that_it_is_well_again_
 }
 
 #[tokio::test]
+async fn a_mailbox_that_the_mail_server_refuses_rings_until_a_login_gets_in() {
+    let night = Night::begin(RECORD).await;
+    let said =
+        "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.";
+    let refused =
+        RefusedLogin { at: night.clock.now(), said: said.to_owned(), diagnosis: Some("D02".to_owned()) };
+    // No device can come by IMAP here.
+    night.store.note_refused_login(night.sick, Protocol::Imap, &refused).await.unwrap();
+    night.look(Duration::from_mins(1)).await;
+    assert_eq!(night.heard(), [""; 0]);
+    night.store.note_refused_login(night.sick, Protocol::Smtp, &refused).await.unwrap();
+    night.look(Duration::from_mins(1)).await;
+    // A consent opens no mailbox that its server refuses.
+    night.connect(night.sick).await;
+    night.look(Duration::from_mins(30)).await;
+    assert_eq!(night.heard(), [format!("account {SICK}oauth refused")]);
+    night.store.note_let_in(night.sick, Protocol::Smtp, night.clock.now()).await.unwrap();
+    for minutes in [0, 10] {
+        night.look(Duration::from_mins(minutes)).await;
+    }
+    assert_eq!(night.heard().len(), 2);
+    assert_eq!(night.heard()[1], format!("all_clear {SICK}oauth connected"));
+}
+
+#[tokio::test]
 async fn an_outage_of_five_minutes_does_not_ring_and_one_of_an_hour_does() {
     let log = Log::begin();
     let night = Night::begin(RECORD).await;
@@ -261,7 +287,8 @@ async fn an_outage_of_five_minutes_does_not_ring_and_one_of_an_hour_does() {
     assert_eq!(
         lines(
             &log,
-            "is expired: oauth gave no new token: no route to host; next: Gatepost tries again by itself"
+            "is expired: The provider's token server cannot be reached (G27): not reachable: no route to host; next: \
+             Gatepost tries again by itself. Look at"
         ),
         1,
         "{}",

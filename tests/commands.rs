@@ -184,6 +184,37 @@ async fn a_test_has_a_tick_for_the_token_and_for_each_protocol_or_the_reason() {
     }
 }
 
+#[tokio::test]
+async fn a_check_online_asks_every_server_and_the_token_endpoint() {
+    let world = World::with(UpstreamTls::Implicit, |_| {}).await;
+    fs::write(world.folder().join("gatepost.yaml"), &world.yaml).unwrap();
+    let mut command = gatepost(world.folder(), &["check", "--online"]);
+    command.env(CLIENT_SECRET_VARIABLE, CLIENT_SECRET);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for words in [
+        "is in order",
+        "sandbox, asked just now",
+        "\u{2713} SMTP TLS: TLS 1.3",
+        "\u{2713} IMAP capabilities: ",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    assert!(said.contains("\u{2713} OAuth client: gatepost-sandbox is known there"), "{said}");
+    assert_eq!(world.sandbox.counters().refused_logins, 0, "nobody logs in for a check");
+}
+
+#[test]
+fn a_check_online_fails_where_a_server_cannot_be_reached() {
+    let home = home(&nowhere());
+    let (status, said, error) = outcome(home.path(), &["check", "--online"]);
+    assert_eq!(status, Some(5), "{said}");
+    assert!(said.contains("\u{2717} SMTP TCP: ") && said.contains("\u{2717} OAuth client: "), "{said}");
+    assert_eq!(error, "gatepost: not all is well with contoso: see above\n");
+    assert!(!home.path().join("state").exists(), "nothing is made for a check");
+}
+
 /// Without the ends of lines, which fall where the terminal's edge is.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")

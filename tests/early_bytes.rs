@@ -94,7 +94,7 @@ async fn invariant_1_no_plaintext_byte_survives_a_tls_upgrade() {
         world.sandbox.change(|personality| personality.mail = vec![fault]);
         let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
         let heard = wire.log_in(protocol).await;
-        assert!(heard.ends_with("mail provider not understood; try again"), "{heard}");
+        assert!(heard.ends_with("mail provider not understood; try again (G09)"), "{heard}");
     }
     let said: Vec<_> = world.sandbox.dialogues().into_iter().flat_map(|dialogue| dialogue.lines).collect();
     assert!(said.iter().all(|line| !line.text.contains("AUTH")), "no token is on its way in clear: {said:?}");

@@ -14,7 +14,7 @@ use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 use tokio_util::sync::CancellationToken;
 
 use support::leftovers::Alone;
-use support::wire::{Wire, quit, success};
+use support::wire::{Wire, of_row, quit, success};
 use support::world::{ADDRESS, World};
 
 /// Enough for a password check on a busy machine, and little enough to wait for in every state.
@@ -88,17 +88,19 @@ fn moments(protocol: Protocol) -> &'static [Moment] {
 async fn every_state_of(world: &World, protocol: Protocol) {
     for &at in moments(protocol) {
         // What is no TLS record at all says nothing about a certificate.
+        let foreign = if at == Moment::Handshake { "G08" } else { "G09" };
+        let silent = if at == Moment::Greeting { "G06" } else { "G05" };
         let faults = [
-            (Action::Close, "mail provider hung up; try again"),
-            (Action::Say(GARBAGE.to_vec()), "mail provider not understood; try again"),
-            (Action::Say(vec![b'2'; 20_000]), "mail provider not understood; try again"),
-            (Action::Stall, "mail provider too slow; try again"),
+            (Action::Close, "G07"),
+            (Action::Say(GARBAGE.to_vec()), foreign),
+            (Action::Say(vec![b'2'; 20_000]), foreign),
+            (Action::Stall, silent),
         ];
-        for (action, cause) in faults {
+        for (action, id) in faults {
             let what =
                 format!("{protocol} {at:?}: {}", &format!("{action:?}").chars().take(20).collect::<String>());
             world.sandbox.change(|personality| personality.mail.push(MailFault { protocol, at, action }));
-            fails_then_works(world, protocol, &told(protocol, TEMPORARY, cause), &what).await;
+            fails_then_works(world, protocol, &told(protocol, TEMPORARY, &of_row(id)), &what).await;
         }
     }
 }
@@ -118,12 +120,9 @@ async fn invariant_9_closed_stalled_and_garbled_in_every_state_is_temporary() {
 async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
     let alone = Alone::begin().await;
     let world = world().await;
-    let refused = |codes: &str| format!("provider refused this mailbox{codes}; ask admin");
     let smtp = |challenge, reply| MailFault::refusal(Smtp, challenge, reply);
     let pop3 = |challenge, reply| MailFault::refusal(Pop3, challenge, reply);
     let imap = |challenge, reply| MailFault::refusal(Imap, challenge, reply);
-    let no_mailbox = "provider gives no access to this mailbox; ask admin".to_owned();
-    let crowded = || "mailbox has too many sessions; try again".to_owned();
     let first_answer = |said: &str| MailFault {
         protocol: Imap,
         at: Moment::Command,
@@ -135,48 +134,36 @@ async fn a_refusal_says_who_must_act_and_is_never_a_wrong_password() {
         action: Action::SayAndClose(line.as_bytes().to_vec()),
     };
     let table = [
-        (MailFault::exchange_refusal(), NEEDS_ADMIN, refused(" (535 5.7.3)")),
-        (MailFault::exchange_smtp_auth_disabled(), NEEDS_ADMIN, refused(" (535 5.7.139)")),
-        (MailFault::gmail_refusal(), NEEDS_ADMIN, refused(" (535 5.7.8)")),
-        (
-            smtp(false, "454 4.7.0 Temporary authentication failure\r\n"),
-            TEMPORARY,
-            "provider says try later (454 4.7.0)".to_owned(),
-        ),
-        (smtp(true, "432 4.3.2 Concurrent connections limit exceeded.\r\n"), BUSY, crowded()),
-        (pop3(true, "-ERR [AUTH] Web login required\r\n"), NEEDS_ADMIN, refused("")),
+        (MailFault::exchange_refusal(), NEEDS_ADMIN, of_row("D08")),
+        (MailFault::exchange_smtp_auth_disabled(), NEEDS_ADMIN, of_row("D02")),
+        (MailFault::gmail_refusal(), NEEDS_ADMIN, of_row("D98")),
+        (smtp(false, "454 4.7.0 Temporary authentication failure\r\n"), TEMPORARY, of_row("D115")),
+        (smtp(true, "432 4.3.2 Concurrent connections limit exceeded.\r\n"), BUSY, of_row("D17")),
+        (pop3(true, "-ERR [AUTH] Web login required\r\n"), NEEDS_ADMIN, of_row("D100")),
         (
             pop3(false, "-ERR Authentication failure: unknown user name or bad password.\r\n"),
             NEEDS_ADMIN,
-            refused(""),
+            of_row("D34"),
         ),
-        (pop3(false, "-ERR [SYS/TEMP] Come back\r\n"), TEMPORARY, "provider says try later".to_owned()),
-        (pop3(false, "-ERR [IN-USE] Maildrop locked\r\n"), BUSY, crowded()),
-        (
-            greeting(Smtp, "421 4.7.0 Temporary system problem\r\n"),
-            TEMPORARY,
-            "provider says try later (421 4.7.0)".to_owned(),
-        ),
-        (greeting(Pop3, "-ERR Too many connections\r\n"), TEMPORARY, "provider says try later".to_owned()),
-        (imap(true, "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)"), NEEDS_ADMIN, refused("")),
-        (imap(false, "NO AUTHENTICATE failed."), NEEDS_ADMIN, refused("")),
-        (imap(false, "BAD Not now"), NEEDS_ADMIN, refused("")),
-        (imap(true, "NO [UNAVAILABLE] Come back"), TEMPORARY, "provider says try later".to_owned()),
-        (imap(false, "NO [LIMIT] Too many sessions"), BUSY, crowded()),
-        (imap(false, "NO [ALERT] Too many simultaneous connections. (Failure)"), BUSY, crowded()),
-        (MailFault::exchange_not_connected(), NEEDS_ADMIN, no_mailbox.clone()),
-        (first_answer("* BYE Internal error\r\n"), TEMPORARY, "provider says try later".to_owned()),
-        (greeting(Imap, "* BYE Not today\r\n"), TEMPORARY, "provider says try later".to_owned()),
-        (greeting(Imap, "* BYE [ALERT] Too many simultaneous connections\r\n"), BUSY, crowded()),
-        (
-            greeting(Imap, "* PREAUTH Welcome to somebody's mailbox\r\n"),
-            TEMPORARY,
-            "mail provider not understood; try again".to_owned(),
-        ),
+        (pop3(false, "-ERR [SYS/TEMP] Come back\r\n"), TEMPORARY, of_row("D116")),
+        (pop3(false, "-ERR [IN-USE] Maildrop locked\r\n"), BUSY, of_row("D120")),
+        (greeting(Smtp, "421 4.7.0 Temporary system problem\r\n"), TEMPORARY, of_row("D102")),
+        (greeting(Pop3, "-ERR Too many connections\r\n"), TEMPORARY, of_row("D107")),
+        (imap(true, "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)"), NEEDS_ADMIN, of_row("D98")),
+        (imap(false, "NO AUTHENTICATE failed."), NEEDS_ADMIN, of_row("D29")),
+        (imap(false, "BAD Not now"), NEEDS_ADMIN, "Not now".to_owned()),
+        (imap(true, "NO [UNAVAILABLE] Come back"), TEMPORARY, of_row("D116")),
+        (imap(false, "NO [LIMIT] Too many sessions"), BUSY, of_row("D107")),
+        (imap(false, "NO [ALERT] Too many simultaneous connections. (Failure)"), BUSY, of_row("D107")),
+        (MailFault::exchange_not_connected(), NEEDS_ADMIN, of_row("D30")),
+        (first_answer("* BYE Internal error\r\n"), TEMPORARY, "Internal error".to_owned()),
+        (greeting(Imap, "* BYE Not today\r\n"), TEMPORARY, "Not today".to_owned()),
+        (greeting(Imap, "* BYE [ALERT] Too many simultaneous connections\r\n"), BUSY, of_row("D107")),
+        (greeting(Imap, "* PREAUTH Welcome to somebody's mailbox\r\n"), TEMPORARY, of_row("G09")),
         (
             greeting(Imap, "* OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] No TLS here\r\n"),
             NEEDS_ADMIN,
-            "provider offers no STARTTLS; ask admin".to_owned(),
+            of_row("G12"),
         ),
     ];
     for (fault, codes, cause) in table {
@@ -232,7 +219,7 @@ async fn a_token_endpoint_that_fails_is_told_and_loses_nothing() {
                 TEMPORARY,
                 "token server sends elsewhere; ask admin (G25)",
             ),
-            (TokenFault::Hold(held.clone()), TEMPORARY, "token server too slow; try again"),
+            (TokenFault::Hold(held.clone()), TEMPORARY, "token server too slow; try again (G18)"),
             (TokenFault::LoseAnswer, TEMPORARY, "token server not reachable; try again later (G27)"),
             (
                 TokenFault::error("invalid_grant", "AADSTS50173"),
@@ -286,7 +273,7 @@ async fn nobody_listening_is_told_as_temporary() {
     std::mem::replace(&mut world.sandbox, other).stop().await;
     for protocol in Protocol::ALL {
         let mut wire = Wire::greeted(&world, protocol, ListenerTls::None).await;
-        let expected = told(protocol, TEMPORARY, "mail provider cannot be reached; try again");
+        let expected = told(protocol, TEMPORARY, &of_row("G02"));
         assert_eq!(wire.log_in(protocol).await, expected);
     }
     alone.nothing_left(&world, "a refused port").await;
@@ -319,23 +306,23 @@ async fn invariant_5_a_token_leaves_only_over_verified_tls() {
             .replace("//localhost", &format!("//{}", support::relay::HOST))
             .replace("host: localhost,", &format!("host: {},", support::relay::HOST));
         world.restart(&wrong_name, |limits| limits.login = LOGIN).await;
-        refused_for_the_certificate(&world, "a wrong name").await;
+        refused_for_the_certificate(&world, "a wrong name", "G11").await;
         drop(relays);
 
         let stranger = Sandbox::start().await.unwrap();
         std::fs::write(&ca_file, stranger.ca_pem()).unwrap();
         stranger.stop().await;
         world.restart(&yaml, |limits| limits.login = LOGIN).await;
-        refused_for_the_certificate(&world, "an unknown CA").await;
+        refused_for_the_certificate(&world, "an unknown CA", "D110").await;
         std::fs::write(&ca_file, world.sandbox.ca_pem()).unwrap();
     }
     alone.nothing_left(&world, "certificates").await;
 }
 
-async fn refused_for_the_certificate(world: &World, what: &str) {
+async fn refused_for_the_certificate(world: &World, what: &str, id: &str) {
     for protocol in Protocol::ALL {
         let mut wire = Wire::greeted(world, protocol, ListenerTls::None).await;
-        let expected = told(protocol, NEEDS_ADMIN, "provider's certificate not trusted; ask admin");
+        let expected = told(protocol, NEEDS_ADMIN, &of_row(id));
         assert_eq!(wire.log_in(protocol).await, expected, "{what}");
         world.connect_with_an_expired_token().await;
         let expected = told(protocol, NEEDS_ADMIN, "token server not trusted; ask admin (G28)");

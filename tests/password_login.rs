@@ -42,9 +42,9 @@ async fn log_in(world: &World, protocol: Protocol) -> (Wire, String) {
 /// What a client hears whose mailbox is refused: it was right itself, so nothing of it is permanent.
 fn refused(protocol: Protocol) -> &'static str {
     match protocol {
-        Smtp => "454 4.7.0 provider refused stored password (535 5.7.8); ask admin",
-        Pop3 => "-ERR [SYS/PERM] provider refused stored password; ask admin",
-        Imap => "a1 NO [CONTACTADMIN] provider refused stored password; ask admin",
+        Smtp => "454 4.7.0 stored password is wrong; gatepost connect (G19)",
+        Pop3 => "-ERR [SYS/PERM] stored password is wrong; gatepost connect (G19)",
+        Imap => "a1 NO [CONTACTADMIN] stored password is wrong; gatepost connect (G19)",
     }
 }
 
@@ -118,7 +118,7 @@ async fn a_mailbox_that_is_closed_is_not_told_as_a_wrong_password() {
     store(&world, APP_PASSWORD).await;
     let fault = MailFault::refusal(Smtp, false, "550 5.2.1 This account is disabled");
     world.sandbox.change(|personality| personality.mail = vec![fault]);
-    let told = "454 4.7.0 provider refused this mailbox (550 5.2.1); ask admin";
+    let told = "454 4.7.0 account is switched off at provider; ask admin (D123)";
     for _ in 0..2 {
         assert_eq!(log_in(&world, Smtp).await.1, told);
     }
@@ -130,9 +130,17 @@ async fn what_may_pass_is_tried_again() {
     let world = world(UpstreamTls::Implicit).await;
     store(&world, APP_PASSWORD).await;
     for (protocol, reply, told) in [
-        (Smtp, "454 4.7.0 later\r\n", "454 4.7.0 provider says try later (454 4.7.0)"),
-        (Pop3, "-ERR [IN-USE] locked\r\n", "-ERR [SYS/TEMP] mailbox has too many sessions; try again"),
-        (Imap, "NO [UNAVAILABLE] later\r\n", "a1 NO [UNAVAILABLE] provider says try later"),
+        (Smtp, "454 4.7.0 later\r\n", "454 4.7.0 provider cannot check logins now; try again (D115)"),
+        (
+            Pop3,
+            "-ERR [IN-USE] locked\r\n",
+            "-ERR [SYS/TEMP] mailbox is in use elsewhere; try again shortly (D120)",
+        ),
+        (
+            Imap,
+            "NO [UNAVAILABLE] later\r\n",
+            "a1 NO [UNAVAILABLE] mailbox not available now; try again later (D116)",
+        ),
     ] {
         let action = Action::Refuse { challenge: false, reply: reply.to_owned() };
         let fault = MailFault { protocol, at: Moment::Verdict, action };
@@ -240,7 +248,10 @@ async fn connect_tries_the_password_everywhere_and_keeps_it_if_one_server_takes_
         .sandbox
         .change(|personality| personality.mail = vec![MailFault::refusal(Smtp, false, "550 5.2.1 closed")]);
     let (_, said, _) = gatepost(&world, &["test", ADDRESS], "").await;
-    assert!(said.contains("✗ SMTP login") && one_line(&said).matches(" in (").count() == 2, "{said}");
+    assert!(
+        said.contains("✗ SMTP login") && one_line(&said).matches(&format!("let {ADDRESS} in (")).count() == 2,
+        "{said}"
+    );
     world
         .sandbox
         .change(|personality| personality.mail = vec![MailFault::refusal(Smtp, false, "535 5.7.8 no")]);

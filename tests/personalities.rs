@@ -16,7 +16,7 @@ use gatepost::store::accounts::NewAccount;
 use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 
 use support::log::Log;
-use support::wire::Wire;
+use support::wire::{Wire, of_row};
 use support::world::{ADDRESS, World};
 
 const PROTOCOLS: [Protocol; 3] = [Smtp, Pop3, Imap];
@@ -80,7 +80,8 @@ async fn is_let_in(world: &World, protocol: Protocol) {
 }
 
 /// The program is told that an admin must act, not that its password is wrong, in words that fit a scanner's panel.
-async fn needs_admin(world: &World, protocol: Protocol, cause: &str) {
+async fn needs_admin(world: &World, protocol: Protocol, id: &str) {
+    let cause = of_row(id);
     assert!(cause.len() <= 60, "{cause}");
     let code = match protocol {
         Smtp => "454 4.7.0",
@@ -150,9 +151,9 @@ async fn gmail_is_spoken_to_by_oauthbearer_where_the_configuration_names_it() {
     world.sandbox.change(|personality| personality.consents_as = Some(DELEGATE.to_owned()));
     world.connect().await;
     let log = Log::begin();
-    needs_admin(&world, Smtp, "provider refused this mailbox (535 5.7.8); ask admin").await;
-    needs_admin(&world, Pop3, "provider refused this mailbox; ask admin").await;
-    needs_admin(&world, Imap, "provider refused this mailbox; ask admin").await;
+    needs_admin(&world, Smtp, "D98").await;
+    needs_admin(&world, Pop3, "D98").await;
+    needs_admin(&world, Imap, "D98").await;
     let log = log.text();
     let failures = log.lines().filter(|line| line.contains("login failed: "));
     let told_why = failures.filter(|line| line.contains("(challenge: status 400, "));
@@ -178,7 +179,7 @@ async fn a_shared_mailbox_works_when_smtp_logs_in_as_the_delegate() {
 async fn smtp_as_the_shared_mailbox_is_refused_even_with_full_access() {
     let world = shared(exchange().await, |_| {}).await;
     world.sandbox.grant_full_access(ADDRESS, DELEGATE);
-    needs_admin(&world, Smtp, "provider refused this mailbox (535 5.7.3); ask admin").await;
+    needs_admin(&world, Smtp, "D08").await;
     is_let_in(&world, Pop3).await;
     is_let_in(&world, Imap).await;
 }
@@ -187,9 +188,9 @@ async fn smtp_as_the_shared_mailbox_is_refused_even_with_full_access() {
 async fn a_token_of_somebody_without_access_is_an_admin_s_matter_and_the_log_says_why() {
     let world = shared(exchange().await, |_| {}).await;
     let log = Log::begin();
-    needs_admin(&world, Imap, "provider gives no access to this mailbox; ask admin").await;
-    needs_admin(&world, Pop3, "provider refused this mailbox; ask admin").await;
-    needs_admin(&world, Smtp, "provider refused this mailbox (535 5.7.3); ask admin").await;
+    needs_admin(&world, Imap, "D30").await;
+    needs_admin(&world, Pop3, "D34").await;
+    needs_admin(&world, Smtp, "D08").await;
     let log = log.text();
     for reason in [
         "awaiting the response to LIST after the login: User is authenticated but not connected.",
@@ -204,8 +205,8 @@ async fn a_token_of_somebody_without_access_is_an_admin_s_matter_and_the_log_say
 #[tokio::test]
 async fn an_application_gets_in_once_its_permission_has_propagated() {
     let world = app_only(exchange().await).await;
-    for protocol in [Pop3, Imap] {
-        needs_admin(&world, protocol, "provider refused this mailbox; ask admin").await;
+    for (protocol, id) in [(Pop3, "D34"), (Imap, "D29")] {
+        needs_admin(&world, protocol, id).await;
     }
     // SMTP takes the token, so that the program hears Exchange itself.
     let told = send(&world, ADDRESS).await;
@@ -213,7 +214,7 @@ async fn an_application_gets_in_once_its_permission_has_propagated() {
 
     world.sandbox.change(|personality| personality.propagation = 1);
     world.sandbox.grant_full_access(ADDRESS, CLIENT_ID);
-    needs_admin(&world, Imap, "provider refused this mailbox; ask admin").await;
+    needs_admin(&world, Imap, "D29").await;
     for protocol in PROTOCOLS {
         is_let_in(&world, protocol).await;
     }
@@ -224,15 +225,14 @@ async fn an_application_gets_in_once_its_permission_has_propagated() {
 
 #[tokio::test]
 async fn a_protocol_that_is_switched_off_forces_no_new_token_and_is_named_in_the_log() {
-    let off = |provider: &str| format!("provider refused this mailbox{provider}; ask admin");
     let world = ordinary(exchange().await).await;
     let log = Log::begin();
     world.sandbox.switch_off_for_tenant(Smtp);
-    needs_admin(&world, Smtp, &off(" (535 5.7.139)")).await;
+    needs_admin(&world, Smtp, "D02").await;
     world.sandbox.switch_on(Smtp, ADDRESS);
     is_let_in(&world, Smtp).await;
     world.sandbox.switch_off(Smtp, ADDRESS);
-    needs_admin(&world, Smtp, &off(" (535 5.7.139)")).await;
+    needs_admin(&world, Smtp, "D03").await;
     for whose in ["Tenant", "Mailbox"] {
         let reason = format!("SmtpClientAuthentication is disabled for the {whose}.");
         assert!(log.text().contains(&reason), "{}", log.text());
@@ -241,7 +241,7 @@ async fn a_protocol_that_is_switched_off_forces_no_new_token_and_is_named_in_the
 
     let world = ordinary(gmail().await).await;
     world.sandbox.switch_off(Imap, ADDRESS);
-    needs_admin(&world, Imap, &off("")).await;
+    needs_admin(&world, Imap, "D134").await;
     assert!(log.text().contains("Your account is not enabled for IMAP use."));
     assert_eq!(world.sandbox.counters().refresh_requests, 0);
 }
@@ -269,9 +269,9 @@ async fn a_google_service_account_opens_the_mailboxes_of_a_domain_that_was_deleg
                 is_let_in(&world, protocol).await;
             }
         } else {
-            needs_admin(&world, Imap, "provider refuses Gatepost; admin: see Gatepost's log").await;
+            needs_admin(&world, Imap, "no domain-wide delegation at Google; ask admin (D93)").await;
             let log = log.text();
-            assert!(log.contains("unauthorized_client") && log.contains("domain-wide delegation"), "{log}");
+            assert!(log.contains("unauthorized_client") && log.contains("docs/errors.md#d93"), "{log}");
         }
     }
 }

@@ -84,7 +84,7 @@ async fn each_of_the_five_states_is_told_with_what_to_do() {
     assert_eq!(
         to_do.collect::<Vec<_>>(),
         [
-            "new@example.test is not connected: no consent is stored",
+            "new@example.test is not connected: nobody has consented yet (G20)",
             "  gatepost connect new@example.test",
             "",
             "idle@example.test is expired: the consent was not used for 90 days, and ended on",

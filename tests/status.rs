@@ -106,7 +106,7 @@ async fn every_state_is_reached_and_left_again() {
     let (world, config) = world(Personality::default()).await;
     let needed = "gatepost: somebody has to do something now\n";
     let connect = format!("  gatepost connect {ADDRESS}\n");
-    let not_connected = format!("\n{ADDRESS} is not connected: no consent is stored\n{connect}");
+    let not_connected = format!("\n{ADDRESS} is not connected: nobody has consented yet (G20)\n{connect}");
     let told = expected("not connected", "never | never | -", &not_connected);
     assert_eq!(status(&config).await, (Some(7), told + needed));
 
@@ -122,8 +122,9 @@ async fn every_state_is_reached_and_left_again() {
     let (exit, _) = said(&config, &["test", ADDRESS], "").await;
     assert_eq!(exit, Some(5));
     let down = format!(
-        "\n{ADDRESS} is expired: sandbox gave no new token: HTTP status 500\n\
-         \x20 Gatepost tries again by itself. Where this stays, look at the network; then:\n  gatepost test {ADDRESS}\n"
+        "\n{ADDRESS} is expired: The provider's token server has a fault (G29):\nHTTP status 500\n\
+         \x20 Wait; Gatepost tries again. Where this lasts, look at the provider's page\n  about outages; then:\n\
+         \x20 gatepost test {ADDRESS}\n"
     );
     let told = expected("expired", "lately | 30 days ago | 29 days ago", &down);
     assert_eq!(status(&config).await, (Some(7), told + needed));
@@ -153,7 +154,7 @@ async fn every_state_is_reached_and_left_again() {
     assert_eq!(exit, Some(7));
     assert!(
         told.contains(&format!(
-            "\n{ADDRESS} is refused: the provider takes the consent no more:\ninvalid_grant"
+            "\n{ADDRESS} is refused: The provider takes the consent no more (D140):\ninvalid_grant"
         )),
         "{told}"
     );
@@ -288,14 +289,14 @@ async fn a_file_gets_a_line_for_each_change() {
     let without_time = |line: String| line.split_once(' ').unwrap().1.to_owned();
     assert_eq!(without_time(watching.line("").await), "Gatepost is running");
     let not_connected =
-        format!("{ADDRESS}: not connected: no consent is stored; next: gatepost connect {ADDRESS}");
+        format!("{ADDRESS}: not connected: nobody has consented yet (G20); next: gatepost connect {ADDRESS}");
     assert_eq!(without_time(watching.line("").await), not_connected);
     world.connect().await;
     assert_eq!(without_time(watching.line("").await), format!("{ADDRESS}: connected"));
     let key = GrantKey::Account(world.account);
     world.store.mark_refused(&key, 1, "invalid_grant").await.unwrap();
     assert!(
-        without_time(watching.line("").await).starts_with(&format!("{ADDRESS}: refused: the provider takes"))
+        without_time(watching.line("").await).starts_with(&format!("{ADDRESS}: refused: The provider takes"))
     );
     watching.interrupt();
     assert_eq!(watching.end().await.0, Some(0));

@@ -308,6 +308,68 @@ mod tests {
     }
 
     #[test]
+    fn what_entra_and_google_answer_finds_its_row_and_the_one_who_must_act() {
+        use Remedy::{FixClient, Reconnect, Wait};
+        let entra = |code: &str, number: &str| {
+            let description = format!("AADSTS{number}: words.\r\nTrace ID: 50034 Correlation ID: x");
+            serde_json::json!({ "error": code, "error_description": description }).to_string()
+        };
+        let google = |code: &str, description: &str| {
+            serde_json::json!({ "error": code, "error_description": description }).to_string()
+        };
+        for (status, body, remedy, id) in [
+            (400, entra("invalid_grant", "50034"), Reconnect, "D40"),
+            (400, entra("invalid_grant", "50126"), Reconnect, "D41"),
+            (400, entra("invalid_grant", "50053"), Wait, "D42"),
+            (400, entra("invalid_grant", "50057"), Reconnect, "D44"),
+            (400, entra("interaction_required", "50076"), Reconnect, "D45"),
+            (400, entra("invalid_grant", "50079"), Reconnect, "D46"),
+            (400, entra("invalid_grant", "50078"), Reconnect, "D47"),
+            (400, entra("interaction_required", "53000"), Reconnect, "D48"),
+            (400, entra("invalid_grant", "53003"), Reconnect, "D49"),
+            (400, entra("invalid_grant", "65001"), Reconnect, "D52"),
+            (400, entra("invalid_resource", "650057"), FixClient, "D55"),
+            (400, entra("unauthorized_client", "700016"), FixClient, "D57"),
+            (400, entra("invalid_request", "90002"), FixClient, "D58"),
+            (401, entra("invalid_client", "7000215"), FixClient, "D62"),
+            (401, entra("invalid_client", "7000222"), FixClient, "D63"),
+            (401, entra("invalid_client", "7000218"), FixClient, "D64"),
+            (401, entra("invalid_client", "700025"), FixClient, "D65"),
+            (401, entra("invalid_client", "700027"), FixClient, "D66"),
+            (400, entra("unauthorized_client", "7000112"), FixClient, "D67"),
+            (400, entra("invalid_grant", "700082"), Reconnect, "D68"),
+            (400, entra("invalid_grant", "700084"), Reconnect, "D69"),
+            (400, entra("invalid_grant", "70043"), Reconnect, "D70"),
+            (400, entra("invalid_grant", "50173"), Reconnect, "D71"),
+            (400, entra("invalid_grant", "54005"), Reconnect, "D72"),
+            (400, entra("invalid_scope", "70011"), FixClient, "D73"),
+            (400, entra("invalid_resource", "500011"), FixClient, "D75"),
+            (400, entra("invalid_resource", "50001"), FixClient, "D75"),
+            (400, entra("invalid_grant", "50196"), Wait, "D81"),
+            (400, entra("invalid_grant", "90033"), Wait, "D82"),
+            (400, entra("invalid_grant", "50087"), Wait, "D82"),
+            (400, entra("invalid_grant", "90055"), Wait, "D83"),
+            (429, entra("temporarily_unavailable", "90055"), Wait, "D83"),
+            (400, entra("invalid_grant", "501961"), Reconnect, "D140"),
+            (400, google("invalid_grant", "Bad Request"), Reconnect, "D90"),
+            (400, google("invalid_grant", "Token has been expired or revoked."), Reconnect, "D91"),
+            (400, google("invalid_grant", "Invalid JWT Signature."), Reconnect, "D157"),
+            (400, google("invalid_grant", "reauth related error (invalid_rapt)"), Reconnect, "D156"),
+            (401, google("invalid_client", "The OAuth client was not found."), FixClient, "D94"),
+            (401, google("deleted_client", "The OAuth client was deleted."), FixClient, "D94"),
+            (400, google("invalid_scope", "Invalid device flow scope: mail"), FixClient, "D95"),
+            (400, google("redirect_uri_mismatch", "Bad Request"), FixClient, "D97"),
+            (503, google("temporarily_unavailable", ""), Wait, "G29"),
+            (400, google("server_error", ""), Wait, "D147"),
+            (429, google("rate_limit_exceeded", ""), Wait, "G30"),
+        ] {
+            let Err(error) = judged(status, &body) else { unreachable!("{body}") };
+            let found = error.diagnosis().map(|row| row.id.as_str());
+            assert_eq!((error.remedy(), found), (remedy, Some(id)), "{status} {body}");
+        }
+    }
+
+    #[test]
     fn an_endpoint_that_echoes_our_secret_is_cut_short() {
         let body = r#"{"error":"planted","error_description":"token planted\r\nis \u0007b\u00e4d"}"#;
         let Err(error) = judged(400, body) else { unreachable!("it is an error") };

@@ -12,7 +12,8 @@ use tokio::time::sleep;
 /// RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// A connection to the first of the host's addresses that takes one.
+/// A connection to the first of the host's addresses that takes one. The error of a name that is not found is
+/// [`io::ErrorKind::NotFound`].
 pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     connect(resolve(host, port).await?).await
 }

@@ -90,7 +90,7 @@ impl Case<'_> {
     /// There is no token. An application asks for one when somebody logs in, and what nobody wanted is not missing.
     fn of_nothing(&self, client: &OAuthClient) -> Verdict {
         if client.grant.needs_person() {
-            return self.again(State::NotConnected, "no consent is stored");
+            return self.again(State::NotConnected, "nobody has consented yet (G20)");
         }
         match Proof::of(client).filter(|proof| proof.until <= self.now) {
             Some(proof) => Verdict::new(State::Expired, proof_ended(client, proof), proof.next_step()),
@@ -401,7 +401,7 @@ mod tests {
         };
         assert_eq!(
             line(&case.of_grant(&client(), None)),
-            "not connected: it uses the consent of ann@example.com: no consent is stored -> \
+            "not connected: it uses the consent of ann@example.com: nobody has consented yet (G20) -> \
              gatepost connect ann@example.com --provider example"
         );
         let failure =

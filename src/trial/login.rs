@@ -47,8 +47,9 @@ pub struct Attempt {
     pub against: Option<Against>,
     /// The server's words, where it did not.
     said: String,
-    /// What is noted about the account, where the server would say so again.
-    refused_login: Option<RefusedLogin>,
+    protocol: Protocol,
+    /// What is noted about the account.
+    refused: Option<RefusedLogin>,
 }
 
 /// Logs in. `None` where the provider does not have the protocol.
@@ -74,34 +75,35 @@ pub async fn attempt(
     Some(match result {
         Ok(_) => {
             let outcome = Outcome::well(format!("{place} let {user_name} in"));
-            Attempt { protocol, step: step(outcome), against: None, said: String::new(), refused_login: None }
+            Attempt { step: step(outcome), against: None, said: String::new(), protocol, refused: None }
         }
         Err(error) => {
             let row =
                 if is_password { error.diagnosis_with_password(protocol) } else { error.diagnosis(protocol) };
             Attempt {
-                protocol,
-                refused_login: error.refused_login(row),
                 against: Some(match &error {
                     error if error.is_wrong_secret() => Against::Secret,
                     error if error.is_about_secret() => Against::Mailbox,
                     _ => Against::Neither,
                 }),
                 said: format!("{place}, as {user_name}: {error}"),
-                step: step(Outcome::Failed(trouble(protocol, account, &place, row, &error))),
+                protocol,
+                refused: error.refused_login(row),
+                step: step(Outcome::Failed(trouble(account, user_name, &place, &error, row))),
             }
         }
     })
 }
 
+/// `row` is what is known of the error, as the session's log has it.
 fn trouble(
-    protocol: Protocol,
     account: &Account,
+    user_name: &str,
     place: &str,
-    row: Option<&'static Diagnosis>,
     error: &UpstreamError,
+    row: Option<&'static Diagnosis>,
 ) -> Trouble {
-    let said = format!("{place}, as {}: {error}", account.upstream_user_name(protocol));
+    let said = format!("{place}, as {user_name}: {error}");
     let unknown = match error {
         UpstreamError::Refused(_) => "The provider did not let Gatepost in",
         _ => "The login did not come to its end",
@@ -261,6 +263,9 @@ impl Heard {
         }
         if attempt.against == Some(Against::Secret) {
             self.refused = Some(attempt.said.clone());
+        }
+        if attempt.against.is_none() || attempt.refused.is_some() {
+            self.logins.push((attempt.protocol, attempt.refused.clone()));
         }
     }
 

@@ -265,3 +265,8 @@ impl Wire {
         bytes
     }
 }
+
+/// What a device's display shows where this row of the table is what is known.
+pub fn of_row(id: &str) -> String {
+    gatepost::diagnosis::by_id(id).unwrap().cause_for_client().as_str().to_owned()
+}

@@ -15,7 +15,7 @@ use super::mail_from;
 use crate::config::Provider;
 use crate::config::provider::GrantType;
 use crate::oauth::application;
-use crate::oauth::diagnosis::{EndpointError, Remedy};
+use crate::oauth::diagnosis::{EndpointError, Remedy, known};
 use crate::session::driver::Ended;
 use crate::session::upstream::{self, UpstreamError};
 use crate::tls::is_untrusted;
@@ -135,7 +135,11 @@ fn no_token(error: &EndpointError, grant: Option<GrantType>) -> Obstacle {
         _ => error.remedy() == Remedy::Wait,
     };
     let is_network = matches!(error, EndpointError::Unreachable(_) | EndpointError::TimedOut);
-    Obstacle { text: format!("no token: {error}"), may_pass, is_network }
+    let text = match grant.map_or_else(|| error.diagnosis(), |grant| known(&error.to_string(), grant)) {
+        Some(row) => format!("no token: {} ({}): {error}", row.title, row.id),
+        None => format!("no token: {error}"),
+    };
+    Obstacle { text, may_pass, is_network }
 }
 
 /// Only what a permission could not be the reason of is for good.

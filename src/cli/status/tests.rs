@@ -146,9 +146,13 @@ configuration
 ann@contoso.example is not connected: no password of the mailbox is stored
   gatepost connect ann@contoso.example --provider post
 
-scan1@contoso.example and 1 more are not connected: no consent is stored
+scan1@contoso.example and 1 more are not connected: nobody has consented yet
+(G20)
   gatepost connect scan1@contoso.example
   gatepost connect scan2@contoso.example
+
+ann@contoso.example is not connected: no password of the mailbox is stored
+  gatepost connect ann@contoso.example --provider post
 
 cid@contoso.example is expired: the consent was not used for 90 days, and ended
 on 2026-12-31
@@ -306,8 +310,8 @@ async fn scripts_get_stable_keys_words_and_times() {
     for account in accounts {
         assert_eq!(
             keys(account),
-            "address attention consent_by consent_until id last_login last_refresh next_step provider reason state \
-             token_until way"
+            "address attention consent_by consent_until id last_login last_refresh next_step provider reason \
+             refused_logins state token_until way"
         );
     }
     assert_eq!(
@@ -315,7 +319,7 @@ async fn scripts_get_stable_keys_words_and_times() {
         json!({
             "id": 1, "address": "ann@contoso.example", "provider": "contoso", "state": "connected",
             "attention": "none", "reason": null, "next_step": null, "way": "consent",
-            "consent_by": "ann@contoso.example", "last_login": "2027-01-01T11:57:00Z",
+            "consent_by": "ann@contoso.example", "last_login": "2027-01-01T11:57:00Z", "refused_logins": [],
             "last_refresh": "2027-01-01T11:35:00Z", "token_until": "2027-01-01T12:35:00Z",
             "consent_until": "2027-04-01T11:35:00Z",
         })

@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(
             told,
             "2027-01-01T12:00:00Z no Gatepost is running\n\
-             2027-01-01T12:00:00Z ann@contoso.example: not connected: no consent is stored; next: gatepost connect \
+             2027-01-01T12:00:00Z ann@contoso.example: not connected: nobody has consented yet (G20); next: gatepost connect \
              ann@contoso.example\n\
              2027-01-01T12:00:00Z bob@post.example: not connected: no password of the mailbox is stored; next: gatepost \
              connect bob@post.example\n"

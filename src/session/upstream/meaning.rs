@@ -332,7 +332,7 @@ mod tests {
             (rejected(""), AuthFailure::NeedsAdmin(cause("provider refused this mailbox; ask admin"))),
             (refused(RefusalKind::NoMailbox, "zyx"), AuthFailure::NeedsAdmin(cause("zyx"))),
             (refused(RefusalKind::Temporary, "499 zyx"), AuthFailure::Temporary(cause("499 zyx"))),
-            (refused(RefusalKind::Busy, "[LIMIT] zyx"), AuthFailure::Busy(cause("[LIMIT] zyx"))),
+            (refused(RefusalKind::Busy, "zyx"), AuthFailure::Busy(cause("zyx"))),
             (
                 refused(RefusalKind::Busy, ""),
                 AuthFailure::Busy(cause("mailbox has too many sessions; try again")),

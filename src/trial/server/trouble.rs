@@ -6,14 +6,20 @@ use std::time::SystemTime;
 use gatepost_protocol::Protocol;
 use rustls::Error;
 
+use super::super::Trouble;
 use super::super::certificate::{Leaf, untrusted};
 use super::super::greeting::NoGreeting;
-use super::super::{Fault, Trouble, known};
 use super::{Kind, Server, Way};
 use crate::diagnosis::{self, Diagnosis, Place};
 use crate::session::driver::Ended;
 use crate::session::upstream::UpstreamError;
 use crate::tls::tls_error;
+
+/// The row of a server that has no STARTTLS for us.
+const NO_START_TLS: &str = "G12";
+
+/// The row of a name that has no address.
+const NO_ADDRESS: &str = "G04";
 
 impl Way<'_> {
     /// What is known of a failure on the way.
@@ -32,7 +38,7 @@ impl Way<'_> {
             Kind::Mail(protocol, _) => protocol,
             Kind::Https => Protocol::Smtp,
         };
-        known(error, protocol)
+        error.diagnosis(protocol)
     }
 
     /// What the table need not know, because only the place tells it.
@@ -119,7 +125,7 @@ impl NoTls {
                 trouble
             }
             Self::Left(NoGreeting::NoStartTls(said)) => {
-                let row = diagnosis::find(Place::Connection, said);
+                let row = diagnosis::by_id(NO_START_TLS);
                 let said = format!("{}: {said}", way.server.place());
                 let mut trouble = Trouble::new(row, "", &said, "");
                 trouble.explain((
@@ -158,8 +164,8 @@ pub(super) fn no_address(host: &str, error: &io::Error) -> Trouble {
     let said = format!("{host}: {text}");
     let (title, cause, fix) = if no_such_name.iter().any(|words| lower.contains(words)) {
         (
-            "There is no server of this name (L04)",
-            format!("DNS knows no {host}."),
+            "There is no server of this name",
+            format!("DNS knows no {host} (L04)."),
             format!(
                 "Compare `{host}` in the configuration letter by letter with what the provider says. If it is right, \
                  this machine asks a resolver that does not know the internet."
@@ -173,8 +179,9 @@ pub(super) fn no_address(host: &str, error: &io::Error) -> Trouble {
                 .to_owned(),
         )
     };
-    let diagnosis = diagnosis::find(Place::Connection, &format!("cannot connect: {text}"));
-    Trouble { diagnosis, title: title.to_owned(), said, cause, fix, fault: Fault::Upstream }
+    let mut trouble = Trouble::new(diagnosis::by_id(NO_ADDRESS), "", &said, "");
+    trouble.explain((title, cause, fix));
+    trouble
 }
 
 fn speaks_no_tls(error: &io::Error) -> bool {
@@ -189,26 +196,20 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_there_is_told_from_a_resolver_that_is_not() {
-        for (text, title) in [
-            ("failed to lookup address information: Name or service not known", "There is no server"),
-            ("failed to lookup address information: Name does not resolve", "There is no server"),
-            (
-                "failed to lookup address information: No address associated with hostname",
-                "There is no server",
-            ),
-            ("the name has no address", "There is no server"),
+        for (text, cause) in [
+            ("failed to lookup address information: Name or service not known", "DNS knows no"),
+            ("failed to lookup address information: Name does not resolve", "DNS knows no"),
+            ("failed to lookup address information: No address associated with hostname", "DNS knows no"),
+            ("the name has no address", "DNS knows no"),
             (
                 "failed to lookup address information: nodename nor servname provided, or not known",
-                "There is no server",
+                "DNS knows no",
             ),
-            (
-                "failed to lookup address information: Temporary failure in name resolution",
-                "This machine cannot",
-            ),
-            ("failed to lookup address information: Try again", "This machine cannot"),
+            ("failed to lookup address information: Temporary failure in name resolution", "The resolver of"),
+            ("failed to lookup address information: Try again", "The resolver of"),
         ] {
             let trouble = no_address("mail.example", &io::Error::other(text));
-            assert!(trouble.title.starts_with(title), "{text}: {}", trouble.title);
+            assert!(trouble.cause.starts_with(cause), "{text}: {}", trouble.cause);
             assert!(trouble.said.ends_with(text), "{}", trouble.said);
         }
     }

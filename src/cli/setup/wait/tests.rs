@@ -211,7 +211,7 @@ async fn without_a_network_the_network_is_what_is_told() {
     assert_eq!(end, End::TimedOut);
     let lines = lines.into_inner();
     assert!(
-        matches!(lines.as_slice(), [line] if line.contains("every mailbox: no token: not reach")),
+        matches!(lines.as_slice(), [line] if line.contains("every mailbox: no token: The provider's token server cannot be reached (G27): not reach")),
         "{lines:?}"
     );
     let missing = waiting.what_is_missing(end, Duration::ZERO);
