@@ -9,7 +9,7 @@ use crate::diagnosis::{self, Place};
 use crate::store::StoreError;
 use crate::submission::SubmissionError;
 use crate::trial::secret::Key;
-use crate::trial::{Fault, Outcome, Part, Step, Trial, Trouble, known};
+use crate::trial::{Fault, Outcome, Part, Step, Trial, Trouble};
 
 /// Sends a message through the trial's mailbox. There is nothing to look for where that failed.
 pub async fn message(trial: &Trial, to: &str) -> Result<(Step, Option<Sent>), StoreError> {
