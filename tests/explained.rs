@@ -40,7 +40,7 @@ struct Scenario {
     protocol: Protocol,
     trouble: Trouble,
     hears: Hears,
-    /// Whether `status` knows of it: not of what passes by itself.
+    /// Whether `status` knows of it: not of what passes by itself, unless there is no token until then.
     lasts: bool,
 }
 
@@ -172,8 +172,8 @@ async fn entra_s_refusals_are_explained() {
         lasting("D64", Smtp, Trouble::Token(TokenFault::entra_missing_secret())),
         lasting("D68", Imap, Trouble::Token(TokenFault::entra_unused())),
         lasting("D58", Smtp, Trouble::Token(TokenFault::entra_unknown_tenant())),
-        passing("D81", Smtp, Trouble::Token(TokenFault::entra_loop()), Later),
-        passing("D83", Imap, Trouble::Token(TokenFault::entra_throttled()), Later),
+        Scenario { hears: Later, ..lasting("D81", Smtp, Trouble::Token(TokenFault::entra_loop())) },
+        Scenario { hears: Later, ..lasting("D83", Imap, Trouble::Token(TokenFault::entra_throttled())) },
     ];
     play(Personality::exchange, scenarios).await;
 }
