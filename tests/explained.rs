@@ -10,7 +10,7 @@ use gatepost::sandbox::{MailFault, Personality, Sandbox, TokenFault};
 use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
 
 use support::told::Hears::{self, Busy, Later, NeedsAdmin};
-use support::told::Told;
+use support::told::{Told, in_one_line};
 use support::world::{ADDRESS, World};
 
 /// Somebody else, with a mailbox of their own.
@@ -40,7 +40,7 @@ struct Scenario {
     protocol: Protocol,
     trouble: Trouble,
     hears: Hears,
-    /// Whether `status` knows of it: not of what passes by itself.
+    /// Whether `status` knows of it: not of what passes by itself, unless there is no token until then.
     lasts: bool,
 }
 
@@ -172,8 +172,8 @@ async fn entra_s_refusals_are_explained() {
         lasting("D64", Smtp, Trouble::Token(TokenFault::entra_missing_secret())),
         lasting("D68", Imap, Trouble::Token(TokenFault::entra_unused())),
         lasting("D58", Smtp, Trouble::Token(TokenFault::entra_unknown_tenant())),
-        passing("D81", Smtp, Trouble::Token(TokenFault::entra_loop()), Later),
-        passing("D83", Imap, Trouble::Token(TokenFault::entra_throttled()), Later),
+        Scenario { hears: Later, ..lasting("D81", Smtp, Trouble::Token(TokenFault::entra_loop())) },
+        Scenario { hears: Later, ..lasting("D83", Imap, Trouble::Token(TokenFault::entra_throttled())) },
     ];
     play(Personality::exchange, scenarios).await;
 }
@@ -185,7 +185,35 @@ async fn google_s_refusals_are_explained() {
         lasting("D94", Imap, Trouble::Token(TokenFault::google_unknown_client())),
         lasting("D94", Pop3, Trouble::Token(TokenFault::google_deleted_client())),
         lasting("D93", Smtp, Trouble::Token(TokenFault::google_not_delegated())),
-        lasting("D95", Smtp, Trouble::Token(TokenFault::google_invalid_scope())),
+        lasting("D143", Smtp, Trouble::Token(TokenFault::google_invalid_scope())),
     ];
     play(Personality::gmail, scenarios).await;
+}
+
+/// What the table does not know, and which nobody may lose: an admin looks it up, and the project hears of it.
+#[tokio::test]
+async fn words_that_nobody_has_met_yet_are_passed_on_and_asked_for() {
+    let words = "535 5.9.99 The moon is in the wrong house";
+    let fault = MailFault::refusal(
+        Smtp,
+        false,
+        &format!("{words} [FR0P281CA0001.OUTLOOK.COM 2026-11-21T08:00:00.000Z 08DE]"),
+    );
+    let world = world(Personality::default(), Trouble::Mail(fault)).await;
+    let token = world.grant().await.access_token.unwrap();
+    let told = Told::of(&world, Smtp, true).await;
+    let warnings = format!("{:?}", told.warnings);
+    let everywhere =
+        [told.line.as_str(), &warnings, &told.status.1, &told.test.1, &told.json.1].map(in_one_line);
+    for place in &everywhere {
+        assert!(place.contains(words), "{place}");
+        assert!(!place.contains("OUTLOOK.COM") && !place.contains(token.expose().as_str()), "{place}");
+    }
+    for place in everywhere.iter().skip(1) {
+        assert!(
+            place.contains("Gatepost does not know this answer yet") && place.contains("report it"),
+            "{place}"
+        );
+    }
+    assert!(told.line.starts_with("454 4.7.0 "), "{}", told.line);
 }

@@ -39,8 +39,6 @@ pub enum Against {
 /// A login that was tried.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// By which protocol.
-    protocol: Protocol,
     /// How it went.
     pub step: Step,
     /// What the server had against it; `None` where it let us in.
@@ -258,9 +256,6 @@ struct Heard {
 impl Heard {
     fn add(&mut self, attempt: &Attempt) {
         self.let_in |= attempt.against.is_none();
-        if attempt.against.is_none() || attempt.refused_login.is_some() {
-            self.logins.push((attempt.protocol, attempt.refused_login.clone()));
-        }
         if attempt.against == Some(Against::Secret) {
             self.refused = Some(attempt.said.clone());
         }

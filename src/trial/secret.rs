@@ -147,7 +147,7 @@ fn no_token(error: &TokenError, account: &Account) -> Trouble {
         TokenError::GrantRefused { reason, .. } => reason.clone(),
         other => other.to_string(),
     };
-    let row = diagnosis::find(Place::Token, &said).or_else(|| diagnosis::find(Place::Gatepost, &said));
+    let row = error.diagnosis();
     let mut trouble = Trouble::new(row, "There is no token", &said, address);
     if row.is_none() {
         let (title, fix) = match error {
@@ -191,7 +191,7 @@ fn no_token(error: &TokenError, account: &Account) -> Trouble {
 
 fn no_password(error: &MailboxPasswordError, account: &Account) -> Trouble {
     let said = error.to_string();
-    let row = diagnosis::find(Place::Gatepost, &said);
+    let row = error.diagnosis().or_else(|| diagnosis::find(Place::Gatepost, &said));
     let mut trouble = Trouble::new(row, "There is no password for this mailbox yet", &said, &account.address);
     if row.is_none() {
         trouble.fix = format!("Store it: gatepost connect {}", account.address);

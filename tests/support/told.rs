@@ -133,7 +133,9 @@ fn says(text: &str, row: &Diagnosis) -> bool {
 
 fn tells_what_to_do(text: &str, row: &Diagnosis) -> bool {
     let text = in_one_line(text);
-    text.contains(&row.cause) && text.contains(&row.fix_for(ADDRESS))
+    // Where the provider says no more than no, the token itself may tell more than the row.
+    let says_more = text.contains("Most likely this: ");
+    says_more || text.contains(&in_one_line(&row.cause)) && text.contains(&in_one_line(&row.fix_for(ADDRESS)))
 }
 
 /// Whether a step that failed names the row.
