@@ -13,7 +13,8 @@ pub(super) use self::shown::shown;
 use super::table::print;
 use super::{Context, Exit, Failure, catch_all, find, interrupt, progress};
 use crate::account::Account;
-use crate::config::{Provider, lint};
+use crate::config::mistakes::Level;
+use crate::config::{Complaint, Config, Provider};
 use crate::store::Store;
 use crate::trial::{Fault, Outcome, Step, Trial};
 
@@ -53,9 +54,7 @@ impl Arguments {
         if !self.json {
             print(&format!("{} at {}\n", account.address, account.provider))?;
         }
-        let named = format!("`{}`", provider.name);
-        let mut warnings = lint::warnings(&config);
-        warnings.retain(|warning| warning.contains(&named));
+        let warnings = warnings_about(provider, &config);
         let told = |step: &Step| if self.json { Ok(()) } else { print(&shown(step)) };
         let time = config.limits.login;
         let (owner, mut steps) = try_all(provider, &account, &store, time, warnings, told).await?;
@@ -74,6 +73,15 @@ impl Arguments {
             Some(exit) => Err(Failure::new(exit, format!("{} does not work yet", account.address))),
         }
     }
+}
+
+/// What `gatepost check` warns of at this provider.
+fn warnings_about(provider: &Provider, config: &Config) -> Vec<String> {
+    let (key, named) = (format!("providers.{}", provider.name), format!("`{}`", provider.name));
+    let concerns = |remark: &&Complaint| {
+        remark.level == Level::Warning && (remark.key.starts_with(&key) || remark.text.contains(&named))
+    };
+    config.remarks.iter().filter(concerns).map(Complaint::to_string).collect()
 }
 
 /// Tries everything that a session would, and tells each step in its turn. Gives who consented, too, if that is known.
