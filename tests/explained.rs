@@ -120,7 +120,7 @@ async fn exchange_s_smtp_is_explained() {
         lasting("D07", Smtp, Trouble::Mail(MailFault::exchange_authentication_policy())),
         lasting("D08", Smtp, Trouble::Scopes(graph)),
         lasting("D08", Smtp, Trouble::Stranger),
-        passing("D17", Smtp, Trouble::Mail(MailFault::exchange_too_many_submissions()), Later),
+        passing("D17", Smtp, Trouble::Mail(MailFault::exchange_too_many_submissions()), Busy),
     ];
     play(Personality::exchange, scenarios).await;
 }
