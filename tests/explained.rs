@@ -205,9 +205,10 @@ async fn words_that_nobody_has_met_yet_are_passed_on_and_asked_for() {
     let warnings = format!("{:?}", told.warnings);
     let everywhere =
         [told.line.as_str(), &warnings, &told.status.1, &told.test.1, &told.json.1].map(in_one_line);
-    for place in &everywhere {
-        assert!(place.contains(words), "{place}");
-        assert!(!place.contains("OUTLOOK.COM") && !place.contains(token.expose().as_str()), "{place}");
+    for (at, place) in everywhere.iter().enumerate() {
+        assert!(place.contains(words) && !place.contains(token.expose().as_str()), "{place}");
+        // The log, which is the second, keeps what Exchange hangs on for whoever opens a ticket.
+        assert_eq!(place.contains("OUTLOOK.COM"), at == 1, "{place}");
     }
     for place in everywhere.iter().skip(1) {
         assert!(
