@@ -120,7 +120,7 @@ async fn exchange_s_smtp_is_explained() {
         lasting("D07", Smtp, Trouble::Mail(MailFault::exchange_authentication_policy())),
         lasting("D08", Smtp, Trouble::Scopes(graph)),
         lasting("D08", Smtp, Trouble::Stranger),
-        passing("D17", Smtp, Trouble::Mail(MailFault::exchange_too_many_submissions()), Later),
+        passing("D17", Smtp, Trouble::Mail(MailFault::exchange_too_many_submissions()), Busy),
     ];
     play(Personality::exchange, scenarios).await;
 }
@@ -193,7 +193,7 @@ async fn google_s_refusals_are_explained() {
 /// What the table does not know, and which nobody may lose: an admin looks it up, and the project hears of it.
 #[tokio::test]
 async fn words_that_nobody_has_met_yet_are_passed_on_and_asked_for() {
-    let words = "535 5.9.99 The moon is in the wrong house";
+    let words = "559 5.9.99 The moon is in the wrong house";
     let fault = MailFault::refusal(
         Smtp,
         false,
@@ -205,9 +205,10 @@ async fn words_that_nobody_has_met_yet_are_passed_on_and_asked_for() {
     let warnings = format!("{:?}", told.warnings);
     let everywhere =
         [told.line.as_str(), &warnings, &told.status.1, &told.test.1, &told.json.1].map(in_one_line);
-    for place in &everywhere {
-        assert!(place.contains(words), "{place}");
-        assert!(!place.contains("OUTLOOK.COM") && !place.contains(token.expose().as_str()), "{place}");
+    for (at, place) in everywhere.iter().enumerate() {
+        assert!(place.contains(words) && !place.contains(token.expose().as_str()), "{place}");
+        // The log, which is the second, keeps what Exchange hangs on for whoever opens a ticket.
+        assert_eq!(place.contains("OUTLOOK.COM"), at == 1, "{place}");
     }
     for place in everywhere.iter().skip(1) {
         assert!(

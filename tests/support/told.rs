@@ -134,7 +134,7 @@ fn says(text: &str, row: &Diagnosis) -> bool {
 fn tells_what_to_do(text: &str, row: &Diagnosis) -> bool {
     let text = in_one_line(text);
     // Where the provider says no more than no, the token itself may tell more than the row.
-    let says_more = text.contains("Most likely this: ");
+    let says_more = text.contains("Cause: Most likely ");
     says_more || text.contains(&in_one_line(&row.cause)) && text.contains(&in_one_line(&row.fix_for(ADDRESS)))
 }
 
