@@ -151,9 +151,6 @@ scan1@contoso.example and 1 more are not connected: nobody has consented yet
   gatepost connect scan1@contoso.example
   gatepost connect scan2@contoso.example
 
-ann@contoso.example is not connected: no password of the mailbox is stored
-  gatepost connect ann@contoso.example --provider post
-
 cid@contoso.example is expired: the consent was not used for 90 days, and ended
 on 2026-12-31
   gatepost connect cid@contoso.example
