@@ -225,7 +225,7 @@ impl Trial {
             .map(|(protocol, reached)| (protocol, reached, group(format!("{protocol} login"))))
             .collect();
         let tokens = self.tokens.clone();
-        tasks.spawn(Logins { trial: self, secret, logins }.run());
+        tasks.spawn(Logins { trial: self, secret, by_protocol: logins }.run());
         UnderWay { groups, tasks, tokens }
     }
 

@@ -200,7 +200,9 @@ fn every_goodbye_has_its_row() {
         smtp::goodbye("gatepost.example", reason, &mut outputs[0]);
         pop3::goodbye(reason, &mut outputs[1]);
         imap::goodbye(reason, &mut outputs[2]);
-        outputs.iter().for_each(|output| assert_known(output, id));
+        for output in outputs {
+            assert_known(output, id);
+        }
     }
     for (violation, id) in [(Violation::TlsClientHello, "G57"), (Violation::HttpRequest, "G58")] {
         let row = find(Place::Gatepost, violation.as_str());

@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
@@ -51,7 +51,7 @@ async fn noted(world: &World, protocol: Protocol, is_refused: bool) {
 }
 
 /// The exit status, and all that was said, on one line.
-async fn status(config: &PathBuf, arguments: &[&str]) -> (Option<i32>, String) {
+async fn status(config: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let (exit, told) = said(config, arguments, "").await;
     (exit, told.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -118,7 +118,7 @@ fn report(applied: &[Applied]) -> String {
 
 fn read(path: &Path, text: &str, config: &Config) -> Result<Vec<WantedAccount>, ConfigError> {
     let root =
-        file::parse(path, text).map_err(|complaint| ConfigError::Wrong { complaints: vec![complaint] })?;
+        file::parse(path, text).map_err(|complaint| ConfigError::Wrong { complaints: vec![*complaint] })?;
     let complaints = Complaints::new(path);
     let mut reader = Reader { config, addresses: HashSet::new(), hashes: HashSet::new() };
     let fields = Field::root(&root, &complaints).list();

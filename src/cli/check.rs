@@ -44,7 +44,7 @@ impl Arguments {
                 (Some(config), remarks)
             }
             Err(ConfigError::Wrong { complaints }) => (None, complaints),
-            Err(error) => return Err(Context::wrong(error)),
+            Err(error) => return Err(Context::wrong(&error)),
         };
         let mut text = String::new();
         if let Some(config) = &config {
@@ -66,7 +66,7 @@ impl Arguments {
             return Err(wrong(&format!("\n{}", told(&complaints))));
         }
         if !complaints.is_empty() {
-            text += &format!("\n{}\n", told(&complaints));
+            text.extend(["\n", &told(&complaints), "\n"]);
         }
         print(&text)?;
         match config.filter(|_| self.online) {

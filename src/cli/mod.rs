@@ -154,7 +154,8 @@ impl Command {
             Self::Run(arguments) => arguments.run(context).await,
             Self::Setup(arguments) => arguments.run(context).await,
             Self::Status(arguments) => arguments.run(context).await,
-            Self::Test(arguments) => arguments.run(context).await,
+            // On the heap: it asks many at once.
+            Self::Test(arguments) => Box::pin(arguments.run(context)).await,
         }
     }
 }
@@ -202,11 +203,11 @@ pub struct Context {
 impl Context {
     /// The configuration, or all that is wrong in it.
     pub fn config(&self) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref()).map_err(Self::wrong)
+        Config::load(self.config.as_deref()).map_err(|error| Self::wrong(&error))
     }
 
     /// The configuration cannot be used.
-    fn wrong(error: ConfigError) -> Failure {
+    fn wrong(error: &ConfigError) -> Failure {
         // Each mistake begins a line with its file and line number, as editors like to find them.
         let heading =
             if matches!(error, ConfigError::Wrong { .. }) { "the configuration is wrong\n" } else { "" };

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepost_protocol::secret::Secret;
+use url::Url;
 use x509_parser::pem::parse_x509_pem;
 
 use super::complaint::Finding;
@@ -106,6 +107,17 @@ impl<'a> Written<'a> {
         if let Some(text) = proof.and_then(|proof| lint::ends(proof, provider, SystemTime::now())) {
             let expires = field.find("expires");
             expires.as_ref().unwrap_or(field).complain(Finding::coded("L16", text));
+        }
+    }
+
+    /// L14: complains where the secret is the id of one. `read` is what was read of it.
+    pub(super) fn judge_secret(&self, read: Option<&ClientAuthentication>, token_endpoint: &Url) {
+        let Some((field, secret)) = self.secret.as_ref().zip(read.and_then(ClientAuthentication::secret))
+        else {
+            return;
+        };
+        if let Some(problem) = lint::client_secret(token_endpoint, secret) {
+            field.complain(problem);
         }
     }
 

@@ -45,10 +45,10 @@ pub(super) struct Entry {
 const DEEPEST: usize = 16;
 
 /// Reads the text of the file.
-pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Box<Complaint>> {
     let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEEPEST } };
     serde_saphyr::from_str_with_options(text, options).map(|root| into_node(root, text)).map_err(|error| {
-        Complaint {
+        Box::new(Complaint {
             file: path.to_owned(),
             line: error.location().map(|location| location.line()),
             key: String::new(),
@@ -56,7 +56,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Complaint> {
             level: Level::Error,
             text: in_words(error.without_snippet()),
             repair: None,
-        }
+        })
     })
 }
 

@@ -24,6 +24,7 @@ pub mod provider;
 mod redirect;
 pub mod repair;
 pub mod replace;
+mod scopes;
 mod secret;
 mod secret_command;
 pub(crate) mod section;
@@ -157,7 +158,7 @@ impl Config {
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let at_once = |complaint| ConfigError::Wrong { complaints: vec![complaint] };
+        let at_once = |complaint: Box<Complaint>| ConfigError::Wrong { complaints: vec![*complaint] };
         let surroundings = Surroundings { folder: path.parent().unwrap_or(Path::new("")), environment };
         let root = file::parse(path, text).map_err(at_once)?;
         let provider_reader = ProviderReader::new(&surroundings);
@@ -171,7 +172,7 @@ impl Config {
         }
         match config {
             Some(config) if !complaints.iter().any(Complaint::is_error) => {
-                Ok(Config { remarks: complaints, ..config })
+                Ok(Self { remarks: complaints, ..config })
             }
             _ => Err(ConfigError::Wrong { complaints }),
         }

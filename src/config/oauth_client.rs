@@ -8,10 +8,10 @@ use url::Url;
 
 use super::client_authentication::{ClientAuthentication, Written};
 use super::complaint::Finding;
-use super::file::Value;
 use super::issuer::{self, Issuer};
 use super::lint::urls::AUTHORIZE;
 use super::redirect::Redirect;
+use super::scopes::{list_of_scopes, read_scopes};
 use super::section::{Field, Section, readable};
 use super::service_account::{self, ServiceAccount};
 use super::{Surroundings, lint, microsoft};
@@ -102,7 +102,7 @@ impl GrantType {
 /// What a provider may let an unused consent live.
 const IDLE_LIMITS: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 3650);
 
-const GRANTS: [(&str, GrantType); 4] = [
+pub(super) const GRANTS: [(&str, GrantType); 4] = [
     ("authorization_code", GrantType::AuthorizationCode),
     ("client_credentials", GrantType::ClientCredentials),
     ("service_account", GrantType::ServiceAccount),
@@ -159,18 +159,7 @@ pub(super) fn read(
     let service_account_field = section.take("service_account");
     let tenant_field = section.take("tenant");
     let written = Written::take(section);
-    let [client_id_field, token_field] = [
-        ("client_id", "the id of the application that you registered at the provider"),
-        (
-            "token_endpoint",
-            "its URL, or `preset:` for a provider that is known, or `issuer:` for one that tells it",
-        ),
-    ]
-    .map(|(key, example)| match grant {
-        Some(GrantType::ServiceAccount) => section.take(key),
-        _ if key == "token_endpoint" && issuer_field.is_some() => section.take(key),
-        _ => section.require(key, example),
-    });
+    let [client_id_field, token_field] = take_client(section, grant, issuer_field.is_some());
     let authorization_field = section.take("authorization_endpoint");
     let device_field = section.take("device_authorization_endpoint");
     let revocation_field = section.take("revocation_endpoint");
@@ -221,9 +210,7 @@ pub(super) fn read(
     // What is wrong with the address hides nothing of what is wrong beside it.
     let asked = token_endpoint.clone().or_else(|| lint::urls::bare(token_field.as_ref()?.node.scalar()?));
     if let Some(url) = &asked {
-        let secret = authentication.as_ref().and_then(ClientAuthentication::secret);
-        let about_secret = secret.and_then(|secret| lint::client_secret(url, secret));
-        complain(written.secret.as_ref(), about_secret);
+        written.judge_secret(authentication.as_ref(), url);
         if let Some(list) = scopes_list.as_ref().filter(|_| scopes.is_some()) {
             lint::scopes::judge(list, url, grant, offered);
         }
@@ -320,6 +307,26 @@ fn read_service_account<'f>(
     service_account::read(field?, surroundings)
 }
 
+/// `client_id` and `token_endpoint`, which a service account's own file has, and the latter an issuer's document.
+fn take_client<'a>(
+    section: &mut Section<'a>,
+    grant: Option<GrantType>,
+    has_issuer: bool,
+) -> [Option<Field<'a>>; 2] {
+    [
+        ("client_id", "the id of the application that you registered at the provider"),
+        (
+            "token_endpoint",
+            "its URL, or `preset:` for a provider that is known, or `issuer:` for one that tells it",
+        ),
+    ]
+    .map(|(key, example)| match grant {
+        Some(GrantType::ServiceAccount) => section.take(key),
+        _ if key == "token_endpoint" && has_issuer => section.take(key),
+        _ => section.require(key, example),
+    })
+}
+
 fn complain(field: Option<&Field<'_>>, problem: Option<Finding>) {
     if let (Some(field), Some(problem)) = (field, problem) {
         field.complain(problem);
@@ -351,40 +358,6 @@ fn endpoint_url(field: &Field<'_>, tenant: Option<&str>, wrong_ending: &str) -> 
         Err(problem) => field.complain(problem),
     }
     None
-}
-
-/// The scopes of a grant: a list, or (in the presets) a list for each grant.
-fn list_of_scopes<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>> {
-    match field.node.value {
-        Value::Mapping(_) => scopes_of_grant(field, grant),
-        _ => Some(field.clone()),
-    }
-}
-
-fn read_scopes(list: &Field<'_>) -> Option<Vec<String>> {
-    let scopes = list.texts();
-    for scope in scopes.iter().filter(|scope| scope.contains([' ', '\t', ','])) {
-        list.complain(format!("`{scope}` is more than one scope; write each on its own, without commas"));
-    }
-    if list.node.is_empty_list() {
-        list.complain("has no scope in it; write those that the provider documents for mail");
-    }
-    // An empty list was complained about, here or member by member: nothing more is to be said about it.
-    Some(scopes).filter(|scopes| !scopes.is_empty())
-}
-
-fn scopes_of_grant<'a>(field: &Field<'a>, grant: GrantType) -> Option<Field<'a>> {
-    let mut section = field.section()?;
-    let lists = GRANTS.map(|(name, grant)| (grant, section.take(name)));
-    section.finish();
-    let list_of = |wanted| lists.iter().find(|(of, _)| *of == wanted).and_then(|(_, list)| list.clone());
-    // What a person may have is the same, however the person says so.
-    let of_person = || list_of(GrantType::AuthorizationCode).filter(|_| grant.needs_person());
-    let chosen = list_of(grant).or_else(of_person);
-    if chosen.is_none() {
-        field.complain(format!("none is known for the grant {}; write `scopes:` with a list", grant.name()));
-    }
-    chosen
 }
 
 fn read_parameters(field: &Field<'_>) -> Vec<(String, String)> {

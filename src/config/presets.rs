@@ -116,7 +116,7 @@ impl Preset {
 
 /// Reads the file. A preset may start from one that stands before it.
 fn parse(path: &Path, text: &str) -> Result<Vec<Preset>, Vec<Complaint>> {
-    let root = file::parse(path, text).map_err(|complaint| vec![complaint])?;
+    let root = file::parse(path, text).map_err(|complaint| vec![*complaint])?;
     let complaints = Complaints::new(path);
     let mut nodes = BTreeMap::new();
     let mut presets = Vec::new();

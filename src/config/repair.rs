@@ -67,8 +67,8 @@ fn find<'a>(node: &'a mut Node, repair: &Repair) -> Option<&'a mut Node> {
 }
 
 /// A list with a line for each member, of which the last is written anew, or gets others behind it.
-fn in_lines(text: &str, list: &Node, new: &Value) -> Option<edit::Change> {
-    let (Written::Sequence(old), Value::List(new)) = (&list.value, new) else { return None };
+fn in_lines(text: &str, sequence: &Node, new: &Value) -> Option<edit::Change> {
+    let (Written::Sequence(old), Value::List(new)) = (&sequence.value, new) else { return None };
     let (last, before) = old.split_last()?;
     let kept = before.iter().zip(new).filter(|(old, new)| old.scalar() == Some(new.as_str())).count();
     let (first, further) = new.get(before.len()..)?.split_first()?;
@@ -79,12 +79,12 @@ fn in_lines(text: &str, list: &Node, new: &Value) -> Option<edit::Change> {
     }
     let line_end = if text.get(..line_start)?.ends_with("\r\n") { "\r\n" } else { "\n" };
     // A comment stays on the line of its member.
-    let rest = text.get(last.place.end..)?.split(['\r', '\n']).next()?;
-    let mut lines = edit::quoted(first) + rest;
+    let comment = text.get(last.place.end..)?.split(['\r', '\n']).next()?;
+    let mut lines = edit::quoted(first) + comment;
     for member in further {
-        lines += &format!("{line_end}{dash}{}", edit::quoted(member));
+        lines.extend([line_end, dash, &edit::quoted(member)]);
     }
-    Some(edit::Change { place: last.place.start..last.place.end + rest.len(), text: lines })
+    Some(edit::Change { place: last.place.start..last.place.end + comment.len(), text: lines })
 }
 
 #[cfg(test)]

@@ -79,12 +79,12 @@ mod tests {
     fn claims_are_read_however_they_are_written() {
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let entra = r#"{"aud":"https://outlook.office.com","scp":"IMAP.AccessAsUser.All SMTP.Send","upn":"ann@contoso.com",
-            "exp":1801353600}"#;
+            "exp":1801353601}"#;
         let expected = Claims {
             audience: list(&["https://outlook.office.com"]),
             scopes: list(&["IMAP.AccessAsUser.All", "SMTP.Send"]),
             names: list(&["ann@contoso.com"]),
-            expires_at: Some(UNIX_EPOCH + Duration::from_secs(1_801_353_600)),
+            expires_at: Some(UNIX_EPOCH + Duration::from_secs(1_801_353_601)),
             ..Claims::default()
         };
         assert_eq!(Claims::read(&token(entra)), Some(expected));

@@ -89,9 +89,9 @@ impl World {
     /// What a login with this token for this mailbox comes to.
     pub(super) fn judge(&mut self, protocol: Protocol, rules: &Login, mailbox: &str, token: &str) -> Verdict {
         let Some(bearer) = self.grants.bearer(token) else { return Verdict::Refused(rules.refused) };
-        let taken = self.personality.dialect.resources;
+        let resources = self.personality.dialect.resources;
         let resource = self.grants.resource(token).unwrap_or_default();
-        if !taken.is_empty() && !resource.is_empty() && !taken.contains(&resource) {
+        if !resources.is_empty() && !resource.is_empty() && !resources.contains(&resource) {
             return Verdict::Refused(rules.refused);
         }
         let may_open = |permissions: &mut Permissions, who| permissions.has(Right::FullAccess, mailbox, who);

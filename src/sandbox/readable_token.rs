@@ -45,22 +45,15 @@ impl Claims<'_> {
             "ver": "1.0",
         });
         let Some(object) = claims.as_object_mut() else { return claims };
-        match self.mailbox {
-            Some(mailbox) => {
-                let granted: Vec<&str> = self
-                    .scope
-                    .split(' ')
-                    .filter(|scope| *scope != "offline_access")
-                    .map(permission)
-                    .collect();
-                object.insert("scp".to_owned(), granted.join(" ").into());
-                object.insert("upn".to_owned(), mailbox.into());
-            }
-            None => {
-                let granted = ["IMAP.AccessAsApp", "POP.AccessAsApp", "SMTP.SendAsApp"];
-                object.insert("roles".to_owned(), granted.as_slice().into());
-                object.insert("idtyp".to_owned(), "app".into());
-            }
+        if let Some(mailbox) = self.mailbox {
+            let scopes = self.scope.split(' ').filter(|scope| *scope != "offline_access");
+            let granted: Vec<&str> = scopes.map(permission).collect();
+            object.insert("scp".to_owned(), granted.join(" ").into());
+            object.insert("upn".to_owned(), mailbox.into());
+        } else {
+            let granted = ["IMAP.AccessAsApp", "POP.AccessAsApp", "SMTP.SendAsApp"];
+            object.insert("roles".to_owned(), granted.as_slice().into());
+            object.insert("idtyp".to_owned(), "app".into());
         }
         claims
     }

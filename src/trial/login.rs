@@ -128,13 +128,13 @@ pub(super) struct Logins {
     pub(super) trial: Trial,
     pub(super) secret: Told,
     /// Each with whether its server was reached.
-    pub(super) logins: Vec<(Protocol, oneshot::Receiver<bool>, Told)>,
+    pub(super) by_protocol: Vec<(Protocol, oneshot::Receiver<bool>, Told)>,
 }
 
 impl Logins {
     /// Tells every step. Gives who consented, if that is known.
     pub(super) async fn run(self) -> Result<Option<String>, StoreError> {
-        let Self { trial, secret: told, logins } = self;
+        let Self { trial, secret: told, by_protocol: logins } = self;
         let key = Key::fetch(&trial).await?;
         // Nobody hears it when the trial has been given up.
         let _ = told.send(key.step.clone());

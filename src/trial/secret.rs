@@ -197,8 +197,7 @@ fn no_password(error: &MailboxPasswordError, account: &Account) -> Trouble {
         trouble.fix = format!("Store it: gatepost connect {}", account.address);
     }
     if matches!(error, MailboxPasswordError::Store { .. }) {
-        trouble.title = "The store does not answer".to_owned();
-        trouble.fault = Fault::State;
+        return Trouble { title: "The store does not answer".to_owned(), fault: Fault::State, ..trouble };
     }
     trouble
 }

@@ -14,7 +14,7 @@ const MOST_ROUNDS: usize = 8;
 
 /// Repairs the file, and says what was done.
 pub(super) fn fix(context: &Context) -> Result<String, Failure> {
-    let (path, old) = Config::text(context.config.as_deref()).map_err(Context::wrong)?;
+    let (path, old) = Config::text(context.config.as_deref()).map_err(|error| Context::wrong(&error))?;
     let (text, told) = repaired(&path, &old)?;
     if told.is_empty() {
         return Ok(format!("There is nothing in {} that --fix could repair.\n\n", path.display()));
@@ -33,7 +33,7 @@ fn repaired(path: &Path, text: &str) -> Result<(String, Vec<String>), Failure> {
         let complaints = match Config::parse(path, &text, &|name| std::env::var(name).ok()) {
             Ok(config) => config.remarks,
             Err(ConfigError::Wrong { complaints }) => complaints,
-            Err(error) => return Err(Context::wrong(error)),
+            Err(error) => return Err(Context::wrong(&error)),
         };
         let (new, done) = repaired_all(&text, &complaints);
         if done.is_empty() {

@@ -33,7 +33,9 @@ pub(super) fn page() -> String {
     }
     for (title, entries) in &sections {
         let _ = writeln!(page, "\n## {title}");
-        entries.iter().for_each(|entry| write_entry(&mut page, entry));
+        for entry in entries {
+            write_entry(&mut page, entry);
+        }
     }
     page
 }
@@ -44,9 +46,9 @@ fn write_entry(page: &mut String, entry: &Entry) {
     let said = entry.said();
     if !said.is_empty() {
         page.push_str("```text\n");
-        said.iter().for_each(|line| {
+        for line in &said {
             let _ = writeln!(page, "{line}");
-        });
+        }
         page.push_str("```\n\n");
     }
     let _ = writeln!(page, "**Cause.** {}\n", entry.cause());

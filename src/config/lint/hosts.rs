@@ -68,8 +68,8 @@ fn servers() -> impl Iterator<Item = (&'static Preset, Protocol, &'static str)> 
         .flat_map(|preset| preset.servers.iter().map(move |(of, server)| (preset, *of, server.host.as_str())))
 }
 
-fn right(host: &str) -> Option<Value> {
-    Some(Value::Text(host.to_owned()))
+fn right(host: &str) -> Value {
+    Value::Text(host.to_owned())
 }
 
 /// L05: a known server that does not speak the protocol.
@@ -88,7 +88,7 @@ fn wrong_place(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Fin
         (_, Protocol::Imap) => "speaks IMAP alone",
     };
     let text = format!("`{host}` {what}; write `{}`", server.host);
-    Some(Finding::coded("L05", text).right(right(&server.host)))
+    Some(Finding::coded("L05", text).right(Some(right(&server.host))))
 }
 
 /// L04: a name that is nobody's, and much like one that is known.
@@ -101,16 +101,16 @@ fn misspelt(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Findin
     if let Some((first, domain)) = begins {
         let meant = format!("{first}{domain}");
         if known(&meant).next().is_some() {
-            return Some(Finding::coded("L04", said(&meant)).right(right(&meant)));
+            return Some(Finding::coded("L04", said(&meant)).right(Some(right(&meant))));
         }
         return match nearest(protocol, &meant, family) {
-            Some(meant) => Some(Finding::coded("L04", said(meant)).right(right(meant))),
+            Some(meant) => Some(Finding::coded("L04", said(meant)).right(Some(right(meant)))),
             // The rest of the name may be anybody's.
             None => Some(Finding::coded("L04", said(&meant))),
         };
     }
     let meant = nearest(protocol, host, family)?;
-    Some(Finding::coded("L04", said(meant)).right(right(meant)))
+    Some(Finding::coded("L04", said(meant)).right(Some(right(meant))))
 }
 
 /// The known server that was meant; of several that are as near, one that speaks the protocol.
@@ -196,7 +196,7 @@ fn other_kind(host: &str, kind: Option<Kind>) -> Option<Finding> {
         "`{host}` is the server for {whose}, and the sign-in is for {belongs}; write `{meant}`, since mixing \
          them has been reported to fail"
     );
-    Some(Finding::coded("L07", text).right(right(meant)))
+    Some(Finding::coded("L07", text).right(Some(right(meant))))
 }
 
 #[cfg(test)]

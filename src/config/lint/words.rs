@@ -102,11 +102,11 @@ fn pieces(text: &str) -> Vec<Piece> {
         }
         in_comment = comment.is_some();
     }
-    pieces.into_iter().flat_map(sentences).collect()
+    pieces.iter().flat_map(sentences).collect()
 }
 
 /// What is said in one sentence belongs together.
-fn sentences(piece: Piece) -> Vec<Piece> {
+fn sentences(piece: &Piece) -> Vec<Piece> {
     let mut line = piece.line;
     let mut sentences = Vec::new();
     for sentence in piece.text.replace(".\n", ". \n").split(". ") {
