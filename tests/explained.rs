@@ -102,10 +102,9 @@ async fn world(personality: Personality, trouble: Trouble) -> World {
 
 /// The provider's entry with other scopes.
 fn with_scopes(yaml: &str, scopes: &str) -> String {
-    let line = |line: &str| match line.trim_start().starts_with("scopes:") {
-        true => format!("    scopes: [{scopes}]\n"),
-        false => format!("{line}\n"),
-    };
+    let is_scopes = |line: &str| line.trim_start().starts_with("scopes:");
+    let line =
+        |line: &str| if is_scopes(line) { format!("    scopes: [{scopes}]\n") } else { format!("{line}\n") };
     yaml.lines().map(line).collect()
 }
 
