@@ -144,6 +144,7 @@ configuration
   gatepost account remove gone@elsewhere.example
 
 ann@contoso.example is not connected: no password of the mailbox is stored
+(G20)
   gatepost connect ann@contoso.example --provider post
 
 scan1@contoso.example and 1 more are not connected: nobody has consented yet
@@ -259,6 +260,7 @@ ann@contoso.example at post: not connected
   Last login     never
 
 ann@contoso.example is not connected: no password of the mailbox is stored
+(G20)
   gatepost connect ann@contoso.example --provider post
 
 Provider  Accounts  Secret or certificate until
