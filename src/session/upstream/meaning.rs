@@ -354,7 +354,6 @@ mod tests {
             (Smtp, "554 5.7.8 Authentication failed: token expired"),
             (Smtp, "550 5.7.1 Authentication failed"),
             (Smtp, "530 5.7.0 Authentication failed"),
-            (Smtp, "535 5.7.8 Authentication aborted"),
         ] {
             assert!(rejected(text).may_a_new_token_help(protocol), "{text}");
         }
