@@ -113,8 +113,10 @@ impl About {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
-    /// By a provider's SMTP server.
+    /// By a provider's SMTP server, up to the login.
     Smtp,
+    /// By a provider's SMTP server, of a message after the login. What is said there says nothing about a login in the same words.
+    Message,
     /// By a provider's POP3 server.
     Pop3,
     /// By a provider's IMAP server.

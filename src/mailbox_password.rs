@@ -95,14 +95,13 @@ pub enum MailboxPasswordError {
 
 impl From<&MailboxPasswordError> for AuthFailure {
     fn from(error: &MailboxPasswordError) -> Self {
+        let row = error.diagnosis().map(Diagnosis::cause_for_client);
         match error {
             MailboxPasswordError::NotConnected { .. } => {
-                let row = diagnosis::by_id("G20").map(Diagnosis::cause_for_client);
                 Self::NeedsAdmin(row.unwrap_or_else(|| Cause::new("account not connected; ask admin")))
             }
             MailboxPasswordError::Refused { failure, .. } => failure.clone(),
             MailboxPasswordError::Store { .. } => {
-                let row = diagnosis::by_id("G34").map(Diagnosis::cause_for_client);
                 Self::Temporary(row.unwrap_or_else(|| Cause::new("Gatepost's store fails; ask admin")))
             }
         }
@@ -112,7 +111,11 @@ impl From<&MailboxPasswordError> for AuthFailure {
 impl MailboxPasswordError {
     /// What is known of it.
     pub fn diagnosis(&self) -> Option<&'static Diagnosis> {
-        if let Self::Refused { diagnosis, .. } = self { *diagnosis } else { None }
+        match self {
+            Self::NotConnected { .. } => diagnosis::by_id("G20"),
+            Self::Refused { diagnosis, .. } => *diagnosis,
+            Self::Store { .. } => diagnosis::by_id("G34"),
+        }
     }
 }
 

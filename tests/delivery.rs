@@ -111,7 +111,7 @@ async fn a_sender_that_the_provider_does_not_allow_is_diagnosed() {
     account.address = "somebody-else@gatepost.example".to_owned();
     match sent(&world, &account, ADDRESS).await {
         Err(SubmissionError::Refused { said, .. }) => {
-            assert_eq!(diagnosed(Place::Smtp, &said).map(|row| row.id.as_str()), Some("D13"), "{said}");
+            assert_eq!(diagnosed(Place::Message, &said).map(|row| row.id.as_str()), Some("D13"), "{said}");
         }
         other => panic!("{other:?}"),
     }

@@ -277,7 +277,7 @@ async fn a_password_is_forgotten_and_a_refusal_of_it_with_it() {
         world.store.replace_mailbox_password(world.account, &Secret::new(text.to_owned())).await.unwrap()
     };
     store("wrong").await;
-    assert!(login(&world).await.contains("refused stored password"));
+    assert!(login(&world).await.contains("(G19)"));
     let told = does(&world, &["disconnect", ADDRESS]).await;
     assert!(told.contains("its password at sandbox is forgotten here."), "{told}");
     assert!(told.contains("If it is an app password, it opens the mailbox until you delete it"), "{told}");

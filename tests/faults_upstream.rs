@@ -44,8 +44,14 @@ const BUSY: Codes = ("454 4.3.2", "SYS/TEMP", "LIMIT");
 /// One session: the login fails with this line, SMTP says it again to MAIL FROM, and once the fault is gone the same
 /// session logs in.
 async fn fails_then_works(world: &World, protocol: Protocol, expected: &str, what: &str) {
+    fails_in_one_way_then_works(world, protocol, &[expected.to_owned()], what).await;
+}
+
+/// The same where the network decides which line it is.
+async fn fails_in_one_way_then_works(world: &World, protocol: Protocol, ways: &[String], what: &str) {
     let mut wire = Wire::greeted(world, protocol, ListenerTls::None).await;
-    assert_eq!(wire.log_in(protocol).await, expected, "{what}");
+    let expected = wire.log_in(protocol).await;
+    assert!(ways.contains(&expected), "{what}: {expected} is none of {ways:?}");
     if protocol == Smtp {
         // .NET hides the reply to AUTH and shows this one.
         assert_eq!(wire.ask("MAIL FROM:<a@example.com>").await, expected, "{what}");
@@ -87,20 +93,22 @@ fn moments(protocol: Protocol) -> &'static [Moment] {
 
 async fn every_state_of(world: &World, protocol: Protocol) {
     for &at in moments(protocol) {
-        // What is no TLS record at all says nothing about a certificate.
-        let foreign = if at == Moment::Handshake { "G08" } else { "G09" };
-        let silent = if at == Moment::Greeting { "G06" } else { "G05" };
+        // What is no TLS record at all says nothing about a certificate. Where it came together with the reply to STARTTLS, it was said
+        // in clear.
+        let foreign: &[&str] = if at == Moment::Handshake { &["G08", "G09"] } else { &["G09"] };
+        let silent: &[&str] = if at == Moment::Greeting { &["G06"] } else { &["G05"] };
         let faults = [
-            (Action::Close, "G07"),
+            (Action::Close, ["G07"].as_slice()),
             (Action::Say(GARBAGE.to_vec()), foreign),
             (Action::Say(vec![b'2'; 20_000]), foreign),
             (Action::Stall, silent),
         ];
-        for (action, id) in faults {
+        for (action, ids) in faults {
             let what =
                 format!("{protocol} {at:?}: {}", &format!("{action:?}").chars().take(20).collect::<String>());
             world.sandbox.change(|personality| personality.mail.push(MailFault { protocol, at, action }));
-            fails_then_works(world, protocol, &told(protocol, TEMPORARY, &of_row(id)), &what).await;
+            let ways: Vec<_> = ids.iter().map(|id| told(protocol, TEMPORARY, &of_row(id))).collect();
+            fails_in_one_way_then_works(world, protocol, &ways, &what).await;
         }
     }
 }

@@ -62,7 +62,9 @@ async fn a_command_ends_after_the_answer_of_the_provider_is_stored() {
         let status = timeout(Duration::from_mins(1), child.wait()).await.unwrap().unwrap();
         assert_eq!(status.code(), Some(130), "{stop:?}");
         is_rotated(&world, &before).await;
-        assert_eq!(world.upstream_connections(), 0, "{stop:?}: it went on");
+        let counters = world.sandbox.counters();
+        let logins = counters.smtp_logins + counters.pop3_logins + counters.imap_logins;
+        assert_eq!(logins, 0, "{stop:?}: it went on");
         run(&config, &["test", ADDRESS], "").await;
     }
 }

@@ -51,8 +51,8 @@ async fn imaplib_is_told_what_is_wrong() {
     for (login, how, answer) in [
         ([MARTHA, "wrong"], "login", "[AUTHENTICATIONFAILED]"),
         ([MARTHA, "wrong"], "plain", "[AUTHENTICATIONFAILED]"),
-        (["nobody@example.test", PASSWORD], "login", "[CONTACTADMIN] account not connected"),
-        (["nobody@example.test", PASSWORD], "plain", "[CONTACTADMIN] account not connected"),
+        (["nobody@example.test", PASSWORD], "login", "[CONTACTADMIN] not connected yet"),
+        (["nobody@example.test", PASSWORD], "plain", "[CONTACTADMIN] not connected yet"),
     ] {
         for (port, tls) in [(imaps, "implicit"), (imap, "starttls")] {
             let told = fails(&mut imaplib(&setting, port, tls, login, how));

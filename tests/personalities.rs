@@ -269,7 +269,7 @@ async fn a_google_service_account_opens_the_mailboxes_of_a_domain_that_was_deleg
                 is_let_in(&world, protocol).await;
             }
         } else {
-            needs_admin(&world, Imap, "no domain-wide delegation at Google; ask admin (D93)").await;
+            needs_admin(&world, Imap, "D93").await;
             let log = log.text();
             assert!(log.contains("unauthorized_client") && log.contains("docs/errors.md#d93"), "{log}");
         }

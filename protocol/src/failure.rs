@@ -58,7 +58,7 @@ pub struct Refusal {
     /// The state in which it came, in the words of a log line.
     pub state: &'static str,
     /// The provider's final reply as one line: printable, at most 512 characters, and without our token or password
-    /// whatever the provider echoed. Never sent to a client.
+    /// whatever the provider echoed. A client hears it only where nothing more is known of it.
     pub text: String,
     /// Whether our token or password had been sent, so that it may be what is refused.
     pub after_secret: bool,

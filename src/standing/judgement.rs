@@ -51,9 +51,13 @@ impl Case<'_> {
     /// At a provider that takes passwords. `stored` is `None` without one, and inside it is what the provider said against it.
     pub(super) fn of_password(&self, stored: Option<&Option<String>>) -> Verdict {
         match stored {
-            None => Verdict::new(State::NotConnected, "no password of the mailbox is stored", self.connect()),
+            None => Verdict::new(
+                State::NotConnected,
+                "no password of the mailbox is stored (G20)",
+                self.connect(),
+            ),
             Some(Some(said)) => {
-                let reason = format!("the provider refused a login with the stored password: {said}");
+                let reason = format!("the provider refused a login with the stored password (G19): {said}");
                 Verdict::new(State::Refused, reason, self.connect())
             }
             Some(None) => Verdict::connected(),

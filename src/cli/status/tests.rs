@@ -143,7 +143,7 @@ configuration
   Write the provider there again, or:
   gatepost account remove gone@elsewhere.example
 
-ann@contoso.example is not connected: no password of the mailbox is stored
+ann@contoso.example is not connected: no password of the mailbox is stored (G20)
   gatepost connect ann@contoso.example --provider post
 
 scan1@contoso.example and 1 more are not connected: nobody has consented yet
@@ -258,7 +258,7 @@ ann@contoso.example at post: not connected
   Gets in by     a password of the mailbox
   Last login     never
 
-ann@contoso.example is not connected: no password of the mailbox is stored
+ann@contoso.example is not connected: no password of the mailbox is stored (G20)
   gatepost connect ann@contoso.example --provider post
 
 Provider  Accounts  Secret or certificate until

@@ -165,7 +165,7 @@ mod tests {
             "2027-01-01T12:00:00Z no Gatepost is running\n\
              2027-01-01T12:00:00Z ann@contoso.example: not connected: nobody has consented yet (G20); next: gatepost connect \
              ann@contoso.example\n\
-             2027-01-01T12:00:00Z bob@post.example: not connected: no password of the mailbox is stored; next: gatepost \
+             2027-01-01T12:00:00Z bob@post.example: not connected: no password of the mailbox is stored (G20); next: gatepost \
              connect bob@post.example\n"
         );
         let seen = Seen::of(&look);

@@ -36,10 +36,15 @@ impl UpstreamError {
         }
     }
 
-    /// The same where a password was sent: what a newer token may help against says nothing but that the password is wrong.
+    /// The same where a password was sent: what a newer token may help against, or what is said for many reasons, says nothing but
+    /// that the password is wrong.
     pub fn diagnosis_with_password(&self, protocol: Protocol) -> Option<&'static Diagnosis> {
         let row = self.diagnosis(protocol);
-        if self.is_wrong_secret() && row.is_none_or(|row| row.refresh) { by_id(WRONG_PASSWORD) } else { row }
+        if self.is_wrong_secret() && row.is_none_or(|row| row.refresh || row.general) {
+            by_id(WRONG_PASSWORD)
+        } else {
+            row
+        }
     }
 
     /// What the client hears where a token was sent.
@@ -63,9 +68,11 @@ impl UpstreamError {
     /// That a stored password is wrong is noted with the password.
     pub fn refused_login(&self, row: Option<&Diagnosis>) -> Option<RefusedLogin> {
         let Self::Refused(Refusal { kind, .. }) = self else { return None };
-        let lasts = row.map_or(matches!(kind, RefusalKind::Rejected | RefusalKind::NoMailbox), |row| {
-            row.permanent && row.id != WRONG_PASSWORD
-        });
+        let passes = matches!(kind, RefusalKind::Busy | RefusalKind::Temporary);
+        let lasts = !passes
+            && row.map_or(matches!(kind, RefusalKind::Rejected | RefusalKind::NoMailbox), |row| {
+                row.permanent && row.id != WRONG_PASSWORD
+            });
         let diagnosis = row.map(|row| row.id.clone());
         self.words().filter(|_| lasts).map(|said| RefusedLogin { at: SystemTime::now(), said, diagnosis })
     }
@@ -106,8 +113,12 @@ impl UpstreamError {
 
     fn failure_by(&self, row: Option<&Diagnosis>) -> AuthFailure {
         match (self, row) {
-            (Self::Refused(Refusal { kind: RefusalKind::Busy, .. }), Some(row)) if !row.permanent => {
+            // A provider that asks us to come back knows better than any row whether that helps (invariant 9).
+            (Self::Refused(Refusal { kind: RefusalKind::Busy, .. }), Some(row)) => {
                 AuthFailure::Busy(row.cause_for_client())
+            }
+            (Self::Refused(Refusal { kind: RefusalKind::Temporary, .. }), Some(row)) => {
+                AuthFailure::Temporary(row.cause_for_client())
             }
             (_, Some(row)) => failure_of(row),
             (Self::Refused(refusal), None) => passed_on(refusal),
@@ -313,6 +324,42 @@ mod tests {
     fn what_the_link_says_itself_has_rows() {
         for id in ["G05", "G15", "G16", "G17", "G18", WRONG_PASSWORD] {
             assert!(by_id(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn who_asks_us_to_come_back_is_believed_whatever_a_row_says() {
+        for (protocol, kind, text) in [
+            (Imap, RefusalKind::Temporary, "[SERVERBUG] Internal error, login failed. Try again later"),
+            (Pop3, RefusalKind::Temporary, "[SYS/TEMP] mailbox is disabled"),
+            (Smtp, RefusalKind::Temporary, "454 4.7.0 account is locked, try again later"),
+            (Smtp, RefusalKind::Temporary, "554 5.3.2 System not accepting network messages"),
+            (Imap, RefusalKind::Busy, "[LIMIT] IMAP access is disabled for your domain"),
+        ] {
+            let error = refused(kind, text);
+            match (error.failure(protocol), kind) {
+                (AuthFailure::Temporary(_), RefusalKind::Temporary)
+                | (AuthFailure::Busy(_), RefusalKind::Busy) => {}
+                (other, _) => panic!("{text}: {other:?}"),
+            }
+            assert!(error.refused_login(error.diagnosis(protocol)).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_one_in_whatever_words_and_a_newer_one_is_tried() {
+        for (protocol, text) in [
+            (Imap, "Login failed: authentication failure"),
+            (Imap, "[AUTHENTICATIONFAILED] Login failed."),
+            (Smtp, "554 5.7.8 Authentication failed: token expired"),
+            (Smtp, "550 5.7.1 Authentication failed"),
+            (Smtp, "530 5.7.0 Authentication failed"),
+        ] {
+            assert!(rejected(text).may_a_new_token_help(protocol), "{text}");
+        }
+        for text in ["LOGIN failed.", "[AUTHENTICATIONFAILED] Login failed."] {
+            let row = rejected(text).diagnosis_with_password(Imap);
+            assert_eq!(row.map(|row| row.id.as_str()), Some(WRONG_PASSWORD), "{text}");
         }
     }
 

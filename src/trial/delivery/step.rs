@@ -64,7 +64,9 @@ fn step(name: &str, took: Option<Duration>, outcome: Outcome) -> Step {
 fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
     let row = match error {
         SubmissionError::Login(error) => error.diagnosis(Protocol::Smtp),
-        SubmissionError::Refused { said, .. } => diagnosis::find(Place::Smtp, said),
+        SubmissionError::Refused { said, .. } => {
+            diagnosis::find(Place::Message, said).or_else(|| diagnosis::find(Place::Smtp, said))
+        }
         other => diagnosis::find(Place::Connection, &other.to_string()),
     };
     let mut trouble = Trouble::new(row, "The provider did not take the message", &error.to_string(), mailbox);
