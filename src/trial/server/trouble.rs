@@ -8,7 +8,7 @@ use rustls::Error;
 
 use super::super::Trouble;
 use super::super::certificate::{Leaf, untrusted};
-use super::super::greeting::NoGreeting;
+use super::super::greeting::{NoGreeting, speaker};
 use super::{Kind, Server, Way};
 use crate::diagnosis::{self, Diagnosis, Place};
 use crate::session::driver::Ended;
@@ -17,6 +17,9 @@ use crate::tls::tls_error;
 
 /// The row of a server that has no STARTTLS for us.
 const NO_START_TLS: &str = "G12";
+
+/// The row of what speaks another protocol.
+const ANOTHER_PROTOCOL: &str = "G09";
 
 /// The row of a name that has no address.
 const NO_ADDRESS: &str = "G04";
@@ -146,7 +149,18 @@ impl NoTls {
                 };
                 let row = diagnosis::find(place, said);
                 let said = format!("{} said: {said}", way.server.place());
-                Trouble::new(row, "The server turns everybody away, or speaks another protocol", &said, "")
+                Trouble::new(row, "The server turns everybody away", &said, "")
+            }
+            Self::Left(NoGreeting::Foreign(said)) => {
+                let row = diagnosis::by_id(ANOTHER_PROTOCOL);
+                let mut trouble = Trouble::new(row, "", &format!("{} said: {said}", way.server.place()), "");
+                if let Some(speaker) = speaker(said) {
+                    let (port, name) = (way.server.port, &way.server.name);
+                    trouble.cause = format!(
+                        "{speaker} begins like this, and the configuration has port {port} for {name}."
+                    );
+                }
+                trouble
             }
         }
     }
