@@ -261,24 +261,44 @@ async fn a_port_that_begins_in_clear_where_tls_is_expected() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_told_with_the_way_in_which_it_is_not() {
-    let presented: [(&str, fn(&mut CertificateParams), bool); 4] = [
-        ("another_name", |leaf| leaf.subject_alt_names = names(&["mail.contoso.com", "*.contoso.net"]), true),
-        ("expired", |leaf| leaf.not_after = time::macros::datetime!(2021-01-01 0:00 UTC), true),
-        ("not_yet_valid", |leaf| leaf.not_before = time::macros::datetime!(2999-01-01 0:00 UTC), true),
-        ("unknown_issuer", |_| {}, false),
+    let presented: [(&str, fn(&mut CertificateParams), Known); 6] = [
+        (
+            "another_name",
+            |leaf| leaf.subject_alt_names = names(&["mail.contoso.com", "*.contoso.net"]),
+            Known::Its,
+        ),
+        ("expired", |leaf| leaf.not_after = time::macros::datetime!(2021-01-01 0:00 UTC), Known::Its),
+        ("not_yet_valid", |leaf| leaf.not_before = time::macros::datetime!(2999-01-01 0:00 UTC), Known::Its),
+        ("unknown_issuer", |_| {}, Known::Nobody),
+        ("of_an_authority", |leaf| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), Known::Its),
+        ("another_key", |_| {}, Known::ItsName),
     ];
-    for (name, change, is_ca_known) in presented {
+    let (_, namesake, _serving) = presenting(|_| {}).await;
+    for (name, change, known) in presented {
         let (port, ca, _serving) = presenting(change).await;
         let folder = tempfile::tempdir().unwrap();
+        let ca = if known == Known::ItsName { &namesake } else { &ca };
         std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
-        let ca_file = if is_ca_known { "    ca_file: ca.pem\n" } else { "" };
+        let ca_file = if known != Known::Nobody { "    ca_file: ca.pem\n" } else { "" };
         let yaml = format!(
             "  contoso:\n    login: password\n    imap: {{ host: 127.0.0.1, port: {port}, tls: implicit }}\n{ca_file}"
         );
         let desk = Desk::new(folder, &yaml).await;
         let text = desk.read(&[(port, "IMAP_")]).await;
+        assert!(!text.contains("BadSignature") && !text.contains("CaUsed"), "{text}");
         assert_snapshot!(format!("certificate_{name}"), text);
     }
+}
+
+/// Which authority `ca_file` names.
+#[derive(PartialEq, Eq)]
+enum Known {
+    /// The one that signed the certificate.
+    Its,
+    /// One of the same name.
+    ItsName,
+    /// There is no `ca_file`.
+    Nobody,
 }
 
 #[tokio::test]
