@@ -42,9 +42,9 @@ async fn log_in(world: &World, protocol: Protocol) -> (Wire, String) {
 /// What a client hears whose mailbox is refused: it was right itself, so nothing of it is permanent.
 fn refused(protocol: Protocol) -> &'static str {
     match protocol {
-        Smtp => "454 4.7.0 stored password is wrong; gatepost connect (G19)",
-        Pop3 => "-ERR [SYS/PERM] stored password is wrong; gatepost connect (G19)",
-        Imap => "a1 NO [CONTACTADMIN] stored password is wrong; gatepost connect (G19)",
+        Smtp => "454 4.7.0 stored password wrong; admin runs gatepost connect (G19)",
+        Pop3 => "-ERR [SYS/PERM] stored password wrong; admin runs gatepost connect (G19)",
+        Imap => "a1 NO [CONTACTADMIN] stored password wrong; admin runs gatepost connect (G19)",
     }
 }
 
