@@ -59,7 +59,8 @@ impl Way<'_> {
             UpstreamError::TimedOut("awaiting the greeting") => (
                 "The server takes the connection and says nothing",
                 "Either it is overloaded, or something between here and there swallows what it says, or its port \
-                 speaks TLS from the first byte and waits for us."
+                 speaks TLS from the first byte and waits for us, or it is a web server's, which speaks when it \
+                 is asked."
                     .to_owned(),
                 "Look whether the provider's port wants `tls: implicit`; try again in a few minutes; try another \
                  network."
