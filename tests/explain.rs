@@ -200,7 +200,7 @@ fn every_goodbye_has_its_row() {
         smtp::goodbye("gatepost.example", reason, &mut outputs[0]);
         pop3::goodbye(reason, &mut outputs[1]);
         imap::goodbye(reason, &mut outputs[2]);
-        for output in outputs {
+        for output in &outputs {
             assert_known(output, id);
         }
     }
