@@ -358,7 +358,7 @@ mod tests {
         minutes(9).await;
         tokio::time::resume();
         let refused = passwords.usable(&account, Protocol::Smtp).await.unwrap_err();
-        let told = Cause::new("stored password is wrong; gatepost connect (G19)");
+        let told = Cause::new("stored password wrong; admin runs gatepost connect (G19)");
         assert_eq!(AuthFailure::from(&refused), AuthFailure::NeedsAdmin(told));
         assert!(refused.to_string().contains("535 5.7.8 no"), "{refused}");
         assert!(passwords.usable(&account, Protocol::Imap).await.is_ok(), "another service may take it");

@@ -4,6 +4,7 @@
 
 pub mod acceptor;
 pub mod authority;
+pub mod reason;
 pub mod witness;
 
 use std::io;

@@ -69,6 +69,12 @@ pub fn named(name: &str) -> Option<&'static Preset> {
     all().iter().find(|preset| preset.name == name)
 }
 
+/// Whether the presets have this host, so that nobody here has misspelt it.
+pub fn name_host(host: &str) -> bool {
+    FILE.split(|character: char| !character.is_ascii_alphanumeric() && !".-".contains(character))
+        .any(|word| word.eq_ignore_ascii_case(host))
+}
+
 /// The preset whose persons have their mailboxes at this domain.
 pub fn by_domain(domain: &str) -> Option<&'static Preset> {
     all().iter().find(|preset| preset.domains.iter().any(|known| known.eq_ignore_ascii_case(domain)))

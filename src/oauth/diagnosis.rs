@@ -16,6 +16,7 @@ use super::metadata::IssuerError;
 use crate::config::provider::GrantType;
 use crate::diagnosis::{self, Diagnosis, Place, Retry};
 use crate::tls::is_untrusted;
+use crate::tls::reason::in_words;
 
 /// The longest error code and description that is kept.
 const MAX_CODE: usize = 64;
@@ -200,16 +201,15 @@ pub(super) fn transport(error: &reqwest::Error) -> EndpointError {
     if error.is_timeout() {
         return EndpointError::TimedOut;
     }
-    // The innermost cause is the one that helps: "connection refused", "invalid peer certificate: UnknownIssuer".
+    // The innermost cause is the one that helps: "connection refused", "invalid peer certificate".
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let text = presentable(&cause.to_string(), &[], MAX_DESCRIPTION);
-    if cause.downcast_ref().is_some_and(is_untrusted) {
-        EndpointError::Untrusted(text)
-    } else {
-        EndpointError::Unreachable(text)
+    let present = |text: &str| presentable(text, &[], MAX_DESCRIPTION);
+    match cause.downcast_ref() {
+        Some(error) if is_untrusted(error) => EndpointError::Untrusted(present(&in_words(error))),
+        _ => EndpointError::Unreachable(present(&cause.to_string())),
     }
 }
 

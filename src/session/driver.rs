@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::trace;
 
 use super::stream::{Stream, Upgrade};
+use crate::tls::reason::in_words;
 
 /// Answers to pipelined commands are sent together up to this much, and then before the next command is read: a reply is
 /// far longer than its EHLO (invariant 11).
@@ -41,7 +42,7 @@ pub enum Ended {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The TLS handshake failed.
-    #[error("TLS handshake: {0}")]
+    #[error("TLS handshake: {}", in_words(.0))]
     Tls(io::Error),
     /// Bytes came behind STARTTLS, in clear, as if they had been said inside TLS (CVE-2011-0411).
     #[error("bytes in clear behind STARTTLS")]

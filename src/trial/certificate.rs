@@ -1,7 +1,7 @@
 //! [`Leaf`]: the certificate that a server presented, for people; and which of the ways not to be trusted it has. It judges nothing:
 //! the verifier did.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::{CertificateError, Error};
@@ -12,6 +12,7 @@ use x509_parser::x509::X509Name;
 
 use super::Remark;
 use crate::clock::utc;
+use crate::tls::reason::{is_of_an_authority, reason_in_words};
 
 /// A certificate that is renewed by itself has more than this left.
 const SOON: Duration = Duration::from_hours(14 * 24);
@@ -129,9 +130,29 @@ pub(super) fn untrusted(
                  under this provider: `ca_file: /etc/gatepost/ca.pem`. If not, let the firewall leave {host} alone."
             ),
         ),
+        CertificateError::BadSignature => (
+            "The server's certificate is not from the authority that is known here",
+            "An authority of its issuer's name is known here, and has another key: the authority was made anew, or \
+             `ca_file` in the configuration is out of date."
+                .to_owned(),
+            "Get the authority's certificate of today from whoever runs the server, and put it in place of the file \
+             that `ca_file` names."
+                .to_owned(),
+        ),
+        other if is_of_an_authority(other) => (
+            "The server shows the certificate of an authority",
+            "The server shows the certificate of an authority itself, which is for signing others (CA:TRUE). So \
+             `openssl req -x509` makes it unless told otherwise."
+                .to_owned(),
+            format!(
+                "Make it once more, with this behind `openssl req -x509`: `-addext basicConstraints=critical,CA:FALSE \
+                 -addext subjectAltName={}:{host}`. Give it to the server, and name it as this provider's `ca_file`.",
+                if host.parse::<IpAddr>().is_ok() { "IP" } else { "DNS" }
+            ),
+        ),
         other => (
             "The server's certificate cannot be used",
-            format!("It is not taken: {other}."),
+            format!("It is not taken: {}.", reason_in_words(other)),
             "Whoever runs the server has to put a certificate there that is made for servers.".to_owned(),
         ),
     };

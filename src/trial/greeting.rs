@@ -26,6 +26,8 @@ pub(super) enum NoGreeting {
     NoStartTls(String),
     /// It turns us away, in these words.
     Refused(String),
+    /// These words are none of the protocol.
+    Foreign(String),
 }
 
 /// We, toward the provider, without a secret.
@@ -133,7 +135,8 @@ impl Greeting {
         let said = printable(line);
         Step::Yield(Err(match self.state {
             State::AwaitStartTls => NoGreeting::NoStartTls(said),
-            _ => NoGreeting::Refused(said),
+            _ if is_refusal(self.protocol, line) => NoGreeting::Refused(said),
+            _ => NoGreeting::Foreign(said),
         }))
     }
 }
@@ -232,6 +235,28 @@ fn imap(line: &str, state: State) -> Line<'_> {
         ("g", _) if is("OK") => Line::Yes(""),
         ("g", _) => Line::No,
         _ => Line::Other,
+    }
+}
+
+/// A no in the protocol's own words, as the login tells one from what it does not understand.
+fn is_refusal(protocol: Protocol, line: &str) -> bool {
+    match protocol {
+        Protocol::Smtp => matches!(line.as_bytes(), [b'4' | b'5', b'0'..=b'9', b'0'..=b'9', ..]),
+        Protocol::Pop3 => line.starts_with("-ERR"),
+        Protocol::Imap => line.starts_with("* BYE") || line.starts_with("g "),
+    }
+}
+
+/// Who begins like this.
+pub(super) fn speaker(line: &str) -> Option<&'static str> {
+    let word = line.split([' ', '-', '/']).next().unwrap_or(line);
+    match word {
+        "220" => Some("An SMTP server"),
+        "*" => Some("An IMAP server"),
+        "+OK" => Some("A POP3 server"),
+        "HTTP" | "<!DOCTYPE" | "<html>" => Some("A web server"),
+        "SSH" => Some("An SSH server"),
+        _ => None,
     }
 }
 
@@ -339,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_server_without_starttls_or_without_a_welcome_is_left() {
-        let table: [(Protocol, &[&str], NoGreeting); 6] = [
+        let table: [(Protocol, &[&str], NoGreeting); 10] = [
             (
                 Protocol::Smtp,
                 &["220 hi", "250-mx", "250 SIZE"],
@@ -353,7 +378,11 @@ mod tests {
             (Protocol::Smtp, &["554 5.7.1 go away"], NoGreeting::Refused("554 5.7.1 go away".to_owned())),
             (Protocol::Pop3, &["+OK", "-ERR", "-ERR no"], NoGreeting::NoStartTls("-ERR no".to_owned())),
             (Protocol::Imap, &["* BYE full"], NoGreeting::Refused("* BYE full".to_owned())),
-            (Protocol::Imap, &["SSH-2.0-x\u{7}"], NoGreeting::Refused("SSH-2.0-x?".to_owned())),
+            (Protocol::Imap, &["SSH-2.0-x\u{7}"], NoGreeting::Foreign("SSH-2.0-x?".to_owned())),
+            (Protocol::Imap, &["220 mx ready"], NoGreeting::Foreign("220 mx ready".to_owned())),
+            (Protocol::Smtp, &["* OK ready"], NoGreeting::Foreign("* OK ready".to_owned())),
+            (Protocol::Smtp, &["HTTP/1.1 400 Bad"], NoGreeting::Foreign("HTTP/1.1 400 Bad".to_owned())),
+            (Protocol::Pop3, &["* OK ready"], NoGreeting::Foreign("* OK ready".to_owned())),
         ];
         for (protocol, lines, expected) in table {
             assert_eq!(talk(protocol, true, lines).1, Err(expected), "{lines:?}");

@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
 use time::{Duration as Days, OffsetDateTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -260,23 +261,76 @@ async fn a_port_that_begins_in_clear_where_tls_is_expected() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_told_with_the_way_in_which_it_is_not() {
-    let presented: [(&str, fn(&mut CertificateParams), bool); 4] = [
-        ("another_name", |leaf| leaf.subject_alt_names = names(&["mail.contoso.com", "*.contoso.net"]), true),
-        ("expired", |leaf| leaf.not_after = time::macros::datetime!(2021-01-01 0:00 UTC), true),
-        ("not_yet_valid", |leaf| leaf.not_before = time::macros::datetime!(2999-01-01 0:00 UTC), true),
-        ("unknown_issuer", |_| {}, false),
+    let presented: [(&str, fn(&mut CertificateParams), Known); 6] = [
+        (
+            "another_name",
+            |leaf| leaf.subject_alt_names = names(&["mail.contoso.com", "*.contoso.net"]),
+            Known::Its,
+        ),
+        ("expired", |leaf| leaf.not_after = time::macros::datetime!(2021-01-01 0:00 UTC), Known::Its),
+        ("not_yet_valid", |leaf| leaf.not_before = time::macros::datetime!(2999-01-01 0:00 UTC), Known::Its),
+        ("unknown_issuer", |_| {}, Known::Nobody),
+        ("of_an_authority", |leaf| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), Known::Its),
+        ("another_key", |_| {}, Known::ItsName),
     ];
-    for (name, change, is_ca_known) in presented {
+    let (_, namesake, _serving) = presenting(|_| {}).await;
+    for (name, change, known) in presented {
         let (port, ca, _serving) = presenting(change).await;
         let folder = tempfile::tempdir().unwrap();
+        let ca = if known == Known::ItsName { &namesake } else { &ca };
         std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
-        let ca_file = if is_ca_known { "    ca_file: ca.pem\n" } else { "" };
+        let ca_file = if known != Known::Nobody { "    ca_file: ca.pem\n" } else { "" };
         let yaml = format!(
             "  contoso:\n    login: password\n    imap: {{ host: 127.0.0.1, port: {port}, tls: implicit }}\n{ca_file}"
         );
         let desk = Desk::new(folder, &yaml).await;
         let text = desk.read(&[(port, "IMAP_")]).await;
+        assert!(!text.contains("BadSignature") && !text.contains("CaUsed"), "{text}");
         assert_snapshot!(format!("certificate_{name}"), text);
+    }
+}
+
+/// Which authority `ca_file` names.
+#[derive(PartialEq, Eq)]
+enum Known {
+    /// The one that signed the certificate.
+    Its,
+    /// One of the same name.
+    ItsName,
+    /// There is no `ca_file`.
+    Nobody,
+}
+
+#[tokio::test]
+async fn the_port_of_another_protocol_is_told_as_connect_tells_it() {
+    for (greeting, protocol, speaker) in [
+        ("220 mx.contoso.com ready", "imap", "An SMTP server begins like this"),
+        ("* OK ready", "smtp", "An IMAP server begins like this"),
+        ("+OK ready", "imap", "A POP3 server begins like this"),
+        ("HTTP/1.1 400 Bad Request", "pop3", "A web server begins like this"),
+        ("what", "pop3", "What came is not the protocol"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.write_all(format!("{greeting}\r\n").as_bytes()).await.unwrap();
+            // Until it is left.
+            let _ = socket.read_to_end(&mut Vec::new()).await;
+        });
+        let server = format!("{{ host: 127.0.0.1, port: {port}, tls: starttls }}");
+        let yaml = format!("  contoso:\n    login: password\n    {protocol}: {server}\n");
+        let steps = Desk::new(tempfile::tempdir().unwrap(), &yaml).await.tried().await;
+        let trouble = steps.iter().find_map(|step| match &step.outcome {
+            Outcome::Failed(trouble) if step.part == Part::Server => Some(trouble),
+            _ => None,
+        });
+        let trouble = trouble.unwrap();
+        assert_eq!(trouble.diagnosis.map(|row| row.id.as_str()), Some("G09"), "{greeting}: {trouble:?}");
+        assert!(trouble.cause.starts_with(speaker), "{trouble:?}");
+        assert!(trouble.said.ends_with(&format!("said: {greeting}")), "{trouble:?}");
+        assert!(trouble.fix.contains("an IMAP server with `* OK`"), "{trouble:?}");
+        serving.await.unwrap();
     }
 }
 

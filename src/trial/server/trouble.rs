@@ -8,8 +8,9 @@ use rustls::Error;
 
 use super::super::Trouble;
 use super::super::certificate::{Leaf, untrusted};
-use super::super::greeting::NoGreeting;
+use super::super::greeting::{NoGreeting, speaker};
 use super::{Kind, Server, Way};
+use crate::config::presets;
 use crate::diagnosis::{self, Diagnosis, Place};
 use crate::session::driver::Ended;
 use crate::session::upstream::UpstreamError;
@@ -17,6 +18,9 @@ use crate::tls::tls_error;
 
 /// The row of a server that has no STARTTLS for us.
 const NO_START_TLS: &str = "G12";
+
+/// The row of what speaks another protocol.
+const ANOTHER_PROTOCOL: &str = "G09";
 
 /// The row of a name that has no address.
 const NO_ADDRESS: &str = "G04";
@@ -55,7 +59,8 @@ impl Way<'_> {
             UpstreamError::TimedOut("awaiting the greeting") => (
                 "The server takes the connection and says nothing",
                 "Either it is overloaded, or something between here and there swallows what it says, or its port \
-                 speaks TLS from the first byte and waits for us."
+                 speaks TLS from the first byte and waits for us, or it is a web server's, which speaks when it \
+                 is asked."
                     .to_owned(),
                 "Look whether the provider's port wants `tls: implicit`; try again in a few minutes; try another \
                  network."
@@ -146,7 +151,18 @@ impl NoTls {
                 };
                 let row = diagnosis::find(place, said);
                 let said = format!("{} said: {said}", way.server.place());
-                Trouble::new(row, "The server turns everybody away, or speaks another protocol", &said, "")
+                Trouble::new(row, "The server turns everybody away", &said, "")
+            }
+            Self::Left(NoGreeting::Foreign(said)) => {
+                let row = diagnosis::by_id(ANOTHER_PROTOCOL);
+                let mut trouble = Trouble::new(row, "", &format!("{} said: {said}", way.server.place()), "");
+                if let Some(speaker) = speaker(said) {
+                    let (port, name) = (way.server.port, &way.server.name);
+                    trouble.cause = format!(
+                        "{speaker} begins like this, and the configuration has port {port} for {name}."
+                    );
+                }
+                trouble
             }
         }
     }
@@ -162,13 +178,24 @@ pub(super) fn no_address(host: &str, error: &io::Error) -> Trouble {
     let no_such_name =
         ["not known", "does not resolve", "no address", "nodename nor servname", "no such host"];
     let said = format!("{host}: {text}");
-    let (title, cause, fix) = if no_such_name.iter().any(|words| lower.contains(words)) {
+    let is_missing = no_such_name.iter().any(|words| lower.contains(words));
+    let (title, cause, fix) = if is_missing && presets::name_host(host) {
+        (
+            "This machine does not know the name",
+            "This machine's resolver does not know the name, or the machine is offline.".to_owned(),
+            "Look at this machine's network and at `/etc/resolv.conf`; the name itself is the provider's."
+                .to_owned(),
+        )
+    } else if is_missing {
         (
             "There is no server of this name",
-            format!("DNS knows no {host} (L04)."),
+            format!(
+                "DNS knows no {host}: the name is misspelt (L04), or this machine is offline, or asks a resolver \
+                 that does not know the internet."
+            ),
             format!(
                 "Compare `{host}` in the configuration letter by letter with what the provider says. If it is right, \
-                 this machine asks a resolver that does not know the internet."
+                 or no other name is found either, look at this machine's network and at `/etc/resolv.conf`."
             ),
         )
     } else {
@@ -211,6 +238,24 @@ mod tests {
             let trouble = no_address("mail.example", &io::Error::other(text));
             assert!(trouble.cause.starts_with(cause), "{text}: {}", trouble.cause);
             assert!(trouble.said.ends_with(text), "{}", trouble.said);
+        }
+    }
+
+    #[test]
+    fn nobody_has_misspelt_the_name_that_a_preset_has() {
+        for (host, has_misspelt) in [
+            ("smtp.office365.com", false),
+            ("SMTP.gmail.com", false),
+            ("login.microsoftonline.com", false),
+            ("oauth2.googleapis.com", false),
+            ("smtp.ofice365.com", true),
+            ("office", true),
+        ] {
+            let error = io::Error::other("failed to lookup address information: Name or service not known");
+            let trouble = no_address(host, &error);
+            assert_eq!(trouble.cause.contains("L04"), has_misspelt, "{host}: {}", trouble.cause);
+            assert_eq!(trouble.fix.contains("letter by letter"), has_misspelt, "{host}: {}", trouble.fix);
+            assert!(trouble.fix.contains("/etc/resolv.conf"), "{host}: {}", trouble.fix);
         }
     }
 }
