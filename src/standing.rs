@@ -8,6 +8,8 @@ mod state;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use gatepost_protocol::Protocol;
+
 use crate::account::{Account, AccountId, catch_all};
 use crate::config::provider::{GrantType, Login, OAuthClient, Proof, Provider};
 use crate::config::{Config, Listener};
@@ -49,6 +51,8 @@ pub struct AccountStanding {
     pub last_login: Option<SystemTime>,
     /// What its mail servers made of the last logins, by each protocol that devices can use here.
     pub upstream_logins: Vec<UpstreamLogins>,
+    /// Since when one of them refuses logins, where the verdict is about that.
+    pub logins_refused_since: Option<SystemTime>,
     /// When tokens last came, by consent or by a refresh.
     pub last_refresh: Option<SystemTime>,
     /// When the access token ends. Gatepost gets another one; people need to do nothing.
@@ -138,6 +142,13 @@ impl Survey {
 }
 
 impl AccountStanding {
+    /// Whether a message may go out through it, as far as is known: SMTP is let in, whatever other protocols are.
+    pub fn can_send(&self) -> bool {
+        let refuses = |one: &UpstreamLogins| one.protocol == Protocol::Smtp && one.refused.is_some();
+        let is_let_in = self.verdict.state == State::Connected || self.logins_refused_since.is_some();
+        is_let_in && !self.upstream_logins.iter().any(refuses)
+    }
+
     /// Who consented or is to consent, where that is another one than the mailbox.
     pub fn another(&self) -> Option<&str> {
         let who = self.consent_by.as_deref().or(self.account.owner.as_deref());
@@ -199,8 +210,10 @@ impl Known {
         let upstream_logins = provider.map(|provider| self.logins_by(provider, listeners, account.id));
         let upstream_logins = upstream_logins.unwrap_or_default();
         // What it gets in with comes first: without that, no server is asked.
-        let of_logins = || case.of_logins(&upstream_logins).filter(|_| verdict.state == State::Connected);
-        let verdict = of_logins().unwrap_or(verdict);
+        let of_logins = case.of_logins(&upstream_logins).filter(|_| verdict.state == State::Connected);
+        let logins_refused_since =
+            of_logins.as_ref().and_then(|_| upstream_logins.iter().filter_map(|one| one.refused_since).min());
+        let verdict = of_logins.unwrap_or(verdict);
         let way = provider.map(|provider| match &provider.login {
             Login::Password => Way::Password,
             Login::OAuth(client) if client.grant.needs_person() => Way::Consent,
@@ -212,6 +225,7 @@ impl Known {
             consent_by: grant.and_then(|grant| grant.identity.clone()),
             last_login: self.logins.get(&account.id).copied(),
             upstream_logins,
+            logins_refused_since,
             last_refresh: grant.and_then(|grant| grant.issued_at),
             token_until: grant.and_then(|grant| grant.expires_at),
             consent_until: client

@@ -213,7 +213,9 @@ impl Trial {
         if self.provider.oauth().is_some() {
             let (provider, told) = (Arc::clone(&self.provider), group("token endpoint".to_owned()));
             tasks.spawn(async move {
-                if let Some(server) = provider.oauth().and_then(|client| Server::of_tokens(client)) {
+                if let Some(client) = provider.oauth()
+                    && let Some(server) = Server::of_tokens(client).await
+                {
                     server.reach(&told).await;
                 }
                 Ok(None)

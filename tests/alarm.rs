@@ -250,9 +250,17 @@ async fn a_mailbox_that_the_mail_server_refuses_rings_until_a_login_gets_in() {
         RefusedLogin { at: night.clock.now(), said: said.to_owned(), diagnosis: Some("D02".to_owned()) };
     // No device can come by IMAP here.
     night.store.note_refused_login(night.sick, Protocol::Imap, &refused).await.unwrap();
-    night.look(Duration::from_mins(1)).await;
+    night.look(Duration::from_mins(31)).await;
     assert_eq!(night.heard(), [""; 0]);
-    night.store.note_refused_login(night.sick, Protocol::Smtp, &refused).await.unwrap();
+    let smtp = RefusedLogin { at: night.clock.now(), ..refused };
+    night.store.note_refused_login(night.sick, Protocol::Smtp, &smtp).await.unwrap();
+    for minutes in [1, 28] {
+        night.look(Duration::from_mins(minutes)).await;
+    }
+    // Another device is refused too, for the same reason.
+    let again = RefusedLogin { at: night.clock.now(), ..smtp };
+    night.store.note_refused_login(night.sick, Protocol::Smtp, &again).await.unwrap();
+    assert_eq!(night.heard(), [""; 0], "the next login may get in");
     night.look(Duration::from_mins(1)).await;
     // A consent opens no mailbox that its server refuses.
     night.connect(night.sick).await;
@@ -422,6 +430,25 @@ async fn the_sick_account_is_mailed_about_through_the_healthy_one() {
     let said: Vec<String> =
         said.filter(|text| ["MAIL", "RCPT", "QUIT"].iter().any(|verb| text.starts_with(verb))).collect();
     assert_eq!(said, [format!("MAIL FROM:<{HEALTHY}>"), format!("RCPT TO:<{ADMIN}>"), "QUIT".to_owned()]);
+}
+
+#[tokio::test]
+async fn an_account_that_smtp_refuses_mails_nothing_and_one_that_imap_refuses_does() {
+    let night = Night::begin(MAIL).await;
+    let imap = "tls: none }, { protocol: imap, address: \"127.0.0.1:0\", tls: none }]";
+    let yaml = night.yaml.replace("tls: none }]", imap);
+    let alarms = night.another_that_reads(&yaml, night.clock.clone()).await;
+    let refused = RefusedLogin { at: night.clock.now(), said: "no".to_owned(), diagnosis: None };
+    for protocol in [Protocol::Smtp, Protocol::Imap] {
+        night.store.note_refused_login(night.healthy, protocol, &refused).await.unwrap();
+    }
+    night.refuse().await;
+    tell(&alarms).await;
+    assert_eq!(night.mail(), [""; 0]);
+    night.hands.forward(Duration::from_mins(1));
+    night.store.note_let_in(night.healthy, Protocol::Smtp, night.clock.now()).await.unwrap();
+    tell(&alarms).await;
+    assert_eq!(night.mail().len(), 1);
 }
 
 #[tokio::test]

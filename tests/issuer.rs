@@ -15,6 +15,7 @@ use gatepost::oauth::issuer::Issuers;
 use gatepost::oauth::{TokenError, Tokens};
 use gatepost::store::Store;
 use gatepost::store::accounts::NewAccount;
+use gatepost::trial::server::Server;
 use gatepost_protocol::failure::AuthFailure;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -187,4 +188,23 @@ async fn an_issuer_that_nobody_vouches_for_is_not_believed() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = world.login(&world.application(&format!("https://localhost:{}", nobody.port()), "")).await;
     assert!(error.unwrap_err().to_string().contains("not reachable"));
+}
+
+#[tokio::test]
+async fn a_trial_reaches_the_token_endpoint_that_the_issuer_tells_or_the_issuer() {
+    let world = World::new().await;
+    let client = world.application(&world.issuer(), "");
+    let server = Server::of_tokens(&client).await.unwrap();
+    assert_eq!((server.name.as_str(), server.host.as_str()), ("issuer", "localhost"), "it tells nothing");
+    let mut document = world.document();
+    document["token_endpoint"] = json!("https://login.example.invalid/token");
+    world.endpoint.publishes(DOCUMENT, 200, &document);
+    let server = Server::of_tokens(&client).await.unwrap();
+    assert_eq!((server.name.as_str(), server.host.as_str()), ("token endpoint", "login.example.invalid"));
+    // What is written needs nobody to be asked.
+    let written = world.application(&world.issuer(), "token_endpoint: https://localhost:1/token");
+    let asked = world.endpoint.visits().len();
+    let server = Server::of_tokens(&written).await.unwrap();
+    assert_eq!((server.name.as_str(), server.port), ("token endpoint", 1));
+    assert_eq!(world.endpoint.visits().len(), asked);
 }

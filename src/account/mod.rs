@@ -5,10 +5,8 @@ pub mod catch_all;
 pub mod name;
 pub mod password;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use dashmap::DashMap;
 use gatepost_protocol::Protocol;
 use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
@@ -28,18 +26,11 @@ pub use crate::store::credentials::{Credential, CredentialId};
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// How exactly it is known when an account was last let in or refused.
-const LOGIN_NOTED_EVERY: Duration = Duration::from_mins(1);
-
 /// The one call that a session makes.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     store: Store,
     hasher: Hasher,
-    /// When each account was last noted to have been let in, by protocol.
-    let_in: Arc<DashMap<(AccountId, Protocol), Instant>>,
-    /// When each account was last noted to have been refused, by protocol, and in which words.
-    refused: Arc<DashMap<(AccountId, Protocol), (Instant, String)>>,
     /// Last uses on their way into the store.
     writing: TaskTracker,
 }
@@ -73,8 +64,7 @@ pub enum NewPasswordError {
 impl Accounts {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        let (let_in, refused) = (Arc::default(), Arc::default());
-        Self { store, hasher: Hasher::new(), let_in, refused, writing: TaskTracker::new() }
+        Self { store, hasher: Hasher::new(), writing: TaskTracker::new() }
     }
 
     /// Finds the account that the credentials open among those of `providers`. An unknown user costs the same Argon2
@@ -161,16 +151,9 @@ impl Accounts {
         self.writing.reopen();
     }
 
-    /// Notes that the provider let a login of the account in: beside the session, which does not wait for a disk, and at most
-    /// once a minute for each account and protocol; but at once after a refusal.
+    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk. The store writes
+    /// what it does not know yet: a command may have changed it meanwhile.
     pub fn note_login(&self, account: AccountId, protocol: Protocol) {
-        let now = Instant::now();
-        let was_refused = self.refused.remove(&(account, protocol)).is_some();
-        let is_noted = self.let_in.get(&(account, protocol)).is_some_and(|before| is_lately(*before, now));
-        if is_noted && !was_refused {
-            return;
-        }
-        self.let_in.insert((account, protocol), now);
         let (store, at) = (self.store.clone(), SystemTime::now());
         self.writing.spawn(async move {
             if let Err(error) = store.note_let_in(account, protocol, at).await {
@@ -179,16 +162,8 @@ impl Accounts {
         });
     }
 
-    /// Notes that the provider refused a login of the account for good: as above, and at once where the words are other ones than
-    /// before.
+    /// Notes that the provider refused a login of the account for good, as above.
     pub fn note_refused_login(&self, account: AccountId, protocol: Protocol, refused: RefusedLogin) {
-        let now = Instant::now();
-        self.let_in.remove(&(account, protocol));
-        let known = self.refused.get(&(account, protocol)).map(|known| known.value().clone());
-        if known.is_some_and(|(before, said)| said == refused.said && is_lately(before, now)) {
-            return;
-        }
-        self.refused.insert((account, protocol), (now, refused.said.clone()));
         let store = self.store.clone();
         self.writing.spawn(async move {
             if let Err(error) = store.note_refused_login(account, protocol, &refused).await {
@@ -211,10 +186,6 @@ impl Accounts {
             }
         });
     }
-}
-
-fn is_lately(before: Instant, now: Instant) -> bool {
-    now.duration_since(before) < LOGIN_NOTED_EVERY
 }
 
 #[cfg(test)]

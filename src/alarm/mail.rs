@@ -16,7 +16,7 @@ use crate::config::{Config, Provider};
 use crate::daemon::host_name;
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
-use crate::standing::{AccountStanding, State, Survey};
+use crate::standing::{AccountStanding, Survey};
 use crate::submission::{Message, SubmissionError, can_carry, submit};
 
 /// For each account that is tried.
@@ -37,7 +37,7 @@ pub(super) struct Sender {
 pub(super) fn senders(survey: &Survey, config: &Config, alarms: &[Alarm]) -> Vec<Sender> {
     let troubled: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.provider.as_str()).collect();
     let preferred = config.on_alarm.mail_account.as_deref();
-    let working = survey.accounts.iter().filter(|standing| standing.verdict.state == State::Connected);
+    let working = survey.accounts.iter().filter(|standing| standing.can_send());
     let mut senders: Vec<(&AccountStanding, Sender)> = working
         .filter(|AccountStanding { account, .. }| {
             catch_all::domain(&account.address).is_none() && can_carry(&account.address)

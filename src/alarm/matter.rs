@@ -26,6 +26,8 @@ pub(super) enum Seen {
     Well,
     /// Somebody is, for as long as the state lasts.
     Trouble(State),
+    /// A mail server refuses logins since then. The next one may get in.
+    RefusedLogins { since: SystemTime },
     /// Something ends then. `threshold` is the nearest one that has been passed.
     End { until: SystemTime, threshold: Option<u64> },
 }
@@ -36,6 +38,7 @@ impl Seen {
         match self {
             Self::Well => State::Connected.word().to_owned(),
             Self::Trouble(state) => state.word().to_owned(),
+            Self::RefusedLogins { .. } => State::Refused.word().to_owned(),
             Self::End { until, .. } => {
                 until.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string()
             }
@@ -53,10 +56,11 @@ pub(super) fn matters(survey: &Survey) -> Vec<Matter> {
 
 /// An account that was switched off, or that nobody has connected yet, is as its admin left it.
 fn state(standing: &AccountStanding) -> Option<Matter> {
-    let seen = match standing.verdict.state {
-        State::Connected => Seen::Well,
-        State::Expired | State::Refused => Seen::Trouble(standing.verdict.state),
-        State::Disabled | State::NotConnected => return None,
+    let seen = match (standing.verdict.state, standing.logins_refused_since) {
+        (State::Connected, _) => Seen::Well,
+        (State::Refused, Some(since)) => Seen::RefusedLogins { since },
+        (state @ (State::Expired | State::Refused), _) => Seen::Trouble(state),
+        (State::Disabled | State::NotConnected, _) => return None,
     };
     let kind = if seen == Seen::Well { Kind::AllClear } else { Kind::Account };
     Some(Matter {

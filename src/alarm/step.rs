@@ -1,7 +1,7 @@
 //! [`next`]: from what is seen and what was told before to what is to be done now. No clock, no store, nothing is told here.
 //!
-//! A refusal is told at once, because nothing but a person ends it. Tokens that have merely ended may be an outage: those
-//! are told once they have lasted. That all is well again is told once it has lasted too, so that an account that comes and
+//! A refusal is told at once, because nothing but a person ends it. Tokens that have merely ended may be an outage, and where a
+//! mail server refuses a login, the next one may get in: those are told once they have lasted. That all is well again is told once it has lasted too, so that an account that comes and
 //! goes rings no more often than that.
 
 use std::time::{Duration, SystemTime};
@@ -50,10 +50,10 @@ pub(super) fn next(
 ) -> Step {
     let (matter, record) = match (matter, record) {
         (Some(matter), Some(record)) => (matter, record),
-        (Some(Matter { seen: Seen::Trouble(_) | Seen::End { threshold: Some(_), .. }, .. }), None) => {
-            return Step::Begin;
+        (Some(Matter { seen: Seen::Well | Seen::End { threshold: None, .. }, .. }) | None, None) => {
+            return Step::Rest;
         }
-        (Some(_) | None, None) => return Step::Rest,
+        (Some(_), None) => return Step::Begin,
         (None, Some(record)) => return missed(record, now),
     };
     if record.gone_since.is_some() {
@@ -74,18 +74,28 @@ pub(super) fn next(
         },
         Seen::Well if stood >= RECOVERED => Step::Raise(matter.seen.word()),
         Seen::Trouble(state) if told != Some(state.word()) => {
-            if state == State::Refused || stood >= OUTAGE {
-                Step::Raise(state.word().to_owned())
-            } else {
-                Step::Rest
-            }
+            raised_if(matter, state == State::Refused || stood >= OUTAGE)
+        }
+        Seen::RefusedLogins { since: refused } if told != Some(State::Refused.word()) => {
+            // Before the clock was set back, the record is all that is known.
+            let refused = if refused > now { record.since } else { refused };
+            let stood = now.duration_since(refused.max(since)).unwrap_or_default();
+            raised_if(matter, stood >= OUTAGE)
         }
         Seen::End { threshold: Some(days), .. } if told.is_none_or(|told| days < told_days(told)) => {
             Step::Raise(days.to_string())
         }
-        Seen::Trouble(_) | Seen::End { threshold: Some(_), .. } if is_log_due(record, now) => Step::Log,
+        Seen::Trouble(_) | Seen::RefusedLogins { .. } | Seen::End { threshold: Some(_), .. }
+            if is_log_due(record, now) =>
+        {
+            Step::Log
+        }
         _ => Step::Rest,
     }
+}
+
+fn raised_if(matter: &Matter, is_time: bool) -> Step {
+    if is_time { Step::Raise(matter.seen.word()) } else { Step::Rest }
 }
 
 fn missed(record: &AlarmRecord, now: SystemTime) -> Step {
@@ -226,6 +236,45 @@ mod tests {
                 (70, Some(Seen::Well), Some("connected"), true),
                 (71, Some(Seen::Well), None, false),
                 (70 + 24 * 60, Some(Seen::Well), None, false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_refused_login_wakes_nobody_unless_half_an_hour_brings_no_other() {
+        let refused = |minute| Some(Seen::RefusedLogins { since: NOW + Duration::from_mins(minute) });
+        plays(
+            "a passing refusal",
+            &[
+                (0, Some(Seen::Well), None, false),
+                (1, refused(0), None, false),
+                (29, refused(0), None, false),
+                (29, Some(Seen::Well), None, false),
+                (31, Some(Seen::Well), None, false),
+            ],
+        );
+        plays(
+            "a login got in between two looks",
+            &[(1, refused(0), None, false), (30, refused(29), None, false), (58, refused(29), None, false)],
+        );
+        plays(
+            "half an hour",
+            &[
+                (0, Some(Seen::Well), None, false),
+                (1, refused(0), None, false),
+                (30, refused(0), Some("refused"), true),
+                (31, refused(0), None, false),
+                (32, Some(Seen::Well), None, false),
+                (42, Some(Seen::Well), Some("connected"), true),
+            ],
+        );
+        plays("the consent, too", &[(1, refused(0), None, false), (2, Some(REFUSED), Some("refused"), true)]);
+        plays(
+            "a clock that was set back",
+            &[
+                (1, refused(600), None, false),
+                (30, refused(600), None, false),
+                (31, refused(600), Some("refused"), true),
             ],
         );
     }

@@ -39,9 +39,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Without it no message can be sent.
-const SMTP_LOGIN: &str = "SMTP login";
-
 impl Arguments {
     /// Tries everything that a session would, and says how each step went. Fails when one did.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
@@ -58,12 +55,11 @@ impl Arguments {
         let told = |step: &Step| if self.json { Ok(()) } else { print(&shown(step)) };
         let time = config.limits.login;
         let (owner, mut steps) = try_all(provider, &account, &store, time, warnings, told).await?;
-        let lets_in = steps.iter().any(|step| step.name == SMTP_LOGIN && step.is_well());
-        if let Some(to) = self.send_to.as_deref().filter(|_| lets_in) {
+        if let Some(to) = &self.send_to {
             let from = trial(provider, &account, &store, time, Vec::new());
-            steps.extend(delivery::deliver(from, to, &config, told).await?);
+            steps.extend(delivery::deliver(from, to, &config, &steps, told).await?);
         }
-        let failed = worst(&steps);
+        let failed = worst(&steps, provider);
         if self.json {
             print(&in_json(&account.address, failed.is_none(), owner.as_deref(), &steps))?;
         }
@@ -79,7 +75,9 @@ impl Arguments {
 fn warnings_about(provider: &Provider, config: &Config) -> Vec<String> {
     let (key, named) = (format!("providers.{}", provider.name), format!("`{}`", provider.name));
     let concerns = |remark: &&Complaint| {
-        remark.level == Level::Warning && (remark.key.starts_with(&key) || remark.text.contains(&named))
+        let is_inside = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+        let is_of_its_own = remark.key.strip_prefix(&key).is_some_and(is_inside);
+        remark.level == Level::Warning && (is_of_its_own || remark.text.contains(&named))
     };
     config.remarks.iter().filter(concerns).map(Complaint::to_string).collect()
 }
@@ -123,7 +121,7 @@ fn trial(
 }
 
 /// The exit status of the first step that failed; what was not tried is no worse.
-fn worst(steps: &[Step]) -> Option<Exit> {
+fn worst(steps: &[Step], provider: &Provider) -> Option<Exit> {
     let first = steps.iter().find_map(|step| match &step.outcome {
         Outcome::Failed(trouble) => Some(match trouble.fault {
             Fault::Configuration => Exit::Configuration,
@@ -133,6 +131,7 @@ fn worst(steps: &[Step]) -> Option<Exit> {
         Outcome::Well { .. } | Outcome::NotTried(_) => None,
     });
     // A token endpoint behind a proxy is not tried, and nothing is wrong.
-    let untried = || steps.iter().any(|step| step.name.ends_with("login") && !step.is_well());
-    first.or_else(|| untried().then_some(Exit::Upstream))
+    let untried = |name: &str| steps.iter().any(|step| step.name.ends_with(name) && !step.is_well());
+    let no_way = || if provider.smtp.is_some() { Exit::Upstream } else { Exit::Configuration };
+    first.or_else(|| untried("login").then_some(Exit::Upstream)).or_else(|| untried("message").then(no_way))
 }

@@ -75,11 +75,11 @@ mod tests {
     fn refused(protocol: Protocol, said: &str, diagnosis: Option<&str>) -> UpstreamLogins {
         let (said, diagnosis) = (said.to_owned(), diagnosis.map(str::to_owned));
         let refused = Some(RefusedLogin { at: UNIX_EPOCH, said, diagnosis });
-        UpstreamLogins { protocol, let_in_at: Some(UNIX_EPOCH), refused }
+        UpstreamLogins { protocol, let_in_at: Some(UNIX_EPOCH), refused_since: Some(UNIX_EPOCH), refused }
     }
 
     fn let_in(protocol: Protocol) -> UpstreamLogins {
-        UpstreamLogins { protocol, let_in_at: Some(UNIX_EPOCH), refused: None }
+        UpstreamLogins { protocol, let_in_at: Some(UNIX_EPOCH), refused_since: None, refused: None }
     }
 
     const TENANT: &str =

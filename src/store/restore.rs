@@ -93,6 +93,8 @@ async fn restore_account(
         .bind(account.last_login_at)
         .execute(&mut *connection)
         .await?;
+    let delete = sqlx::query("DELETE FROM upstream_logins WHERE account_id = $1").bind(id.0);
+    delete.execute(&mut *connection).await?;
     restore_credentials(sealer, connection, id, account).await?;
     restore_grants(sealer, connection, id, account).await?;
     if let Some(password) = &account.password {
@@ -225,11 +227,13 @@ mod tests {
 
     use std::time::Duration;
 
+    use gatepost_protocol::Protocol;
     use gatepost_protocol::secret::Secret;
 
     use super::super::contents::CredentialContents;
     use super::super::grants::{Identity, NewTokens};
     use super::super::tests::open;
+    use super::super::upstream_logins::RefusedLogin;
     use super::*;
 
     fn secret(text: &str) -> Secret<String> {
@@ -331,12 +335,16 @@ mod tests {
         to.replace_grant(&GrantKey::Account(ann), &tokens("of here")).await.unwrap();
         to.replace_grant(&GrantKey::Mailbox(ann, "x".to_owned()), &tokens("of here")).await.unwrap();
         to.replace_mailbox_password(ann, &secret("of here")).await.unwrap();
+        let said = "535 of here".to_owned();
+        let refused = RefusedLogin { at: SystemTime::now(), said, diagnosis: None };
+        to.note_refused_login(ann, Protocol::Smtp, &refused).await.unwrap();
 
         let restored = to.restore(&contents, false).await.unwrap();
         assert_eq!(restored.iter().filter(|one| **one == Restored::LeftAlone).count(), 1);
         let grant = to.grant(&GrantKey::Account(ann)).await.unwrap().unwrap();
         assert_eq!(grant.refresh_token.unwrap().expose(), "refresh of here");
         assert_eq!(to.credentials(Some(ann)).await.unwrap().len(), 1);
+        assert!(to.upstream_logins().await.unwrap().contains_key(&ann));
         let office = to.accounts_at("office@example.com").await.unwrap().remove(0);
         assert_eq!(office.token_account, Some(ann), "the one that is there serves");
 
@@ -345,6 +353,7 @@ mod tests {
         assert_eq!(grant.refresh_token.unwrap().expose(), "refresh of the backup");
         assert_eq!(grant.version, 2, "whoever knew the other one looks again");
         assert_eq!(written(&to).await, written(&from).await, "nothing of what was there is left");
+        assert!(to.upstream_logins().await.unwrap().is_empty(), "the next login tells");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use self::inbox::Inbox;
 pub use self::inbox::InboxError;
-pub use self::step::{arrival, message};
+pub use self::step::{arrival, message, no_message};
 use crate::account::Account;
 use crate::config::Provider;
 use crate::submission::{Message, SubmissionError, Taken, submit};
@@ -21,8 +21,11 @@ use crate::submission::{Message, SubmissionError, Taken, submit};
 /// How long a message is waited for.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Between one look into an inbox and the next. Providers count commands, and logins even more.
+/// Between one look into an inbox and the next. Providers count commands.
 const PAUSE: Duration = Duration::from_secs(3);
+
+/// The same where each look is a login, which they count even more.
+const PAUSE_BETWEEN_LOGINS: Duration = Duration::from_secs(15);
 
 /// A mailbox and what opens it.
 #[derive(Debug)]
@@ -88,7 +91,8 @@ pub async fn find(
 ) -> Result<Arrival, (Protocol, InboxError)> {
     let Some(mut inbox) = Inbox::of(inbox, time) else { return Ok(Arrival::NoWayToLook) };
     let protocol = inbox.protocol();
-    let after = until_there(async || inbox.has(&sent.taken.message_id).await, sent.at).await;
+    let pause = if protocol == Protocol::Pop3 { PAUSE_BETWEEN_LOGINS } else { PAUSE };
+    let after = until_there(async || inbox.has(&sent.taken.message_id).await, sent.at, pause).await;
     let after = after.map_err(|error| (protocol, error))?;
     Ok(after.map_or(Arrival::NotYet, |after| Arrival::Found { protocol, after }))
 }
@@ -97,15 +101,16 @@ pub async fn find(
 async fn until_there<E>(
     mut look: impl AsyncFnMut() -> Result<bool, E>,
     since: Instant,
+    pause: Duration,
 ) -> Result<Option<Duration>, E> {
     loop {
         if look().await? {
             return Ok(Some(since.elapsed()));
         }
-        if since.elapsed() + PAUSE > PATIENCE {
+        if since.elapsed() + pause > PATIENCE {
             return Ok(None);
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
 }
 
@@ -115,15 +120,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_looked_for_until_it_is_there() {
-        for (looks, expected) in
-            [(1, Some(Duration::ZERO)), (2, Some(PAUSE)), (21, Some(PATIENCE)), (22, None)]
-        {
+        let by_login = PAUSE_BETWEEN_LOGINS;
+        for (looks, pause, expected) in [
+            (1, PAUSE, Some(Duration::ZERO)),
+            (2, PAUSE, Some(PAUSE)),
+            (21, PAUSE, Some(PATIENCE)),
+            (22, PAUSE, None),
+            (2, by_login, Some(by_login)),
+            (5, by_login, Some(PATIENCE)),
+            (6, by_login, None),
+        ] {
             let mut left = looks;
             let look = async || {
                 left -= 1;
                 Ok::<_, ()>(left == 0)
             };
-            assert_eq!(until_there(look, Instant::now()).await, Ok(expected), "{looks}");
+            assert_eq!(until_there(look, Instant::now(), pause).await, Ok(expected), "{looks}");
         }
     }
 
@@ -134,7 +146,7 @@ mod tests {
             asked += 1;
             Err("no")
         };
-        assert_eq!(until_there(look, Instant::now()).await, Err("no"));
+        assert_eq!(until_there(look, Instant::now(), PAUSE).await, Err("no"));
         assert_eq!(asked, 1);
     }
 }

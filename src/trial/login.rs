@@ -7,14 +7,14 @@ use gatepost_protocol::Protocol;
 use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::misfit::Misfit;
-use super::secret::Key;
+use super::secret::{Key, no_token};
 use super::{Fault, Outcome, Part, Remark, Step, Told, Trial, Trouble};
 use crate::account::Account;
 use crate::config::Provider;
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Diagnosis, by_id};
 use crate::session::upstream::{self, UpstreamError};
 use crate::store::StoreError;
 use crate::store::upstream_logins::RefusedLogin;
@@ -46,8 +46,12 @@ pub struct Attempt {
     /// The server's words, where it did not.
     said: String,
     protocol: Protocol,
+    /// When it ended.
+    at: SystemTime,
     /// What is noted about the account.
     refused: Option<RefusedLogin>,
+    /// Whether a session would try it once more.
+    may_a_new_token_help: bool,
 }
 
 /// Logs in. `None` where the provider does not have the protocol.
@@ -73,7 +77,15 @@ pub async fn attempt(
     Some(match result {
         Ok(_) => {
             let outcome = Outcome::well(format!("{place} let {user_name} in"));
-            Attempt { step: step(outcome), against: None, said: String::new(), protocol, refused: None }
+            Attempt {
+                step: step(outcome),
+                against: None,
+                said: String::new(),
+                protocol,
+                at: SystemTime::now(),
+                refused: None,
+                may_a_new_token_help: false,
+            }
         }
         Err(error) => {
             let row =
@@ -86,7 +98,9 @@ pub async fn attempt(
                 }),
                 said: format!("{place}, as {user_name}: {error}"),
                 protocol,
+                at: SystemTime::now(),
                 refused: error.refused_login(row),
+                may_a_new_token_help: !is_password && error.may_a_new_token_help(protocol),
                 step: step(Outcome::Failed(trouble(account, user_name, &place, &error, row))),
             }
         }
@@ -148,9 +162,9 @@ impl Logins {
                 Heard::default()
             }
             Some(secret @ UpstreamSecret::Password(_)) => one_by_one(&trial, secret, logins).await,
-            Some(secret @ UpstreamSecret::Token(_)) => at_once(&trial, secret, &key.misfits, logins).await,
+            Some(secret @ UpstreamSecret::Token(_)) => at_once(&trial, secret, &key, logins).await,
         };
-        heard.note(&trial, key.password_version).await?;
+        heard.note(&trial, key.version).await?;
         Ok(key.owner)
     }
 }
@@ -188,13 +202,13 @@ const NOT_REACHED: &str = "the server was not reached, see above";
 async fn at_once(
     trial: &Trial,
     token: &UpstreamSecret,
-    misfits: &[Misfit],
+    key: &Key,
     logins: Vec<(Protocol, oneshot::Receiver<bool>, Told)>,
 ) -> Heard {
     let mut tasks = JoinSet::new();
     for (protocol, reached, told) in logins {
         let (trial, token) = (trial.clone(), token.clone());
-        let remark = remark(&trial, misfits, protocol);
+        let (remark, version) = (remark(&trial, &key.misfits, protocol), key.version);
         tasks.spawn(async move {
             if reached.await != Ok(true) {
                 let outcome = Outcome::NotTried(NOT_REACHED.to_owned());
@@ -203,6 +217,9 @@ async fn at_once(
             }
             let deadline = Instant::now() + trial.time;
             let mut attempt = attempt(&trial.provider, &trial.account, protocol, token, deadline).await?;
+            if attempt.may_a_new_token_help {
+                attempt = with_newer_token(&trial, attempt, version, deadline).await;
+            }
             if let Outcome::Failed(trouble) = &mut attempt.step.outcome {
                 *trouble = pointed_at(trouble.clone(), remark, attempt.against);
             }
@@ -217,6 +234,42 @@ async fn at_once(
         }
     }
     heard
+}
+
+/// The login that was refused, once more with a newer token, where there is one.
+async fn with_newer_token(trial: &Trial, refused: Attempt, version: i64, deadline: Instant) -> Attempt {
+    let Trial { provider, account, tokens, .. } = trial;
+    let Some(client) = provider.oauth() else { return refused };
+    let begin = Instant::now();
+    let newer = timeout_at(deadline, tokens.renewed(client, account, refused.protocol, version)).await;
+    let no_token = match newer {
+        Ok(Ok(Some(newer))) => {
+            let secret = UpstreamSecret::Token(newer.secret);
+            let again = attempt(provider, account, refused.protocol, secret, deadline).await;
+            return again.map_or(refused, |again| again.told_as_second(begin));
+        }
+        Ok(Ok(None)) => return refused,
+        Ok(Err(error)) => no_token(&error, account),
+        Err(_) => {
+            let said = "no token in time; its refresh goes on";
+            Trouble::new(by_id("G18"), "There is no newer token", said, &account.address)
+        }
+    };
+    let said = format!("{}; then, of a newer token: {}", refused.said, no_token.said);
+    let step = Step { outcome: Outcome::Failed(Trouble { said, ..no_token }), ..refused.step };
+    Attempt { step, against: Some(Against::Neither), refused: None, ..refused }
+}
+
+impl Attempt {
+    fn told_as_second(mut self, begin: Instant) -> Self {
+        self.step.took = Some(begin.elapsed());
+        match &mut self.step.outcome {
+            Outcome::Well { detail, .. } => detail.push_str(", with a newer token"),
+            Outcome::Failed(trouble) => trouble.said = format!("with a newer token, too: {}", trouble.said),
+            Outcome::NotTried(_) => {}
+        }
+        self
+    }
 }
 
 /// What in the token may be why this service refuses it.
@@ -249,8 +302,8 @@ struct Heard {
     let_in: bool,
     /// What one said that does not take the token or the password.
     refused: Option<String>,
-    /// By protocol; `None` where it let us in.
-    logins: Vec<(Protocol, Option<RefusedLogin>)>,
+    /// By protocol, and when; `None` where it let us in.
+    logins: Vec<(Protocol, SystemTime, Option<RefusedLogin>)>,
 }
 
 impl Heard {
@@ -260,21 +313,18 @@ impl Heard {
             self.refused = Some(attempt.said.clone());
         }
         if attempt.against.is_none() || attempt.refused.is_some() {
-            self.logins.push((attempt.protocol, attempt.refused.clone()));
+            self.logins.push((attempt.protocol, attempt.at, attempt.refused.clone()));
         }
     }
 
-    /// A login is a login, whoever tries it.
-    async fn note(self, trial: &Trial, password_version: Option<i64>) -> Result<(), StoreError> {
-        let Trial { store, account, .. } = trial;
-        for (protocol, refused) in &self.logins {
-            match refused {
-                None => store.note_let_in(account.id, *protocol, SystemTime::now()).await?,
-                Some(refused) => store.note_refused_login(account.id, *protocol, refused).await?,
-            }
+    /// `version` is that of the token or password.
+    async fn note(self, trial: &Trial, version: i64) -> Result<(), StoreError> {
+        let Trial { provider, store, account, .. } = trial;
+        for (protocol, at, refused) in &self.logins {
+            store.note_trial(account.id, *protocol, *at, refused.as_ref()).await?;
         }
         let refused = self.refused.filter(|_| !self.let_in);
-        if let Some(version) = password_version.filter(|_| self.let_in || refused.is_some()) {
+        if provider.oauth().is_none() && (self.let_in || refused.is_some()) {
             store.note_password_verdict(account.id, version, refused.as_deref()).await?;
         }
         Ok(())

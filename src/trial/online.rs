@@ -50,9 +50,8 @@ async fn of_mail(provider: &Provider, protocol: Protocol) -> Vec<Step> {
 }
 
 async fn of_tokens(provider: &Provider) -> Vec<Step> {
-    let Some(server) = provider.oauth().and_then(|client| Server::of_tokens(client)) else {
-        return Vec::new();
-    };
+    let Some(client) = provider.oauth() else { return Vec::new() };
+    let Some(server) = Server::of_tokens(client).await else { return Vec::new() };
     let (told, steps) = unbounded_channel();
     server.reach(&told).await;
     drop(told);

@@ -16,7 +16,7 @@ use crate::diagnosis::{self, Place};
 use crate::mailbox_password::{MailboxPasswordError, MailboxPasswords};
 use crate::oauth::claims::Claims;
 use crate::oauth::diagnosis::EndpointError;
-use crate::oauth::{self, TokenError, grant_key, what_to_check};
+use crate::oauth::{self, AccessToken, TokenError, grant_key, what_to_check};
 use crate::store::StoreError;
 
 /// Its clock is told where it is asked quickly; nobody waits for it.
@@ -28,8 +28,8 @@ pub(super) struct Key {
     pub(super) step: Step,
     /// `None` where there is none.
     pub(super) secret: Option<UpstreamSecret>,
-    /// Of a password.
-    pub(super) password_version: Option<i64>,
+    /// Of the grant or the password.
+    pub(super) version: i64,
     /// Who consented, if that is known.
     pub(super) owner: Option<String>,
     /// What in the token does not fit.
@@ -55,12 +55,13 @@ impl Key {
         let name = "token".to_owned();
         let step = |outcome| Step { name, part: Part::Secret, user_name: None, took, outcome };
         let token = match token {
-            Ok(token) => token.secret,
+            Ok(token) => token,
             Err(error) => {
                 let step = step(Outcome::Failed(no_token(&error, account)));
-                return Ok(Self { step, secret: None, password_version: None, owner, misfits: Vec::new() });
+                return Ok(Self { step, secret: None, version: 0, owner, misfits: Vec::new() });
             }
         };
+        let AccessToken { secret: token, version } = token;
         let claims = Claims::read(&token);
         let known = Known {
             client,
@@ -76,7 +77,7 @@ impl Key {
         let remarks: Vec<Remark> = misfits.iter().map(|misfit| misfit.remark(account, client)).collect();
         let step = step(Outcome::Well { detail, remarks });
         let secret = Some(UpstreamSecret::Token(token));
-        Ok(Self { step, secret, password_version: None, owner, misfits })
+        Ok(Self { step, secret, version, owner, misfits })
     }
 
     async fn password(trial: &Trial) -> Self {
@@ -87,9 +88,9 @@ impl Key {
         };
         let step =
             Step { name: "password".to_owned(), part: Part::Secret, user_name: None, took: None, outcome };
-        let password_version = password.as_ref().ok().map(|password| password.version);
+        let version = password.as_ref().map_or(0, |password| password.version);
         let secret = password.ok().map(|password| UpstreamSecret::Password(password.secret));
-        Self { step, secret, password_version, owner: None, misfits: Vec::new() }
+        Self { step, secret, version, owner: None, misfits: Vec::new() }
     }
 }
 
@@ -140,7 +141,7 @@ fn whose(client: &OAuthClient, account: &Account, owner: Option<&str>) -> String
 }
 
 /// Why there is no token, as the log and `status` have it.
-fn no_token(error: &TokenError, account: &Account) -> Trouble {
+pub(super) fn no_token(error: &TokenError, account: &Account) -> Trouble {
     let address = &account.address;
     let said = match error {
         TokenError::ClientRefused { error, .. } | TokenError::Endpoint { error, .. } => error.to_string(),

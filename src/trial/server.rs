@@ -22,6 +22,7 @@ use super::greeting::Greeting;
 use super::{Fault, Outcome, Part, Step, Told, Trouble};
 use crate::config::Provider;
 use crate::config::provider::{OAuthClient, UpstreamTls};
+use crate::oauth::issuer::Issuers;
 use crate::session::dial::{connect, resolve};
 use crate::session::driver::{Connection, Ended};
 use crate::session::stream::{Stream, Upgrade};
@@ -69,11 +70,19 @@ impl Server {
         })
     }
 
-    /// The token endpoint; `None` for an address without a host, which no configuration has.
-    pub fn of_tokens(client: &OAuthClient) -> Option<Self> {
-        let url = &client.token_endpoint;
+    /// The token endpoint, which its issuer may have to tell: where it does not, the issuer itself. `None` for an address without a
+    /// host, which no configuration has.
+    pub async fn of_tokens(client: &Arc<OAuthClient>) -> Option<Self> {
+        let is_known = client.issuer.as_ref().is_none_or(|issuer| issuer.token_endpoint_is_written);
+        let told = if is_known { None } else { Some(Issuers::default().completed(client).await) };
+        let (name, url) = match &told {
+            None => ("token endpoint", &client.token_endpoint),
+            Some(Ok(completed)) => ("token endpoint", &completed.token_endpoint),
+            // It stands in the place of what it does not tell.
+            Some(Err(_)) => ("issuer", &client.token_endpoint),
+        };
         Some(Self {
-            name: "token endpoint".to_owned(),
+            name: name.to_owned(),
             // An IPv6 address stands in brackets there.
             host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default()?,

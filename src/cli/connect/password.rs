@@ -50,7 +50,7 @@ pub(super) async fn connect(
     }
     store.replace_mailbox_password(account.id, &password).await?;
     for protocol in let_in {
-        store.note_let_in(account.id, protocol, SystemTime::now()).await?;
+        store.note_trial(account.id, protocol, SystemTime::now(), None).await?;
     }
     print(&format!(
         "{} {address} is connected to {name} by its password, which is kept sealed.\n",

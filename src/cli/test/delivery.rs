@@ -11,6 +11,9 @@ use crate::submission::can_carry;
 use crate::trial::delivery::{self, PATIENCE};
 use crate::trial::{Step, Trial};
 
+/// Without it no message can be sent.
+const SMTP_LOGIN: &str = "SMTP login";
+
 /// Refuses an address that no message can go to, before anything is tried.
 pub(super) fn check(to: &str) -> Result<(), Failure> {
     if can_carry(to) && to.contains('@') {
@@ -22,13 +25,20 @@ pub(super) fn check(to: &str) -> Result<(), Failure> {
     Err(Failure::new(Exit::Failed, message))
 }
 
-/// Sends the message and looks for it; tells each step.
+/// Sends the message and looks for it, unless these logins say that nobody would take it; tells each step.
 pub(super) async fn deliver(
     from: Trial,
     to: &str,
     config: &Config,
+    logins: &[Step],
     told: impl Fn(&Step) -> Result<(), Failure>,
 ) -> Result<Vec<Step>, Failure> {
+    let is_let_in = |step: &Step| step.name == SMTP_LOGIN && step.is_well();
+    if from.provider.smtp.is_some() && !logins.iter().any(is_let_in) {
+        let step = delivery::no_message("SMTP did not let Gatepost in, see above".to_owned());
+        told(&step)?;
+        return Ok(vec![step]);
+    }
     let inbox = inbox(&from, to, config).await?;
     let sending = delivery::message(&from, to);
     let (step, sent) = progress::shown(&format!("message to {to}"), sending).await?;

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::config::provider::UpstreamTls;
 use crate::oauth::Tokens;
 use crate::oauth::authorization_code::Authorization;
-use crate::sandbox::{Action, CLIENT_SECRET, MailFault, Moment, Personality, Sandbox};
+use crate::sandbox::{Action, CLIENT_SECRET, MailFault, Moment, Personality, Sandbox, TokenFault};
 use crate::store::accounts::NewAccount;
 use crate::store::grants::{GrantKey, Identity, NewTokens};
 use crate::store::tests::open;
@@ -102,7 +102,7 @@ impl Desk {
     async fn has(&self, claims: &str, identity: &str) {
         let now = SystemTime::now();
         let tokens = NewTokens {
-            access_token: Secret::new(format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims))),
+            access_token: Secret::new(planted(claims)),
             refresh_token: Some(Secret::new("planted".to_owned())),
             issued_at: now,
             expires_at: now + Duration::from_hours(1),
@@ -136,6 +136,10 @@ impl Desk {
         let steps = self.tried().await;
         told(&steps, ports, begin)
     }
+}
+
+fn planted(claims: &str) -> String {
+    format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims))
 }
 
 fn told(steps: &[Step], ports: &[(u16, &str)], begin: OffsetDateTime) -> String {
@@ -202,7 +206,7 @@ async fn all_is_well() {
     let desk = Desk::at(&sandbox, |yaml| yaml).await;
     desk.consents().await;
     assert_snapshot!(desk.read(&ports(&sandbox)).await);
-    assert_eq!(worst(&desk.tried().await), None);
+    assert_eq!(worst(&desk.tried().await, desk.provider()), None);
 }
 
 #[tokio::test]
@@ -216,7 +220,7 @@ async fn a_name_that_does_not_exist_is_not_connected_to() {
     {
         assert!(text.contains(words), "{text}");
     }
-    assert_eq!(worst(&steps), Some(Exit::Upstream));
+    assert_eq!(worst(&steps, desk.provider()), Some(Exit::Upstream));
 }
 
 #[tokio::test]
@@ -366,6 +370,11 @@ async fn what_is_odd_about_a_token_is_why_it_is_refused() {
         let sandbox = Sandbox::start_as(Personality::exchange()).await.unwrap();
         let desk = Desk::at(&sandbox, |yaml| yaml).await;
         desk.has(claims, identity).await;
+        // Where a registration is wrong, every token is.
+        let same = serde_json::json!({ "access_token": planted(claims), "expires_in": 3600, "token_type": "Bearer" });
+        let headers = vec![("content-type", "application/json".to_owned())];
+        let answer = TokenFault::Answer { status: 200, headers, body: same.to_string() };
+        sandbox.change(|personality| personality.token_endpoint = Some(answer));
         let steps = desk.tried().await;
         let of_interest = |step: &&Step| matches!(step.part, Part::Secret | Part::Login);
         let steps: Vec<Step> = steps.iter().filter(of_interest).cloned().collect();
@@ -409,4 +418,105 @@ async fn a_provider_is_checked_without_an_account() {
     let steps: Vec<Step> = steps.into_iter().filter(|step| step.part == Part::Secret).collect();
     assert_snapshot!("online_unknown_client", told(&steps, &ports(&sandbox), begin));
     drop((desk.folder, other.folder));
+}
+
+#[tokio::test]
+async fn a_token_that_a_session_would_renew_is_renewed() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let desk = Desk::at(&sandbox, |yaml| yaml).await;
+    desk.consents().await;
+    sandbox.forget_access_tokens();
+    let text = desk.read(&ports(&sandbox)).await;
+    for protocol in Protocol::ALL {
+        assert!(text.contains(&format!("✓ {protocol} login")), "{text}");
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(text.matches("with a newer token").count(), 3, "{text}");
+    assert_eq!(sandbox.counters().refresh_requests, 1, "one for all");
+    assert!(!desk.read(&ports(&sandbox)).await.contains("newer"));
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_renewed_is_told_as_a_session_tells_it() {
+    let sandbox = Sandbox::start_as(Personality::exchange()).await.unwrap();
+    let desk = Desk::at(&sandbox, |yaml| yaml).await;
+    desk.consents().await;
+    sandbox.forget_access_tokens();
+    sandbox.change(|personality| personality.token_endpoint = Some(TokenFault::entra_revoked()));
+    let steps = desk.tried().await;
+    let rows = steps.iter().filter_map(|step| match &step.outcome {
+        Outcome::Failed(trouble) => trouble.diagnosis.map(|row| (step.part, row.id.as_str())),
+        _ => None,
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), [(Part::Login, "D71"); 3]);
+    assert_eq!(worst(&steps, desk.provider()), Some(Exit::Upstream));
+}
+
+#[tokio::test]
+async fn a_trial_ends_or_confirms_what_devices_met_and_begins_nothing() {
+    let sandbox = Sandbox::start_as(Personality::exchange()).await.unwrap();
+    let desk = Desk::at(&sandbox, |yaml| yaml).await;
+    desk.consents().await;
+    sandbox.switch_off(Protocol::Imap, ADDRESS);
+    desk.tried().await;
+    assert!(desk.store.upstream_logins().await.unwrap().is_empty(), "nobody uses IMAP");
+    assert_eq!(desk.store.last_logins().await.unwrap().len(), 1);
+    desk.store.note_let_in(desk.account.id, Protocol::Imap, SystemTime::UNIX_EPOCH).await.unwrap();
+    desk.tried().await;
+    let imap =
+        async || desk.store.upstream_logins().await.unwrap().remove(&desk.account.id).unwrap().remove(0);
+    assert!(imap().await.refused.is_some());
+    sandbox.switch_on(Protocol::Imap, ADDRESS);
+    desk.tried().await;
+    assert_eq!(imap().await.refused, None);
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_takes_is_said_not_to_be_sent() {
+    let sandbox = Sandbox::start_as(Personality::exchange()).await.unwrap();
+    sandbox.switch_off(Protocol::Smtp, ADDRESS);
+    let changes: [(fn(&str) -> String, &str, Exit); 2] = [
+        (str::to_owned, "SMTP did not let Gatepost in, see above", Exit::Upstream),
+        (without_smtp, "provider contoso has no SMTP", Exit::Configuration),
+    ];
+    for (change, reason, exit) in changes {
+        let desk = Desk::at(&sandbox, |yaml| change(&yaml)).await;
+        desk.consents().await;
+        let mut steps = desk.tried().await;
+        let from = trial(desk.provider(), &desk.account, &desk.store, Duration::from_secs(15), Vec::new());
+        let sent = delivery::deliver(from, "bob@example.com", &desk.config, &steps, |_| Ok(())).await;
+        steps.extend(sent.unwrap_or_else(|_| panic!("the store answers")));
+        let last = steps.last().unwrap();
+        let is_told = matches!(&last.outcome, Outcome::NotTried(told) if told == reason);
+        assert!(last.name == "message" && is_told, "{last:?}");
+        assert_eq!(worst(&steps, desk.provider()), Some(exit), "{reason}");
+    }
+}
+
+fn without_smtp(yaml: &str) -> String {
+    let line = |line: &str| {
+        let is_smtp = line.trim_start().starts_with("smtp:");
+        if is_smtp { String::new() } else { format!("{line}\n") }
+    };
+    yaml.lines().map(line).collect()
+}
+
+#[tokio::test]
+async fn a_warning_is_about_the_provider_of_its_key_alone() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let mut desk = Desk::at(&sandbox, |yaml| yaml).await;
+    let remark = |key: &str| Complaint {
+        file: "gatepost.yaml".into(),
+        line: None,
+        key: key.to_owned(),
+        code: None,
+        level: Level::Warning,
+        text: "odd".to_owned(),
+        repair: None,
+    };
+    let keys = ["providers.contoso", "providers.contoso.scopes[0]", "providers.contoso[0]"];
+    let others = ["providers.contoso2.scopes", "providers.contoso-test", "listeners[0]"];
+    desk.config.remarks = keys.into_iter().chain(others).map(remark).collect();
+    let told = warnings_about(desk.provider(), &desk.config);
+    assert_eq!(told.len(), keys.len(), "{told:?}");
 }

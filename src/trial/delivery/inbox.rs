@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Mailbox;
 use crate::config::provider::Endpoint;
+use crate::diagnosis;
 use crate::session::driver::Connection;
 use crate::session::upstream::{self, UpstreamError};
 
@@ -55,6 +56,20 @@ pub enum InboxError {
     TimedOut(&'static str),
 }
 
+/// Rows that say no more than that the next look has to wait: another program has the mailbox, or the last look was just before.
+const WAIT: [&str; 2] = ["D120", "D121"];
+
+impl InboxError {
+    fn passes(&self, protocol: Protocol) -> bool {
+        let row = match self {
+            Self::Login(error) => error.diagnosis(protocol),
+            Self::Refused { said, .. } => diagnosis::find(protocol.into(), said),
+            Self::BrokenOff { .. } | Self::TimedOut(_) => None,
+        };
+        row.is_some_and(|row| WAIT.contains(&row.id.as_str()))
+    }
+}
+
 /// An inbox.
 pub(super) struct Inbox<'a> {
     mailbox: Mailbox<'a>,
@@ -79,8 +94,15 @@ impl<'a> Inbox<'a> {
         self.protocol
     }
 
-    /// Whether the message is there now.
+    /// Whether the message is there now; it is not, as far as anybody can see, while the server wants us to wait.
     pub(super) async fn has(&mut self, message_id: &str) -> Result<bool, InboxError> {
+        match self.look(message_id).await {
+            Err(error) if error.passes(self.protocol) => Ok(false),
+            seen => seen,
+        }
+    }
+
+    async fn look(&mut self, message_id: &str) -> Result<bool, InboxError> {
         let deadline = Instant::now() + self.time;
         let mut session = match self.session.take() {
             Some(session) => Session { deadline, ..session },
@@ -142,15 +164,15 @@ impl Session {
         let count = said.split(' ').nth(1).and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
         for number in (1..=count).rev().take(NEWEST) {
             self.pop3("TOP", &format!("TOP {number} 0")).await?;
-            let mut is_there = false;
+            let mut headers = Vec::new();
             for _ in 0..MOST_LINES {
                 let line = self.line("TOP").await?;
                 if line == "." {
                     break;
                 }
-                is_there |= line.contains(message_id);
+                headers.push(line);
             }
-            if is_there {
+            if are_of(&headers, message_id) {
                 return Ok(true);
             }
         }
@@ -200,6 +222,21 @@ impl Session {
     }
 }
 
+/// Whether these are the headers of this message itself: an answer to it names it in headers of its own (RFC 5322 section 3.6.4).
+/// A field may go on in lines that begin with a blank.
+fn are_of(headers: &[String], message_id: &str) -> bool {
+    let mut is_name = false;
+    headers.iter().any(|line| {
+        let mut value = line.as_str();
+        if !line.starts_with([' ', '\t']) {
+            let (name, rest) = line.split_once(':').unwrap_or_default();
+            is_name = name.trim_end().eq_ignore_ascii_case("Message-ID");
+            value = rest;
+        }
+        is_name && value.trim() == format!("<{message_id}>")
+    })
+}
+
 async fn next_line(connection: &mut Connection) -> io::Result<Vec<u8>> {
     connection.send().await?;
     loop {
@@ -210,6 +247,58 @@ async fn next_line(connection: &mut Connection) -> io::Result<Vec<u8>> {
         match connection.stream.read(connection.received.spare()).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => connection.received.filled(count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_protocol::failure::{Refusal, RefusalKind};
+
+    use super::*;
+
+    #[test]
+    fn only_the_message_itself_has_its_id() {
+        for (headers, expected) in [
+            ("Message-ID: <7@gatepost>", true),
+            ("message-id:<7@gatepost>", true),
+            ("Subject: a test\nMessage-ID:\n <7@gatepost>\nTo: ann@example.com", true),
+            ("Message-ID:\n\t<7@gatepost> ", true),
+            ("Message-ID: <17@gatepost>", false),
+            (
+                "Message-ID: <8@bounces>\nIn-Reply-To: <7@gatepost>\nReferences: <6@gatepost>\n <7@gatepost>",
+                false,
+            ),
+            ("X-Failed-Message-ID: <7@gatepost>", false),
+            (" <7@gatepost>", false),
+            ("", false),
+        ] {
+            let headers: Vec<String> = headers.lines().map(str::to_owned).collect();
+            assert_eq!(are_of(&headers, "7@gatepost"), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_wants_a_pause_is_asked_again() {
+        let login = |text: &str| {
+            InboxError::Login(UpstreamError::Refused(Refusal {
+                kind: RefusalKind::Rejected,
+                text: text.to_owned(),
+                challenge: None,
+                state: "logging in",
+                after_secret: true,
+            }))
+        };
+        let command = |said: &str| InboxError::Refused { command: "STAT", said: said.to_owned() };
+        for (error, expected) in [
+            (login("[LOGIN-DELAY] minimum time between mail checks violation"), true),
+            (login("[IN-USE] Do you have another POP session running?"), true),
+            (command("-ERR [IN-USE] maildrop already locked"), true),
+            (login("[AUTH] no"), false),
+            (command("-ERR no"), false),
+            (InboxError::TimedOut("STAT"), false),
+        ] {
+            assert_eq!(error.passes(Protocol::Pop3), expected, "{error}");
         }
     }
 }

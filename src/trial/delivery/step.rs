@@ -5,7 +5,9 @@ use std::time::Duration;
 use gatepost_protocol::Protocol;
 
 use super::{Arrival, InboxError, Mailbox, PATIENCE, Sent, find, send};
-use crate::diagnosis::{self, Place};
+use crate::config::provider::Login;
+use crate::diagnosis::{self, Diagnosis, Place};
+use crate::session::upstream::UpstreamError;
 use crate::store::StoreError;
 use crate::submission::SubmissionError;
 use crate::trial::secret::Key;
@@ -15,8 +17,7 @@ use crate::trial::{Fault, Outcome, Part, Step, Trial, Trouble};
 pub async fn message(trial: &Trial, to: &str) -> Result<(Step, Option<Sent>), StoreError> {
     let Trial { provider, account, tokens, time, .. } = trial;
     let Some(endpoint) = provider.endpoint(Protocol::Smtp) else {
-        let reason = format!("provider {} has no SMTP", provider.name);
-        return Ok((step("message", None, Outcome::NotTried(reason)), None));
+        return Ok((no_message(format!("provider {} has no SMTP", provider.name)), None));
     };
     let key = Key::fetch(trial).await?;
     let Some(secret) = key.secret else { return Ok((key.step, None)) };
@@ -28,8 +29,16 @@ pub async fn message(trial: &Trial, to: &str) -> Result<(Step, Option<Sent>), St
             let outcome = Outcome::well(format!("{place} took one for {to} with the words: {said}"));
             (step("message", Some(sent.took), outcome), Some(sent))
         }
-        Err(error) => (step("message", None, Outcome::Failed(not_sent(&error, &account.address))), None),
+        Err(error) => (
+            step("message", None, Outcome::Failed(not_sent(&provider.login, &error, &account.address))),
+            None,
+        ),
     })
+}
+
+/// A message that is not sent, for this reason.
+pub fn no_message(reason: String) -> Step {
+    step("message", None, Outcome::NotTried(reason))
 }
 
 /// Looks for the message in the inbox of this address, where it is a mailbox that can be opened here.
@@ -53,7 +62,9 @@ pub async fn arrival(sent: &Sent, to: &str, inbox: Option<&Trial>) -> Result<Ste
         Ok(Arrival::NoWayToLook) => {
             not_tried(format!("provider {} has neither IMAP nor POP3", provider.name))
         }
-        Err((protocol, error)) => step("arrival", None, Outcome::Failed(not_looked(protocol, &error, to))),
+        Err((protocol, error)) => {
+            step("arrival", None, Outcome::Failed(not_looked(&provider.login, protocol, &error, to)))
+        }
     })
 }
 
@@ -61,9 +72,9 @@ fn step(name: &str, took: Option<Duration>, outcome: Outcome) -> Step {
     Step { name: name.to_owned(), part: Part::Delivery, user_name: None, took, outcome }
 }
 
-fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
+fn not_sent(login: &Login, error: &SubmissionError, mailbox: &str) -> Trouble {
     let row = match error {
-        SubmissionError::Login(error) => error.diagnosis(Protocol::Smtp),
+        SubmissionError::Login(error) => of_login(login, Protocol::Smtp, error),
         SubmissionError::Refused { said, .. } => {
             diagnosis::find(Place::Message, said).or_else(|| diagnosis::find(Place::Smtp, said))
         }
@@ -77,13 +88,21 @@ fn not_sent(error: &SubmissionError, mailbox: &str) -> Trouble {
     trouble
 }
 
-fn not_looked(protocol: Protocol, error: &InboxError, to: &str) -> Trouble {
+fn not_looked(login: &Login, protocol: Protocol, error: &InboxError, to: &str) -> Trouble {
     let row = match error {
-        InboxError::Login(error) => error.diagnosis(protocol),
+        InboxError::Login(error) => of_login(login, protocol, error),
         InboxError::Refused { said, .. } => diagnosis::find(Place::from(protocol), said),
         other => diagnosis::find(Place::Connection, &other.to_string()),
     };
     Trouble::new(row, "The inbox cannot be looked into", &error.to_string(), to)
+}
+
+/// As the session's log has it.
+fn of_login(login: &Login, protocol: Protocol, error: &UpstreamError) -> Option<&'static Diagnosis> {
+    match login {
+        Login::Password => error.diagnosis_with_password(protocol),
+        Login::OAuth(_) => error.diagnosis(protocol),
+    }
 }
 
 fn not_there(to: &str) -> Trouble {
@@ -100,6 +119,8 @@ fn not_there(to: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use gatepost_protocol::failure::{Refusal, RefusalKind};
+
     use super::*;
 
     #[test]
@@ -110,9 +131,30 @@ mod tests {
             ("556 5.9.9 never heard of", None),
         ] {
             let error = SubmissionError::Refused { command: "MAIL FROM", said: said.to_owned() };
-            let trouble = not_sent(&error, "scanner@contoso.example");
+            let trouble = not_sent(&Login::Password, &error, "scanner@contoso.example");
             assert_eq!(trouble.diagnosis.map(|row| row.id.as_str()), id, "{said}");
             assert!(trouble.said.contains(said) && !trouble.fix.is_empty(), "{trouble:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_as_in_the_log() {
+        let refused = || {
+            UpstreamError::Refused(Refusal {
+                kind: RefusalKind::Rejected,
+                state: "awaiting the reply to the password",
+                text: "535 5.7.8 Error: authentication failed".to_owned(),
+                after_secret: true,
+                challenge: None,
+            })
+        };
+        let row = refused().diagnosis_with_password(Protocol::Smtp);
+        assert_eq!(row.map(|row| row.id.as_str()), Some("G19"));
+        let sent = not_sent(&Login::Password, &SubmissionError::Login(refused()), "ann@example.com");
+        let looked =
+            not_looked(&Login::Password, Protocol::Imap, &InboxError::Login(refused()), "ann@example.com");
+        for trouble in [sent, looked] {
+            assert_eq!(trouble.diagnosis.map(|row| row.id.as_str()), Some("G19"), "{trouble:?}");
         }
     }
 }
