@@ -11,6 +11,7 @@ use super::super::file::Node;
 use super::super::microsoft;
 use super::super::presets::{self, Preset};
 use super::super::section::Field;
+use super::urls;
 
 /// First parts that are no protocol's, at any domain. `smtplib` is a library's name that found its way into a vendor's manual.
 const MISSPELT: [&str; 3] = ["smpt.", "smtplib.", "stmp."];
@@ -66,18 +67,35 @@ pub(in crate::config) fn judge(provider: &Field<'_>) {
     }
 }
 
-/// The presets that the provider can only mean, by what it says of its sign-in.
-fn family(provider: &Node) -> Vec<&'static Preset> {
+/// Whose servers the provider can only have, by what it says of its sign-in. Nobody's password or token goes to another one because
+/// of a repair.
+enum Family {
+    Anybody,
+    /// Of one of these presets, or of none that is known.
+    Of(Vec<&'static Preset>),
+}
+
+impl Family {
+    fn has(&self, preset: &Preset) -> bool {
+        matches!(self, Self::Of(presets) if presets.iter().any(|one| one.name == preset.name))
+    }
+
+    fn excludes(&self, preset: &Preset) -> bool {
+        matches!(self, Self::Of(_)) && !self.has(preset)
+    }
+}
+
+fn family(provider: &Node) -> Family {
     let text = |key: &str| provider.find(key).and_then(Node::scalar);
-    let host = |url: &str| Url::parse(url).ok()?.host_str().map(str::to_owned);
-    let named = text("preset").and_then(presets::named);
-    let sign_in = text("token_endpoint").and_then(host);
+    if let Some(preset) = text("preset").and_then(presets::named) {
+        return Family::Of(vec![preset]);
+    }
+    let host = |url: &str| urls::bare(url)?.host_str().map(str::to_owned);
+    let Some(sign_in) = text("token_endpoint").or_else(|| text("issuer")) else { return Family::Anybody };
+    let sign_in = host(sign_in);
     let is_at =
         |preset: &&Preset| sign_in.is_some() && preset.text("token_endpoint").and_then(host) == sign_in;
-    match named {
-        Some(preset) => vec![preset],
-        None => presets::all().iter().filter(is_at).collect(),
-    }
+    Family::Of(presets::all().iter().filter(is_at).collect())
 }
 
 /// Everybody's server of this name, and its protocols.
@@ -96,12 +114,12 @@ fn right(host: &str) -> Value {
 }
 
 /// L05: a known server that does not speak the protocol. It is certain only of providers whose servers are all documented.
-fn wrong_place(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Finding> {
+fn wrong_place(protocol: Protocol, host: &str, family: &Family) -> Option<Finding> {
     let owners: Vec<_> = known(host).collect();
     if owners.iter().any(|(_, speaks)| *speaks == protocol) {
         return None;
     }
-    let (preset, speaks) = *owners.iter().find(|(preset, _)| is_one_of(preset, family)).or(owners.first())?;
+    let (preset, speaks) = *owners.iter().find(|(preset, _)| family.has(preset)).or(owners.first())?;
     let meant = server(preset, protocol)?;
     let what = match (protocol, speaks) {
         (Protocol::Smtp, _) => "is where mail is fetched",
@@ -111,7 +129,8 @@ fn wrong_place(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Fin
     };
     if preset.unverified.is_empty() {
         let text = format!("`{host}` {what}; write `{meant}`");
-        return Some(Finding::coded("L05", text).right(Some(right(meant))));
+        let value = Some(right(meant)).filter(|_| !family.excludes(preset));
+        return Some(Finding::coded("L05", text).right(value));
     }
     let text = format!("`{host}` {what}, as far as is known; where it does not work, write `{meant}`");
     Some(Finding::coded("L05", text).likely())
@@ -122,10 +141,6 @@ fn server(preset: &'static Preset, protocol: Protocol) -> Option<&'static str> {
     preset.servers.iter().find(|(of, _)| *of == protocol).map(|(_, server)| server.host.as_str())
 }
 
-fn is_one_of(preset: &Preset, family: &[&Preset]) -> bool {
-    family.iter().any(|one| one.name == preset.name)
-}
-
 /// How sure it is that another name was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slip {
@@ -134,7 +149,7 @@ enum Slip {
 }
 
 /// L04: a name that is nobody's, and much like one that is known.
-fn misspelt(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Finding> {
+fn misspelt(protocol: Protocol, host: &str, family: &Family) -> Option<Finding> {
     if known(host).next().is_some() {
         return None;
     }
@@ -160,14 +175,15 @@ fn misspelt(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Findin
 }
 
 /// The server that was meant: what the provider has for the protocol.
-fn nearest(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<(Slip, &'static str)> {
+fn nearest(protocol: Protocol, host: &str, family: &Family) -> Option<(Slip, &'static str)> {
     if is_others(host) {
         return None;
     }
     servers()
         .filter_map(|(preset, speaks, known)| {
-            let is_family = is_one_of(preset, family);
+            let is_family = family.has(preset);
             let slip = if host == known { Slip::Certain } else { slip(host, known, is_family)? };
+            let slip = if family.excludes(preset) { Slip::Likely } else { slip };
             Some(((slip, speaks != protocol, !is_family), server(preset, protocol)?))
         })
         .min_by_key(|(rank, _)| *rank)
@@ -306,9 +322,13 @@ mod tests {
 
     use Protocol::{Imap, Pop3, Smtp};
 
-    /// Whether it keeps Gatepost from starting, and what `--fix` writes.
+    /// Whether it keeps Gatepost from starting, and what `--fix` writes. The preset `""` is a sign-in that nobody knows.
     fn judged(protocol: Protocol, host: &str, preset: Option<&str>) -> Option<(bool, Option<Value>)> {
-        let family: Vec<_> = preset.and_then(presets::named).into_iter().collect();
+        let family = match preset {
+            Some("") => Family::Of(Vec::new()),
+            Some(preset) => Family::Of(vec![presets::named(preset).unwrap()]),
+            None => Family::Anybody,
+        };
         let complaints = Complaints::new(Path::new("gatepost.yaml"));
         let finding = wrong_place(protocol, host, &family).or_else(|| misspelt(protocol, host, &family))?;
         complaints.add(None, "", finding, Some((0, Value::Text(host.to_owned()))));
@@ -317,7 +337,7 @@ mod tests {
     }
 
     fn everybody() -> impl Iterator<Item = Option<&'static str>> {
-        presets::all().iter().map(|preset| Some(preset.name.as_str())).chain([None])
+        presets::all().iter().map(|preset| Some(preset.name.as_str())).chain([Some(""), None])
     }
 
     #[test]
@@ -426,6 +446,19 @@ mod tests {
             (Smtp, "partner.outlook.cn", Some("microsoft365-china")),
         ] {
             assert_eq!(judged(protocol, host, preset), Some((false, None)), "{host} {preset:?}");
+        }
+    }
+
+    #[test]
+    fn a_repair_never_leads_to_another_provider() {
+        for (protocol, host, preset, is_error) in [
+            (Smtp, "smtp.gmial.com", "yahoo", false),
+            (Pop3, "outlok.office365.com", "", false),
+            (Smtp, "smtp.ofice365.com", "outlook", false),
+            (Smtp, "smtplib.office365.com", "google", true),
+            (Imap, "smtp.gmail.com", "yahoo", true),
+        ] {
+            assert_eq!(judged(protocol, host, Some(preset)), Some((is_error, None)), "{host} {preset}");
         }
     }
 
