@@ -516,6 +516,16 @@ fn what_is_hardly_meant_is_a_warning() {
 }
 
 #[test]
+fn what_mail_programs_call_ssl_is_implicit() {
+    for word in ["ssl", "SSL", "SSL/TLS"] {
+        let said = refused(&format!(
+            "providers: {{ it: {{ preset: google, client_id: abc, smtp: {{ tls: {word} }} }} }}"
+        ));
+        assert!(said.contains(&format!("`{word}` is called `implicit` here")), "{said}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_says_which() {
     let error = Config::load(Some(Path::new("/nonexistent/gatepost.yaml"))).unwrap_err().to_string();
     let expected = "there is no configuration file /nonexistent/gatepost.yaml, which --config names\n";

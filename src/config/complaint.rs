@@ -76,6 +76,11 @@ impl Finding {
         Self::with(Level::Note, text)
     }
 
+    /// Of a mistake that is likely and not certain: a configuration that works must go on working.
+    pub(crate) fn likely(self) -> Self {
+        Self { level: self.level.max(Level::Warning), ..self }
+    }
+
     /// With the one value that can be meant.
     pub(crate) fn right(self, value: Option<Value>) -> Self {
         Self { right: value, ..self }

@@ -136,7 +136,16 @@ fn read_tls(field: &Field<'_>, protocol: Protocol, port: Option<&str>) -> Option
         field.complain(finding);
         return None;
     }
+    if let Some(word) = field.node.scalar().map(str::trim).filter(|word| is_ssl(word)) {
+        field.complain(format!("`{word}` is called `implicit` here; write that (ports 465, 993 and 995)"));
+        return None;
+    }
     field.choice(&[("starttls", UpstreamTls::StartTls), ("implicit", UpstreamTls::Implicit)])
+}
+
+/// What mail programs call TLS from the first byte.
+fn is_ssl(word: &str) -> bool {
+    ["ssl", "ssl/tls", "tls/ssl"].iter().any(|ssl| ssl.eq_ignore_ascii_case(word))
 }
 
 /// Capabilities that say how one logs in to Gatepost, in any protocol, and `AUTH=…` beside them.

@@ -46,7 +46,7 @@ pub(super) fn is_sign_in(url: &Url) -> bool {
 /// L12, where the tenant stands in the URL itself.
 pub(super) fn shared_tenant(token_endpoint: &Url, grant: GrantType) -> Option<Finding> {
     let tenant = token_endpoint.path_segments()?.next()?;
-    let refused = is_sign_in(token_endpoint) && lint::refused_tenants(grant).contains(&tenant);
+    let refused = is_sign_in(token_endpoint) && lint::is_refused(tenant, grant);
     refused.then(|| lint::needs_own_tenant(tenant, grant))
 }
 

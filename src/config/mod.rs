@@ -196,8 +196,9 @@ fn read(
     let mut section = root.section()?;
     let providers_field = section.field.find("providers");
     let providers = read_providers(&mut section, provider_reader);
-    let listeners = match section.take("listeners") {
-        Some(field) => listener::read_all(&field, &providers),
+    let listeners_field = section.take("listeners");
+    let listeners = match &listeners_field {
+        Some(field) => listener::read_all(field, &providers),
         None => listener::defaults(&providers),
     };
     let certificate =
@@ -210,6 +211,9 @@ fn read(
         let field = providers_field.as_ref().and_then(|field| field.find(name));
         if let (Some(field), Some(provider)) = (field, provider) {
             judge_provider(&field, provider, &listeners);
+            if listeners_field.is_none() {
+                lint::listeners::judge_usual(&field, provider, &listeners);
+            }
         }
     }
     Some(Config {

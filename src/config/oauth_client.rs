@@ -214,6 +214,8 @@ pub(super) fn read(
         if let Some(list) = scopes_list.as_ref().filter(|_| scopes.is_some()) {
             lint::scopes::judge(list, url, grant, offered);
         }
+        let about_id = client_id.and_then(|client_id| lint::not_client_id(url, client_id));
+        complain(client_id_field.as_ref(), about_id);
         complain(token_field.as_ref(), microsoft::shared_tenant(url, grant));
         let same = client_id.and_then(|client_id| microsoft::tenant_is_client(url, client_id));
         complain(token_field.as_ref().filter(|_| tenant.is_none()), same);

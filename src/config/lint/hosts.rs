@@ -1,5 +1,6 @@
-//! L04, L05, L07: names of mail servers that were spelt or placed wrong. Rule: only names that nobody else could mean are judged,
-//! since an error keeps Gatepost from starting; a name that is known to be somebody's is never a misspelling of another.
+//! L04, L05, L07: names of mail servers that were spelt or placed wrong. Rule: an error keeps Gatepost from starting, so only what
+//! cannot be right is one; what is merely likely is a warning, and `--fix` leaves it. A name that somebody chose, like `mail.` or
+//! `imap-mail.`, is never a misspelling of another one.
 
 use gatepost_protocol::Protocol;
 use url::Url;
@@ -10,16 +11,39 @@ use super::super::file::Node;
 use super::super::microsoft;
 use super::super::presets::{self, Preset};
 use super::super::section::Field;
+use super::urls;
 
-/// Names with a first part that is no protocol's. `smtplib` is a library's name that found its way into a vendor's manual.
-const MISSPELT: [(&str, &str); 5] =
-    [("smpt.", "smtp."), ("stmp.", "smtp."), ("smtplib.", "smtp."), ("iamp.", "imap."), ("impa.", "imap.")];
+/// First parts that are no protocol's, at any domain. `smtplib` is a library's name that found its way into a vendor's manual.
+const MISSPELT: [&str; 3] = ["smpt.", "smtplib.", "stmp."];
 
-/// Domains of others that look much like one of the presets.
+/// First parts that people choose for mail servers: alone, or before a `-` or a digit.
+const CHOSEN: [&str; 16] = [
+    "email",
+    "exchange",
+    "imap",
+    "imaps",
+    "mail",
+    "mails",
+    "mta",
+    "mx",
+    "outlook",
+    "pop",
+    "pops",
+    "post",
+    "relay",
+    "smtp",
+    "smtps",
+    "submission",
+];
+
+/// Domains of others that look much like one of the presets, beside the presets' own.
 const OTHERS: [&str; 6] = ["email.com", "hotmail.com", "live.com", "mail.com", "mail.de", "office.com"];
 
-/// What people write in place of `com`, at domains that have no such sister.
-const MISSPELT_COM: [&str; 6] = ["cm", "co", "comm", "con", "ocm", "om"];
+/// What people write in place of `com`, and is no top-level domain.
+const NOT_COM: [&str; 5] = ["cmo", "comm", "con", "coom", "ocm"];
+
+/// What people write in place of `com`, and is a country's.
+const HARDLY_COM: [&str; 3] = ["cm", "co", "om"];
 
 const WORK: &str = "smtp.office365.com";
 const PERSONAL: &str = "smtp-mail.outlook.com";
@@ -43,18 +67,35 @@ pub(in crate::config) fn judge(provider: &Field<'_>) {
     }
 }
 
-/// The presets that the provider can only mean, by what it says of its sign-in.
-fn family(provider: &Node) -> Vec<&'static Preset> {
+/// Whose servers the provider can only have, by what it says of its sign-in. Nobody's password or token goes to another one because
+/// of a repair.
+enum Family {
+    Anybody,
+    /// Of one of these presets, or of none that is known.
+    Of(Vec<&'static Preset>),
+}
+
+impl Family {
+    fn has(&self, preset: &Preset) -> bool {
+        matches!(self, Self::Of(presets) if presets.iter().any(|one| one.name == preset.name))
+    }
+
+    fn excludes(&self, preset: &Preset) -> bool {
+        matches!(self, Self::Of(_)) && !self.has(preset)
+    }
+}
+
+fn family(provider: &Node) -> Family {
     let text = |key: &str| provider.find(key).and_then(Node::scalar);
-    let host = |url: &str| Url::parse(url).ok()?.host_str().map(str::to_owned);
-    let named = text("preset").and_then(presets::named);
-    let sign_in = text("token_endpoint").and_then(host);
+    if let Some(preset) = text("preset").and_then(presets::named) {
+        return Family::Of(vec![preset]);
+    }
+    let host = |url: &str| urls::bare(url)?.host_str().map(str::to_owned);
+    let Some(sign_in) = text("token_endpoint").or_else(|| text("issuer")) else { return Family::Anybody };
+    let sign_in = host(sign_in);
     let is_at =
         |preset: &&Preset| sign_in.is_some() && preset.text("token_endpoint").and_then(host) == sign_in;
-    match named {
-        Some(preset) => vec![preset],
-        None => presets::all().iter().filter(is_at).collect(),
-    }
+    Family::Of(presets::all().iter().filter(is_at).collect())
 }
 
 /// Everybody's server of this name, and its protocols.
@@ -72,93 +113,164 @@ fn right(host: &str) -> Value {
     Value::Text(host.to_owned())
 }
 
-/// L05: a known server that does not speak the protocol.
-fn wrong_place(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Finding> {
+/// L05: a known server that does not speak the protocol. It is certain only of providers whose servers are all documented.
+fn wrong_place(protocol: Protocol, host: &str, family: &Family) -> Option<Finding> {
     let owners: Vec<_> = known(host).collect();
     if owners.iter().any(|(_, speaks)| *speaks == protocol) {
         return None;
     }
-    let is_family = |preset: &Preset| family.iter().any(|one| one.name == preset.name);
-    let (preset, speaks) = *owners.iter().find(|(preset, _)| is_family(preset)).or(owners.first())?;
-    let (_, server) = preset.servers.iter().find(|(of, _)| *of == protocol)?;
+    let (preset, speaks) = *owners.iter().find(|(preset, _)| family.has(preset)).or(owners.first())?;
+    let meant = server(preset, protocol)?;
     let what = match (protocol, speaks) {
         (Protocol::Smtp, _) => "is where mail is fetched",
         (_, Protocol::Smtp) => "is where mail is sent",
         (_, Protocol::Pop3) => "speaks POP3 alone",
         (_, Protocol::Imap) => "speaks IMAP alone",
     };
-    let text = format!("`{host}` {what}; write `{}`", server.host);
-    Some(Finding::coded("L05", text).right(Some(right(&server.host))))
+    if preset.unverified.is_empty() {
+        let text = format!("`{host}` {what}; write `{meant}`");
+        let value = Some(right(meant)).filter(|_| !family.excludes(preset));
+        return Some(Finding::coded("L05", text).right(value));
+    }
+    let text = format!("`{host}` {what}, as far as is known; where it does not work, write `{meant}`");
+    Some(Finding::coded("L05", text).likely())
+}
+
+/// The preset's server for a protocol.
+fn server(preset: &'static Preset, protocol: Protocol) -> Option<&'static str> {
+    preset.servers.iter().find(|(of, _)| *of == protocol).map(|(_, server)| server.host.as_str())
+}
+
+/// How sure it is that another name was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slip {
+    Certain,
+    Likely,
 }
 
 /// L04: a name that is nobody's, and much like one that is known.
-fn misspelt(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<Finding> {
+fn misspelt(protocol: Protocol, host: &str, family: &Family) -> Option<Finding> {
     if known(host).next().is_some() {
         return None;
     }
-    let begins = MISSPELT.iter().find_map(|(wrong, right)| Some((*right, host.strip_prefix(wrong)?)));
-    let said = |meant: &str| format!("`{host}` is spelt wrong; did you mean `{meant}`?");
-    if let Some((first, domain)) = begins {
-        let meant = format!("{first}{domain}");
-        if known(&meant).next().is_some() {
-            return Some(Finding::coded("L04", said(&meant)).right(Some(right(&meant))));
-        }
-        return match nearest(protocol, &meant, family) {
-            Some(meant) => Some(Finding::coded("L04", said(meant)).right(Some(right(meant)))),
+    let said =
+        |meant: &str| Finding::coded("L04", format!("`{host}` is spelt wrong; did you mean `{meant}`?"));
+    let certain = |meant: &str| said(meant).right(Some(right(meant)));
+    let domain = MISSPELT.iter().find_map(|first| host.strip_prefix(first)).filter(|it| it.contains('.'));
+    if let Some(domain) = domain {
+        let written = format!("smtp.{domain}");
+        return Some(match nearest(protocol, &written, family) {
+            Some((Slip::Certain, meant)) => certain(meant),
             // The rest of the name may be anybody's.
-            None => Some(Finding::coded("L04", said(&meant))),
-        };
+            _ => said(&written),
+        });
     }
-    let meant = nearest(protocol, host, family)?;
-    Some(Finding::coded("L04", said(meant)).right(Some(right(meant))))
+    Some(match nearest(protocol, host, family)? {
+        (Slip::Certain, meant) => certain(meant),
+        (Slip::Likely, meant) => {
+            let text = format!("`{host}` is much like `{meant}`; write that if it was meant");
+            Finding::coded("L04", text).likely()
+        }
+    })
 }
 
-/// The known server that was meant; of several that are as near, one that speaks the protocol.
-fn nearest(protocol: Protocol, host: &str, family: &[&Preset]) -> Option<&'static str> {
-    let is_others = |other: &str| host.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
-    if OTHERS.iter().any(|other| is_others(other)) {
+/// The server that was meant: what the provider has for the protocol.
+fn nearest(protocol: Protocol, host: &str, family: &Family) -> Option<(Slip, &'static str)> {
+    if is_others(host) {
         return None;
     }
     servers()
-        .filter(|(_, _, known)| !is_sister(host, known))
         .filter_map(|(preset, speaks, known)| {
-            let is_family = family.iter().any(|one| one.name == preset.name);
-            let distance = strsim::damerau_levenshtein(host, known);
-            let is_near = (1..=3).contains(&distance) && (is_family || is_misspelling(host, known));
-            is_near.then_some((distance, speaks != protocol, known))
+            let is_family = family.has(preset);
+            let slip = if host == known { Slip::Certain } else { slip(host, known, is_family)? };
+            let slip = if family.excludes(preset) { Slip::Likely } else { slip };
+            Some(((slip, speaks != protocol, !is_family), server(preset, protocol)?))
         })
-        .min()
-        .map(|(.., known)| known)
+        .min_by_key(|(rank, _)| *rank)
+        .map(|((slip, ..), meant)| (slip, meant))
 }
 
-/// The same name in another country, or another one of several servers: `imap.gmx.com`, `smtp2.example.com`.
-fn is_sister(host: &str, known: &str) -> bool {
-    let (Some((host_name, host_end)), Some((known_name, known_end))) =
-        (host.rsplit_once('.'), known.rsplit_once('.'))
-    else {
-        return false;
-    };
-    let is_elsewhere = host_name == known_name && !(known_end == "com" && MISSPELT_COM.contains(&host_end));
-    let without_digits = |text: &str| text.replace(|character: char| character.is_ascii_digit(), "");
-    let first = |name: &str| name.split('.').next().map(without_digits);
-    let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
-    is_elsewhere || (first(host) == first(known) && rest(host) == rest(known))
+/// Whether its domain, or one above it, is known to be somebody's who is not meant by a server's name.
+fn is_others(host: &str) -> bool {
+    let is_at = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    let has_server = |domain: &str| servers().any(|(_, _, known)| known.ends_with(domain));
+    let of_presets = presets::all().iter().flat_map(|preset| &preset.domains).map(String::as_str);
+    OTHERS.into_iter().chain(of_presets.filter(|domain| !has_server(domain))).any(is_at)
 }
 
-/// Whether nobody else can have this name, though nothing says whose server is meant: a short name has many neighbours.
-fn is_misspelling(host: &str, known: &str) -> bool {
-    let (Some((first, domain)), Some((known_first, known_domain))) =
-        (host.split_once('.'), known.split_once('.'))
-    else {
-        return false;
-    };
-    if domain == known_domain {
-        return strsim::damerau_levenshtein(first, known_first) <= 2;
+/// Whether `host` was to be `known`, from which it differs in one part. Of a server's first part somebody else may have another
+/// one, and of the domain there are the neighbours: a short name has many.
+fn slip(host: &str, known: &str, is_family: bool) -> Option<Slip> {
+    let parts: Vec<&str> = host.split('.').collect();
+    let known_parts: Vec<&str> = known.split('.').collect();
+    if parts.len() != known_parts.len() {
+        // A full stop too many or too few.
+        return (host.replace('.', "") == known.replace('.', "")).then_some(Slip::Likely);
     }
-    let own = known_domain.rsplit('.').nth(1).unwrap_or_default();
-    first == known_first
-        && own.len() >= 5
-        && strsim::damerau_levenshtein(domain, known_domain) <= (own.len() / 3).min(3)
+    let last = parts.len().checked_sub(1)?;
+    let mut different = parts.iter().zip(&known_parts).enumerate().filter(|(_, (one, other))| one != other);
+    let (place, (written, meant)) = different.next()?;
+    match place {
+        _ if different.next().is_some() => None,
+        0 if is_chosen(written) => None,
+        0 => slip_of_word(written, meant),
+        _ if place == last => slip_of_end(written, meant),
+        _ => slip_of_name(written, meant, is_family),
+    }
+}
+
+fn is_chosen(first: &str) -> bool {
+    let ends = |rest: &str| {
+        rest.chars().next().is_none_or(|character| character == '-' || character.is_ascii_digit())
+    };
+    CHOSEN.iter().any(|word| first.strip_prefix(word).is_some_and(ends))
+}
+
+/// At the provider's own domain.
+fn slip_of_word(written: &str, meant: &str) -> Option<Slip> {
+    if is_slip_of_hand(written, meant) {
+        return Some(Slip::Certain);
+    }
+    (strsim::damerau_levenshtein(written, meant) == 1).then_some(Slip::Likely)
+}
+
+fn slip_of_end(written: &str, meant: &str) -> Option<Slip> {
+    match (meant, written) {
+        ("com", end) if NOT_COM.contains(&end) => Some(Slip::Certain),
+        ("com", end) if HARDLY_COM.contains(&end) => Some(Slip::Likely),
+        _ => None,
+    }
+}
+
+/// With the server's first part unchanged.
+fn slip_of_name(written: &str, meant: &str, is_family: bool) -> Option<Slip> {
+    let distance = strsim::damerau_levenshtein(written, meant);
+    let is_long = meant.len() >= 8;
+    let same_start = written.chars().next() == meant.chars().next();
+    // Nobody else has a name like `office365`.
+    let is_unique = is_long && meant.contains(|character: char| character.is_ascii_digit()) && same_start;
+    match meant.len() {
+        0..5 if !is_family => None,
+        _ if is_slip_of_hand(written, meant) || (is_unique && distance <= 2) => Some(Slip::Certain),
+        // The preset says who is meant.
+        5.. if is_family && distance == 1 => Some(Slip::Certain),
+        _ if distance == 1 || (is_unique && distance <= 3) || (is_long && distance == 2) => {
+            Some(Slip::Likely)
+        }
+        _ => None,
+    }
+}
+
+/// Two letters in each other's place, a letter twice, or one of two that are alike left out: no other word comes of these.
+fn is_slip_of_hand(written: &str, meant: &str) -> bool {
+    let without_repeats = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.dedup();
+        letters
+    };
+    let is_swap = strsim::levenshtein(written, meant) == 2;
+    strsim::damerau_levenshtein(written, meant) == 1
+        && (is_swap || without_repeats(written) == without_repeats(meant))
 }
 
 /// Whose accounts Microsoft's sign-in is for.
@@ -201,78 +313,168 @@ fn other_kind(host: &str, kind: Option<Kind>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+
+    use super::super::super::complaint::Complaints;
     use super::*;
 
-    fn meant(protocol: Protocol, host: &str, preset: Option<&str>) -> Option<&'static str> {
-        let family: Vec<_> = preset.and_then(presets::named).into_iter().collect();
-        if known(host).next().is_some() { None } else { nearest(protocol, host, &family) }
+    use Protocol::{Imap, Pop3, Smtp};
+
+    /// Whether it keeps Gatepost from starting, and what `--fix` writes. The preset `""` is a sign-in that nobody knows.
+    fn judged(protocol: Protocol, host: &str, preset: Option<&str>) -> Option<(bool, Option<Value>)> {
+        let family = match preset {
+            Some("") => Family::Of(Vec::new()),
+            Some(preset) => Family::Of(vec![presets::named(preset).unwrap()]),
+            None => Family::Anybody,
+        };
+        let complaints = Complaints::new(Path::new("gatepost.yaml"));
+        let finding = wrong_place(protocol, host, &family).or_else(|| misspelt(protocol, host, &family))?;
+        complaints.add(None, "", finding, Some((0, Value::Text(host.to_owned()))));
+        let complaint = complaints.into_sorted().pop().unwrap();
+        Some((complaint.is_error(), complaint.repair.map(|repair| repair.new)))
+    }
+
+    fn everybody() -> impl Iterator<Item = Option<&'static str>> {
+        presets::all().iter().map(|preset| Some(preset.name.as_str())).chain([Some(""), None])
     }
 
     #[test]
     fn no_server_of_a_preset_is_wrong() {
-        for (preset, protocol, host) in servers() {
-            for family in [&[][..], &[preset]] {
-                assert_eq!(wrong_place(protocol, host, family), None, "{host}");
-                assert_eq!(misspelt(protocol, host, family), None, "{host}");
+        for (_, protocol, host) in servers() {
+            for family in everybody() {
+                assert_eq!(judged(protocol, host, family), None, "{host} {family:?}");
             }
         }
     }
 
     #[test]
-    fn a_name_with_a_slip_is_the_known_one() {
-        use Protocol::{Imap, Pop3, Smtp};
-        for (protocol, host, expected) in [
-            (Smtp, "smtp.office360.com", "smtp.office365.com"),
-            (Smtp, "smtp.ofice365.com", "smtp.office365.com"),
-            (Smtp, "smtp.offlice356.com", "smtp.office365.com"),
-            (Pop3, "outlok.office365.com", "outlook.office365.com"),
-            (Imap, "outlook.ofice365.com", "outlook.office365.com"),
-            (Smtp, "smtp.gmial.com", "smtp.gmail.com"),
-            (Imap, "imap.gmail.con", "imap.gmail.com"),
-            (Imap, "imapp.gmail.com", "imap.gmail.com"),
-            (Smtp, "smtp-mail.outlok.com", "smtp-mail.outlook.com"),
-            (Smtp, "smtp.fastmial.com", "smtp.fastmail.com"),
+    fn right_names_are_left_alone_whatever_the_preset() {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "192.168.1.10",
+            "2001:db8::25",
+            "mail.example.com",
+            "smtp.contoso.com",
+            "outlook.contoso.com",
+            "imap.contoso.com",
+            "impa.br",
+            "imap-mail.outlook.com",
+            "pop-mail.outlook.com",
+            "outlook.office.com",
+            "smtp-legacy.office365.com",
+            "smtp.hve.mx.microsoft",
+            "smtp.googlemail.com",
+            "imap.googlemail.com",
+            "pop.googlemail.com",
+            "smtp.gmx.net",
+            "smtp.gmx.com",
+            "imap.gmx.com",
+            "mail.gmx.com",
+            "pop.gmx.com",
+            "pop3.gmx.net",
+            "pop.web.de",
+            "pop.yandex.com",
+            "pop.yandex.ru",
+            "imap.yandex.ru",
+            "smtp.yandex.ru",
+            "pop.mail.ru",
+            "mx.yandex.com",
+            "pop.seznam.cz",
+            "smtp2.seznam.cz",
+            "imap.mail.yahoo.co.jp",
+            "smtp.mail.yahoo.co.jp",
+            "smtp.ymail.com",
+            "mail.messagingengine.com",
+            "smtp.mail.com",
+            "smtp.email.com",
+            "smtp.mail.de",
+            "smtp.office.de",
+            "smtp.a1.net",
+            "imap.one.com",
+            "smtp.zoho.com",
         ] {
-            assert_eq!(meant(protocol, host, None), Some(expected), "{host}");
+            for protocol in Protocol::ALL {
+                for family in everybody() {
+                    assert_eq!(judged(protocol, host, family), None, "{protocol} {host} {family:?}");
+                }
+            }
         }
     }
 
     #[test]
-    fn a_name_that_is_somebody_else_s_is_left_alone() {
-        use Protocol::{Imap, Smtp};
-        for (protocol, host) in [
-            (Smtp, "smtp.mail.com"),
-            (Smtp, "smtp.email.com"),
-            (Smtp, "smtp.mail.de"),
-            (Imap, "imap.gmx.com"),
-            (Imap, "imap.yandex.ru"),
-            (Smtp, "smtp.mail.yahoo.co.jp"),
-            (Smtp, "smtp.example.org"),
-            (Smtp, "mail.example.com"),
-            (Smtp, "smtp.a1.net"),
-            (Imap, "imap.one.com"),
-            (Smtp, "smtp.zoho.com"),
-            (Smtp, "smtp2.seznam.cz"),
-            (Smtp, "smtp-legacy.office365.com"),
-            (Smtp, "smtp.hve.mx.microsoft"),
-            (Imap, "outlook.office.com"),
-            (Imap, "localhost"),
+    fn a_name_with_a_slip_is_repaired_with_the_server_for_the_protocol() {
+        for (protocol, host, preset, expected) in [
+            (Smtp, "smtplib.office365.com", None, "smtp.office365.com"),
+            (Smtp, "smtp.office360.com", None, "smtp.office365.com"),
+            (Smtp, "smtp.ofice365.com", None, "smtp.office365.com"),
+            (Smtp, "smtp.offlice356.com", None, "smtp.office365.com"),
+            (Smtp, "smpt.offlice365.com", None, "smtp.office365.com"),
+            (Smtp, "outlok.office365.com", None, "smtp.office365.com"),
+            (Pop3, "outlok.office365.com", None, "outlook.office365.com"),
+            (Imap, "outlook.ofice365.com", None, "outlook.office365.com"),
+            (Imap, "smpt.gmail.com", None, "imap.gmail.com"),
+            (Smtp, "stmp.gmail.com", None, "smtp.gmail.com"),
+            (Smtp, "smtp.gmial.com", None, "smtp.gmail.com"),
+            (Imap, "imap.gmail.con", None, "imap.gmail.com"),
+            (Imap, "iamp.gmail.com", None, "imap.gmail.com"),
+            (Imap, "imapp.gmail.com", None, "imap.gmail.com"),
+            (Smtp, "smtp-mail.outlok.com", None, "smtp-mail.outlook.com"),
+            (Smtp, "smtp.fastmial.com", None, "smtp.fastmail.com"),
+            (Smtp, "smtp.gnail.com", Some("google"), "smtp.gmail.com"),
+            (Smtp, "smtp.wbe.de", Some("webde"), "smtp.web.de"),
         ] {
-            assert_eq!(meant(protocol, host, None), None, "{host}");
+            let expected = Some((true, Some(right(expected))));
+            assert_eq!(judged(protocol, host, preset), expected, "{host} {preset:?}");
         }
     }
 
     #[test]
-    fn who_is_meant_decides_about_short_names() {
-        for (host, preset, expected) in [
-            ("smtp.wbe.de", None, None),
-            ("smtp.wbe.de", Some("webde"), Some("smtp.web.de")),
-            ("smtp.all.com", None, None),
-            ("smtp.all.com", Some("aol"), Some("smtp.aol.com")),
-            ("smtp.email.com", Some("google"), None),
-            ("smtp.yandex.ru", Some("yandex"), None),
+    fn what_is_only_likely_is_a_warning_without_repair() {
+        for (protocol, host, preset) in [
+            (Smtp, "smtp.grail.com", None),
+            (Smtp, "smtp.gnail.com", None),
+            (Imap, "imap.firstmail.com", None),
+            (Smtp, "smtp.myoffice365.com", None),
+            (Smtp, "smtp.gmail.co", None),
+            (Smtp, "asmtp.web.de", Some("webde")),
+            (Smtp, "smtp.all.com", Some("aol")),
+            (Smtp, "smtpoffice365.com", None),
+            (Imap, "mail.gmx.net", Some("gmx")),
+            (Smtp, "partner.outlook.cn", Some("microsoft365-china")),
         ] {
-            assert_eq!(meant(Protocol::Smtp, host, preset), expected, "{host} {preset:?}");
+            assert_eq!(judged(protocol, host, preset), Some((false, None)), "{host} {preset:?}");
+        }
+    }
+
+    #[test]
+    fn a_repair_never_leads_to_another_provider() {
+        for (protocol, host, preset, is_error) in [
+            (Smtp, "smtp.gmial.com", "yahoo", false),
+            (Pop3, "outlok.office365.com", "", false),
+            (Smtp, "smtp.ofice365.com", "outlook", false),
+            (Smtp, "smtplib.office365.com", "google", true),
+            (Imap, "smtp.gmail.com", "yahoo", true),
+        ] {
+            assert_eq!(judged(protocol, host, Some(preset)), Some((is_error, None)), "{host} {preset}");
+        }
+    }
+
+    #[test]
+    fn a_library_s_name_is_an_error_at_any_domain_and_nobody_knows_the_right_one() {
+        for host in ["smtplib.contoso.com", "smpt.contoso.com", "stmp.grail.com"] {
+            assert_eq!(judged(Smtp, host, None), Some((true, None)), "{host}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_that_does_not_speak_the_protocol() {
+        for (protocol, host) in
+            [(Pop3, "imapp.yandex.com"), (Pop3, "iamp.mail.ru"), (Pop3, "imap.yandex.com")]
+        {
+            assert_eq!(judged(protocol, host, None), None, "{host}");
         }
     }
 }

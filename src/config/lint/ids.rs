@@ -9,12 +9,17 @@ use super::super::provider::GrantType;
 
 /// Microsoft's names for everybody's tenant that do not work with a grant: an application alone has to say whose it means,
 /// and passwords are taken of work accounts only.
-pub(in crate::config) fn refused_tenants(grant: GrantType) -> &'static [&'static str] {
+fn refused_tenants(grant: GrantType) -> &'static [&'static str] {
     match grant {
         GrantType::ClientCredentials => &["common", "consumers", "organizations"],
         GrantType::Password => &["common", "consumers"],
         GrantType::AuthorizationCode | GrantType::ServiceAccount => &[],
     }
+}
+
+/// L12: whether the grant does not work with it. Case makes no difference to Microsoft.
+pub(in crate::config) fn is_refused(tenant: &str, grant: GrantType) -> bool {
+    refused_tenants(grant).iter().any(|refused| refused.eq_ignore_ascii_case(tenant))
 }
 
 /// L12, L14: a tenant that cannot be right.
@@ -23,10 +28,12 @@ pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Opti
         return Some("no endpoint of this provider has `{tenant}` in it; leave the key out".into());
     }
     if !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)) {
-        let text = format!("`{tenant}` is not a tenant; write its id or a domain of it, without brackets");
+        // Without brackets it may be a secret that was pasted into the wrong place.
+        let what = if tenant.starts_with(['{', '<']) { format!("`{tenant}`") } else { "this".to_owned() };
+        let text = format!("{what} is not a tenant; write its id or a domain of it, without brackets");
         return Some(Finding::coded("L13", text));
     }
-    if refused_tenants(grant).contains(&tenant) {
+    if is_refused(tenant, grant) {
         return Some(needs_own_tenant(tenant, grant));
     }
     client_id.and_then(|client_id| same_as_client_id(tenant, client_id))
@@ -49,6 +56,24 @@ pub(in crate::config) fn needs_own_tenant(tenant: &str, grant: GrantType) -> Fin
         grant.name()
     );
     Finding::coded("L12", text)
+}
+
+/// L14: what Microsoft shows near the application's id. It is not quoted, since it may be a secret.
+pub(in crate::config) fn not_client_id(token_endpoint: &Url, client_id: &str) -> Option<Finding> {
+    if !microsoft::is_sign_in(token_endpoint) {
+        return None;
+    }
+    let in_braces = client_id.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(is_guid);
+    // Secrets of Microsoft Entra have 40 characters, and a `~` among them.
+    let is_secret = client_id.len() >= 32 && client_id.contains('~');
+    let text = if in_braces {
+        "has braces around it; write the application (client) id without them"
+    } else if is_secret {
+        "has not the form of an application (client) id; a secret's value does not belong here"
+    } else {
+        return None;
+    };
+    Some(Finding::coded("L14", text).likely())
 }
 
 /// L14: the id of a secret in place of its value. Only Microsoft shows both side by side.

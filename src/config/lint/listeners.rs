@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::super::Config;
 use super::super::complaint::{Complaint, Finding};
+use super::super::endpoint::Endpoint;
 use super::super::listener::{Listener, ListenerTls};
 use super::super::mistakes::Level;
 use super::super::provider::Provider;
@@ -55,18 +56,33 @@ pub(in crate::config) fn plaintext(
 
 /// L23: a provider's server that is the listener itself.
 pub(in crate::config) fn proxy_loop(listener: SocketAddr, provider: &Provider) -> Option<Finding> {
-    let mut endpoints = Protocol::ALL.into_iter().filter_map(|protocol| provider.endpoint(protocol));
-    let same = |host: &str| match host.parse::<IpAddr>() {
-        Ok(address) => address == listener.ip() || (address.is_loopback() && listener.ip().is_unspecified()),
-        Err(_) => host == "localhost" && (listener.ip().is_loopback() || listener.ip().is_unspecified()),
-    };
-    endpoints.find(|endpoint| endpoint.port == listener.port() && same(&endpoint.host)).map(|endpoint| {
+    looped(listener, provider).map(|endpoint| {
         let text = format!(
             "the provider `{}` has this very address as its server ({}:{}); write the provider's own there",
             provider.name, endpoint.host, endpoint.port
         );
         Finding::coded("L23", text)
     })
+}
+
+/// L23, where the file names no listeners. `field` is what it says of the provider.
+pub(in crate::config) fn judge_usual(field: &Field<'_>, provider: &Provider, usual: &[Listener]) {
+    if let Some(endpoint) = usual.iter().find_map(|listener| looped(listener.address, provider)) {
+        let text = format!(
+            "Gatepost itself listens at {}:{} where `listeners` is left out; write the provider's own server",
+            endpoint.host, endpoint.port
+        );
+        field.complain(Finding::coded("L23", text));
+    }
+}
+
+fn looped(listener: SocketAddr, provider: &Provider) -> Option<&Endpoint> {
+    let mut endpoints = Protocol::ALL.into_iter().filter_map(|protocol| provider.endpoint(protocol));
+    let same = |host: &str| match host.parse::<IpAddr>() {
+        Ok(address) => address == listener.ip() || (address.is_loopback() && listener.ip().is_unspecified()),
+        Err(_) => host == "localhost" && (listener.ip().is_loopback() || listener.ip().is_unspecified()),
+    };
+    endpoints.find(|endpoint| endpoint.port == listener.port() && same(&endpoint.host))
 }
 
 /// User names that a listener could not tell apart: the same one for accounts of several providers that it serves.

@@ -15,6 +15,6 @@ pub(crate) use accounts::account_names;
 pub(crate) use ending::{ending, ends};
 pub(crate) use ids::{client_id, is_guid, needs_secret, tenant};
 pub(super) use ids::{
-    client_secret, example_client_id, needs_own_tenant, refused_tenants, same_as_client_id,
+    client_secret, example_client_id, is_refused, needs_own_tenant, not_client_id, same_as_client_id,
 };
 pub use listeners::ambiguous_user_names;
