@@ -283,7 +283,7 @@ async fn a_certificate_that_is_not_trusted_is_told_with_the_way_in_which_it_is_n
         let folder = tempfile::tempdir().unwrap();
         let ca = if known == Known::ItsName { &namesake } else { &ca };
         std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
-        let ca_file = if known != Known::Nobody { "    ca_file: ca.pem\n" } else { "" };
+        let ca_file = if known == Known::Nobody { "" } else { "    ca_file: ca.pem\n" };
         let yaml = format!(
             "  contoso:\n    login: password\n    imap: {{ host: 127.0.0.1, port: {port}, tls: implicit }}\n{ca_file}"
         );

@@ -41,9 +41,9 @@ pub(crate) fn tenant(tenant: &str, used: bool, grant: GrantType, client_id: Opti
 
 /// L14: the same id for the application and for the directory.
 pub(in crate::config) fn same_as_client_id(tenant: &str, client_id: &str) -> Option<Finding> {
-    client_id.eq_ignore_ascii_case(tenant).then(|| {
-        Finding::coded("L14", "the tenant is the same as `client_id`; write the directory (tenant) id here")
-    })
+    client_id
+        .eq_ignore_ascii_case(tenant)
+        .then(|| Finding::coded("L14", "is the same as `client_id`; write the directory (tenant) id here"))
 }
 
 pub(in crate::config) fn needs_own_tenant(tenant: &str, grant: GrantType) -> Finding {
