@@ -186,7 +186,8 @@ async fn a_refused_password_is_told_until_one_is_taken() {
     assert!(wire.log_in(Smtp).await.starts_with("454 "));
     let (exit, told) = status(&config).await;
     assert_eq!(exit, Some(7), "{told}");
-    let words = format!("{ADDRESS} is refused: the provider refused a login with the stored\npassword:");
+    let words =
+        format!("{ADDRESS} is refused: the provider refused a login with the stored\npassword (G19):");
     assert!(told.contains(&words) && told.contains(&format!("\n  gatepost connect {ADDRESS}\n")), "{told}");
     assert!(told.contains(&format!("{ADDRESS} | refused | never | - | -\n")), "{told}");
 
