@@ -1,0 +1,1 @@
+//! What processes cost: processor time and memory, read from `/proc`.
