@@ -56,6 +56,15 @@ async fn status(config: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (exit, told.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+#[test]
+fn a_line_that_a_thread_without_a_log_came_by_first_is_in_the_log_of_one_that_has_it() {
+    let log = Log::begin();
+    let warn = || tracing::warn!("come by twice");
+    std::thread::spawn(warn).join().unwrap();
+    warn();
+    assert_eq!(log.text().matches("come by twice").count(), 1);
+}
+
 #[tokio::test]
 async fn smtp_auth_that_is_switched_off_is_told_by_the_device_the_log_and_status_alike_until_a_login_gets_in()
 {

@@ -1,12 +1,17 @@
 //! What Gatepost logs, at the most verbose level, while a test on one thread runs.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// Hears nothing. With one subscriber alone, `tracing` asks that of the thread that comes by a line of the log first whether
+/// anybody wants it, and remembers a no for all: so a test without a log would silence those that have one.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
 /// The log so far, as text and as JSON. It ends when it is dropped.
 pub struct Log {
@@ -22,6 +27,7 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Everything that is logged on this thread from now on.
     pub fn begin() -> Self {
+        LazyLock::force(&SECOND);
         let (mut log, subscriber) = Self::new();
         log.guard = Some(subscriber.set_default());
         log
