@@ -25,7 +25,6 @@ use crate::listener::{self, Door};
 use crate::mailbox_password::MailboxPasswords;
 use crate::oauth::Tokens;
 use crate::renewal::Renewal;
-use crate::session::splice::BufferPool;
 use crate::session::stream::Upgrade;
 use crate::session::{Entrance, Gateway};
 use crate::store::running::Running;
@@ -88,7 +87,6 @@ impl Daemon {
             slots: Arc::default(),
             checks: Arc::default(),
             live: Arc::default(),
-            buffers: BufferPool::default(),
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });

@@ -4,6 +4,7 @@
 //! dialogue, nothing goes upstream before the local password is verified (invariant 6), and the client hears success only
 //! after the provider said success (invariant 3).
 
+pub mod buffers;
 pub mod dial;
 pub mod driver;
 mod failed;
@@ -38,7 +39,7 @@ use driver::Connection;
 use live::{Live, LiveSession};
 use record::{Phase, Record};
 use slots::{Mailbox, Slot, Slots};
-use splice::{BufferPool, SpliceEnd, splice};
+use splice::{SpliceEnd, splice};
 use stream::{Stream, Upgrade};
 
 /// What all sessions share.
@@ -60,8 +61,6 @@ pub struct Gateway {
     pub checks: Arc<Slots<IpAddr>>,
     /// Who is logged in.
     pub live: Arc<Live>,
-    /// Spare splice buffers.
-    pub buffers: BufferPool,
     /// Cancelled when Gatepost stops: who is not logged in is told so.
     pub stopping: CancellationToken,
     /// Cancelled when the time to drain is over: every session is closed.
@@ -216,7 +215,7 @@ impl Linked {
                 () = session.ended.cancelled() => {}
             }
         };
-        let spliced = splice(client, upstream, &gateway.buffers, idle, stop).await;
+        let spliced = splice(client, upstream, idle, stop).await;
         drop(slot);
         let outcome = match &spliced.end {
             SpliceEnd::Finished => "finished".to_owned(),

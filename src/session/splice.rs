@@ -5,21 +5,15 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Mutex;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::buffers::{self, Buffer};
 use super::driver::Connection;
 use super::stream::Stream;
-
-/// One buffer. Four TLS records' worth.
-const BUFFER_SIZE: usize = 64 * 1024;
-
-/// Buffers kept for the next session that has data; more are given back to the system.
-const KEPT_BUFFERS: usize = 64;
 
 /// How long the client may take to notice that the provider has ended the session.
 const LINGER: Duration = Duration::from_secs(10);
@@ -53,30 +47,10 @@ pub enum SpliceEnd {
     Stopped,
 }
 
-/// Spare buffers, shared by all sessions.
-#[derive(Debug, Default)]
-pub struct BufferPool(Mutex<Vec<Box<[u8]>>>);
-
-impl BufferPool {
-    fn take(&self) -> Box<[u8]> {
-        let kept = self.0.lock().ok().and_then(|mut buffers| buffers.pop());
-        kept.unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
-    }
-
-    fn give_back(&self, buffer: Box<[u8]>) {
-        if let Ok(mut buffers) = self.0.lock()
-            && buffers.len() < KEPT_BUFFERS
-        {
-            buffers.push(buffer);
-        }
-    }
-}
-
 /// Passes bytes until both sides are done, `idle` has gone by in silence, or `stop` resolves.
 pub async fn splice(
     client: Connection,
     upstream: Connection,
-    pool: &BufferPool,
     idle: Duration,
     stop: impl Future<Output = ()>,
 ) -> Spliced {
@@ -93,8 +67,8 @@ pub async fn splice(
             return Poll::Ready(SpliceEnd::Stopped);
         }
         let moved_before = up.moved + down.moved;
-        let up_done = up.poll(&mut client, &mut upstream, pool, context);
-        let down_done = down.poll(&mut upstream, &mut client, pool, context);
+        let up_done = up.poll(&mut client, &mut upstream, context);
+        let down_done = down.poll(&mut upstream, &mut client, context);
         if up.moved + down.moved > moved_before {
             deadline.push_back(idle);
         }
@@ -121,7 +95,7 @@ struct Direction {
     /// What came before the splice began.
     leftover: Vec<u8>,
     /// What was read and not yet written: the filled part of a pooled buffer.
-    in_flight: Option<(Box<[u8]>, usize)>,
+    in_flight: Option<(Buffer, usize)>,
     /// How much of `leftover` or `in_flight` has been written.
     written: usize,
     state: State,
@@ -167,13 +141,12 @@ impl Direction {
         &mut self,
         reader: &mut Stream,
         writer: &mut Stream,
-        pool: &BufferPool,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), DirectionError>> {
         loop {
-            ready!(self.poll_write_out(writer, pool, context))?;
+            ready!(self.poll_write_out(writer, context))?;
             match self.state {
-                State::Passing => match self.poll_read(reader, pool, context)? {
+                State::Passing => match self.poll_read(reader, context)? {
                     Poll::Ready(()) => {}
                     // What TLS holds back is flushed only when there is nothing more to add to it.
                     Poll::Pending => {
@@ -198,7 +171,6 @@ impl Direction {
     fn poll_write_out(
         &mut self,
         writer: &mut Stream,
-        pool: &BufferPool,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), DirectionError>> {
         loop {
@@ -220,20 +192,20 @@ impl Direction {
         }
         self.written = 0;
         self.leftover = Vec::new();
-        if let Some((buffer, _)) = self.in_flight.take() {
-            pool.give_back(buffer);
-        }
+        self.in_flight = None;
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once. The buffer goes back to the pool at once when there is nothing to read.
+    /// Reads once, with a buffer that is taken only when there may be something to read.
     fn poll_read(
         &mut self,
         reader: &mut Stream,
-        pool: &BufferPool,
         context: &mut Context<'_>,
     ) -> Result<Poll<()>, DirectionError> {
-        let mut buffer = pool.take();
+        if let Poll::Pending = reader.poll_readable(context).map_err(DirectionError::Read)? {
+            return Ok(Poll::Pending);
+        }
+        let mut buffer = buffers::take();
         let mut unfilled = ReadBuf::new(&mut buffer);
         let result = Pin::new(reader).poll_read(context, &mut unfilled);
         let filled = unfilled.filled().len();
@@ -243,7 +215,6 @@ impl Direction {
             self.in_flight = Some((buffer, filled));
             return Ok(Poll::Ready(()));
         }
-        pool.give_back(buffer);
         match result {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(())) => {
@@ -297,7 +268,6 @@ impl Deadline {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 mod tests {
     use std::future::pending;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -305,7 +275,7 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
 
-    use super::{BUFFER_SIZE, BufferPool, SpliceEnd, Spliced, splice};
+    use super::{SpliceEnd, Spliced, splice};
     use crate::session::driver::Connection;
     use crate::session::stream::Stream;
 
@@ -326,7 +296,6 @@ mod tests {
     struct Session {
         client: TcpStream,
         upstream: TcpStream,
-        pool: Arc<BufferPool>,
         stop: CancellationToken,
         splice: JoinHandle<Spliced>,
     }
@@ -335,12 +304,11 @@ mod tests {
         let ((client, mut near_client), (upstream, mut near_upstream)) = (pair().await, pair().await);
         receive(&mut near_client, from_client);
         receive(&mut near_upstream, from_upstream);
-        let (pool, stop) = (Arc::new(BufferPool::default()), CancellationToken::new());
-        let (its_pool, its_stop) = (Arc::clone(&pool), stop.clone());
-        let splice = tokio::spawn(async move {
-            splice(near_client, near_upstream, &its_pool, IDLE, its_stop.cancelled()).await
-        });
-        Session { client, upstream, pool, stop, splice }
+        let stop = CancellationToken::new();
+        let its_stop = stop.clone();
+        let splice =
+            tokio::spawn(async move { splice(near_client, near_upstream, IDLE, its_stop.cancelled()).await });
+        Session { client, upstream, stop, splice }
     }
 
     #[tokio::test]
@@ -362,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_session_holds_no_buffer_and_ends_by_fin() {
+    async fn an_idle_session_ends_by_fin() {
         let mut session = session(b"", b"").await;
         session.upstream.write_all(b"+OK\r\n").await.unwrap();
         let mut heard = [0; 5];
@@ -370,8 +338,6 @@ mod tests {
         let spliced = session.splice.await.unwrap();
         assert!(matches!(spliced.end, SpliceEnd::Idle), "{spliced:?}");
         assert_eq!(session.client.read(&mut heard).await.unwrap(), 0, "no text in a stream that is not ours");
-        let kept = session.pool.0.lock().unwrap();
-        assert!(!kept.is_empty() && kept.len() <= 2 && kept.iter().all(|buffer| buffer.len() == BUFFER_SIZE));
     }
 
     #[tokio::test(start_paused = true)]
@@ -394,14 +360,13 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_stops_reading_is_not_read_for() {
         let ((client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
-        let pool = BufferPool::default();
         let flood = async {
             let chunk = vec![b'x'; 1 << 20];
             for _ in 0..1024 {
                 upstream.write_all(&chunk).await.unwrap();
             }
         };
-        let splicing = splice(near_client, near_upstream, &pool, IDLE, pending());
+        let splicing = splice(near_client, near_upstream, IDLE, pending());
         // A gibibyte is far more than what the system's socket buffers take.
         tokio::select! {
             () = flood => panic!("somebody kept a gibibyte for a client that does not read"),
@@ -420,7 +385,7 @@ mod tests {
         let mut far = far.into_std().unwrap();
         std::io::Write::write_all(&mut far, b"552 too long\r\n").unwrap();
         drop(far);
-        let spliced = splice(near_client, near_upstream, &BufferPool::default(), IDLE, pending()).await;
+        let spliced = splice(near_client, near_upstream, IDLE, pending()).await;
         assert!(matches!(spliced.end, SpliceEnd::Broken { side: "upstream", .. }), "{spliced:?}");
         let mut heard = String::new();
         client.read_to_string(&mut heard).await.unwrap();

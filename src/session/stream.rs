@@ -74,6 +74,30 @@ impl Stream {
         Ok(())
     }
 
+    /// Ready when a read may give something: bytes, the end, or why it broke off. So nobody has to hold a buffer to find out.
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Closed => Poll::Ready(Ok(())),
+            Self::Plain(stream) => stream.poll_read_ready(context),
+            Self::Tls(stream) => {
+                let (tcp, state) = match &mut **stream {
+                    TlsStream::Client(stream) => {
+                        let (tcp, tls) = stream.get_mut();
+                        (tcp, tls.process_new_packets())
+                    }
+                    TlsStream::Server(stream) => {
+                        let (tcp, tls) = stream.get_mut();
+                        (tcp, tls.process_new_packets())
+                    }
+                };
+                // What TLS has against the other side is told by the read.
+                let waiting = state
+                    .map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed());
+                if waiting { Poll::Ready(Ok(())) } else { tcp.poll_read_ready(context) }
+            }
+        }
+    }
+
     /// Ends it so that the other side hears all that was said. Our end goes first (close_notify, FIN); then what it still
     /// sends is read and dropped for a moment, because a socket that is closed with unread bytes says RST (RFC 1122
     /// section 4.2.2.13), and many systems throw away what came before one.
