@@ -12,7 +12,8 @@ pub const HOST: &str = "localhost";
 pub const USER_NAME: &str = "ann@example.com";
 
 /// The OAuth access token that the upstream takes, as XOAUTH2.
-pub const TOKEN: &str = "bench-access-token-which-is-as-long-as-a-real-one-because-it-is-sent-with-every-login-0123456789";
+pub const TOKEN: &str =
+    "bench-access-token-which-is-as-long-as-a-real-one-because-it-is-sent-with-every-login-0123456789";
 
 /// The password that the upstream takes from the programs that know no XOAUTH2, and that every contender takes from a client.
 pub const PASSWORD: &str = "bench-password";

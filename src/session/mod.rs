@@ -171,11 +171,11 @@ impl Closed {
 
 /// Everything that happens to a connection.
 pub async fn run(gateway: Arc<Gateway>, entrance: Arc<Entrance>, client: TcpStream, address: SocketAddr) {
-    let closed = match Accepted::new(gateway, entrance, client, address).log_in().await {
-        Ok(linked) => return linked.splice().await,
-        Err(closed) => closed,
-    };
-    closed.end().await;
+    // On the heap, and gone when it is over: a session that waits for hours is as small as what it still needs.
+    match Box::pin(Accepted::new(gateway, entrance, client, address).log_in()).await {
+        Ok(linked) => linked.splice().await,
+        Err(closed) => Box::pin(closed.end()).await,
+    }
 }
 
 impl Accepted {
@@ -209,10 +209,12 @@ impl Linked {
     async fn splice(self) {
         let Self { gateway, idle, client, upstream, session, slot, mut record } = self;
         record.phase = Phase::LoggedIn;
+        let drained = gateway.drained.clone().cancelled_owned();
+        let ended = session.ended.clone().cancelled_owned();
         let stop = async {
             tokio::select! {
-                () = gateway.drained.cancelled() => {}
-                () = session.ended.cancelled() => {}
+                () = drained => {}
+                () = ended => {}
             }
         };
         let spliced = splice(client, upstream, idle, stop).await;

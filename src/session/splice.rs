@@ -1,10 +1,10 @@
 //! [`splice`]: phase three. Bytes pass both ways, unread and unchanged, and what was received during the login goes first
-//! (invariant 2). Memory is bounded: one buffer for each direction, held only while data is in flight, and nothing is read
-//! from one side before the other has taken what was read (invariant 11). A session ends by FIN or close_notify, never by
-//! text in a stream that is not ours any more.
+//! (invariant 2). Memory is bounded: one buffer for each direction, taken when there is something to read and given back when it
+//! is written, and nothing is read from one side before the other has taken what was read (invariant 11). A session ends by FIN
+//! or close_notify, never by text in a stream that is not ours any more.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ use super::stream::Stream;
 
 /// How long the client may take to notice that the provider has ended the session.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// What one direction moves before every other session has its turn: well under a millisecond's worth, so that a large message
+/// does not keep small ones waiting.
+const TURN: u64 = 256 * 1024;
 
 /// What passed, and how it ended.
 #[derive(Debug)]
@@ -48,29 +52,58 @@ pub enum SpliceEnd {
 }
 
 /// Passes bytes until both sides are done, `idle` has gone by in silence, or `stop` resolves.
-pub async fn splice(
+pub fn splice(
     client: Connection,
     upstream: Connection,
     idle: Duration,
-    stop: impl Future<Output = ()>,
-) -> Spliced {
-    let Connection { stream: mut client, received: from_client, .. } = client;
-    let Connection { stream: mut upstream, received: from_upstream, .. } = upstream;
-    let mut up = Direction::new(from_client.rest());
-    let mut down = Direction::new(from_upstream.rest());
-    drop((from_client, from_upstream));
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = Spliced> {
+    // Made before the future, so that the future, which may live for hours, holds nothing of the login.
+    let mut splice = Splice::new(client, upstream, idle, Box::pin(stop));
+    async move {
+        let end = (&mut splice).await;
+        let Splice { mut client, mut upstream, up, down, .. } = splice;
+        Box::pin(async move { tokio::join!(client.end(), upstream.end()) }).await;
+        Spliced { bytes_up: up.moved, bytes_down: down.moved, end }
+    }
+}
 
-    let mut deadline = Deadline::new(idle);
-    let mut stop = pin!(stop);
-    let end = std::future::poll_fn(|context| {
+/// A session while its bytes pass.
+struct Splice {
+    client: Stream,
+    upstream: Stream,
+    up: Direction,
+    down: Direction,
+    deadline: Deadline,
+    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Splice {
+    fn new(
+        client: Connection,
+        upstream: Connection,
+        idle: Duration,
+        stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Self {
+        let (up, down) = (Direction::new(client.received.rest()), Direction::new(upstream.received.rest()));
+        let deadline = Deadline::new(idle);
+        Self { client: client.stream, upstream: upstream.stream, up, down, deadline, stop }
+    }
+}
+
+impl Future for Splice {
+    type Output = SpliceEnd;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SpliceEnd> {
+        let Self { client, upstream, up, down, deadline, stop } = self.get_mut();
         if stop.as_mut().poll(context).is_ready() {
             return Poll::Ready(SpliceEnd::Stopped);
         }
         let moved_before = up.moved + down.moved;
-        let up_done = up.poll(&mut client, &mut upstream, context);
-        let down_done = down.poll(&mut upstream, &mut client, context);
+        let up_done = up.poll(client, upstream, context);
+        let down_done = down.poll(upstream, client, context);
         if up.moved + down.moved > moved_before {
-            deadline.push_back(idle);
+            deadline.push_back();
         }
         if let Poll::Ready(Err(failure)) = up_done {
             return Poll::Ready(failure.told("client", "upstream"));
@@ -83,11 +116,7 @@ pub async fn splice(
             Poll::Pending => {}
         }
         deadline.poll(context).map(|()| if down.is_done() { SpliceEnd::Finished } else { SpliceEnd::Idle })
-    })
-    .await;
-
-    tokio::join!(client.end(), upstream.end());
-    Spliced { bytes_up: up.moved, bytes_down: down.moved, end }
+    }
 }
 
 /// One direction of a session.
@@ -143,9 +172,14 @@ impl Direction {
         writer: &mut Stream,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), DirectionError>> {
+        let turn_ends = self.moved + TURN;
         loop {
             ready!(self.poll_write_out(writer, context))?;
             match self.state {
+                State::Passing if self.moved >= turn_ends => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 State::Passing => match self.poll_read(reader, context)? {
                     Poll::Ready(()) => {}
                     // What TLS holds back is flushed only when there is nothing more to add to it.
@@ -196,38 +230,31 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, with a buffer that is taken only when there may be something to read.
+    /// Reads once, into a buffer that is taken when there is something to read.
     fn poll_read(
         &mut self,
         reader: &mut Stream,
         context: &mut Context<'_>,
     ) -> Result<Poll<()>, DirectionError> {
-        if let Poll::Pending = reader.poll_readable(context).map_err(DirectionError::Read)? {
-            return Ok(Poll::Pending);
-        }
+        let Poll::Ready(readable) = reader.poll_readable(context) else { return Ok(Poll::Pending) };
+        readable.map_err(DirectionError::Read)?;
         let mut buffer = buffers::take();
         let mut unfilled = ReadBuf::new(&mut buffer);
         let result = Pin::new(reader).poll_read(context, &mut unfilled);
         let filled = unfilled.filled().len();
-        if let Poll::Ready(Ok(())) = result
-            && filled > 0
-        {
-            self.in_flight = Some((buffer, filled));
-            return Ok(Poll::Ready(()));
-        }
         match result {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(Ok(())) => {
-                self.state = State::Flushing;
-                Ok(Poll::Ready(()))
-            }
-            Poll::Ready(Err(error)) => Err(DirectionError::Read(error)),
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Err(error)) => return Err(DirectionError::Read(error)),
+            Poll::Ready(Ok(())) if filled == 0 => self.state = State::Flushing,
+            Poll::Ready(Ok(())) => self.in_flight = Some((buffer, filled)),
         }
+        Ok(Poll::Ready(()))
     }
 }
 
 /// The idle time, re-armed lazily: passing data only moves the mark, and the timer looks at it when it fires.
 struct Deadline {
+    idle: Duration,
     mark: Instant,
     timer: Pin<Box<Sleep>>,
     lingering: bool,
@@ -236,12 +263,12 @@ struct Deadline {
 impl Deadline {
     fn new(idle: Duration) -> Self {
         let mark = Instant::now() + idle;
-        Self { mark, timer: Box::pin(sleep_until(mark)), lingering: false }
+        Self { idle, mark, timer: Box::pin(sleep_until(mark)), lingering: false }
     }
 
-    fn push_back(&mut self, idle: Duration) {
+    fn push_back(&mut self) {
         if !self.lingering {
-            self.mark = Instant::now() + idle;
+            self.mark = Instant::now() + self.idle;
         }
     }
 
@@ -267,7 +294,8 @@ impl Deadline {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, poll_fn};
+    use std::pin::Pin;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -275,7 +303,8 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
 
-    use super::{SpliceEnd, Spliced, splice};
+    use super::{Splice, SpliceEnd, Spliced, TURN, splice};
+    use crate::session::buffers::LARGE;
     use crate::session::driver::Connection;
     use crate::session::stream::Stream;
 
@@ -305,9 +334,8 @@ mod tests {
         receive(&mut near_client, from_client);
         receive(&mut near_upstream, from_upstream);
         let stop = CancellationToken::new();
-        let its_stop = stop.clone();
-        let splice =
-            tokio::spawn(async move { splice(near_client, near_upstream, IDLE, its_stop.cancelled()).await });
+        let stopped = stop.clone().cancelled_owned();
+        let splice = tokio::spawn(splice(near_client, near_upstream, IDLE, stopped));
         Session { client, upstream, stop, splice }
     }
 
@@ -330,14 +358,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_session_ends_by_fin() {
-        let mut session = session(b"", b"").await;
-        session.upstream.write_all(b"+OK\r\n").await.unwrap();
-        let mut heard = [0; 5];
-        session.client.read_exact(&mut heard).await.unwrap();
-        let spliced = session.splice.await.unwrap();
-        assert!(matches!(spliced.end, SpliceEnd::Idle), "{spliced:?}");
-        assert_eq!(session.client.read(&mut heard).await.unwrap(), 0, "no text in a stream that is not ours");
+    async fn an_idle_session_holds_no_buffer_and_ends_by_fin() {
+        let ((mut client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
+        upstream.write_all(b"+OK\r\n").await.unwrap();
+        let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
+        let end = (&mut splice).await;
+        assert!(matches!(end, SpliceEnd::Idle), "{end:?}");
+        assert!(splice.up.in_flight.is_none() && splice.down.in_flight.is_none());
+        assert_eq!((splice.up.moved, splice.down.moved), (0, 5));
+        drop(splice);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"+OK\r\n", "no text in a stream that is not ours");
+    }
+
+    #[tokio::test]
+    async fn a_large_message_gives_every_other_session_its_turn() {
+        let ((mut client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
+        let all = 16 * TURN;
+        let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
+        let sending = async {
+            upstream.write_all(&vec![b'x'; usize::try_from(all).unwrap()]).await.unwrap();
+            drop(upstream);
+        };
+        let receiving = async {
+            tokio::io::copy(&mut client, &mut tokio::io::sink()).await.unwrap();
+            drop(client);
+        };
+        let mut most = 0;
+        let splicing = poll_fn(|context| {
+            let before = splice.down.moved;
+            let polled = Pin::new(&mut splice).poll(context);
+            most = most.max(splice.down.moved - before);
+            polled
+        });
+        let (end, ()) = tokio::join!(splicing, async {
+            tokio::join!(sending, receiving);
+        });
+        assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
+        assert_eq!(splice.down.moved, all);
+        assert!(most <= TURN + LARGE as u64, "{most} bytes in one turn");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_waits_is_small() {
+        let ((_client, near_client), (_upstream, near_upstream)) = (pair().await, pair().await);
+        let splicing = splice(near_client, near_upstream, IDLE, pending());
+        assert!(size_of_val(&splicing) <= 768, "{} octets", size_of_val(&splicing));
     }
 
     #[tokio::test(start_paused = true)]
