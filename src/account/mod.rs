@@ -4,7 +4,9 @@
 pub mod catch_all;
 pub mod name;
 pub mod password;
+mod verified;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use gatepost_protocol::Protocol;
@@ -12,12 +14,15 @@ use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::secret::Secret;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::store::credentials::minute;
-use crate::store::upstream_logins::RefusedLogin;
+use crate::store::fresh::Fresh;
+use crate::store::upstream_logins::{RefusedLogin, says_no_more};
 use crate::store::{NOTED_WITHIN, Store, StoreError};
 use password::{Hasher, PasswordError};
+use verified::VerifiedPasswords;
 
 pub use crate::store::accounts::{Account, AccountId};
 pub use crate::store::credentials::{Credential, CredentialId};
@@ -31,9 +36,17 @@ const NOBODYS_HASH: &str =
 pub struct Accounts {
     store: Store,
     hasher: Hasher,
+    verified: Arc<VerifiedPasswords>,
+    /// By user name as it is typed.
+    known: Arc<Fresh<String, Arc<Candidates>>>,
+    /// When the last login that was let in is noted.
+    let_in: Arc<Fresh<(AccountId, Protocol), SystemTime>>,
     /// Last uses on their way into the store.
     writing: TaskTracker,
 }
+
+/// What a user name may open, and with which credential.
+type Candidates = Vec<(Account, Credential)>;
 
 /// A login whose local password is right.
 #[derive(Clone, Debug)]
@@ -64,47 +77,54 @@ pub enum NewPasswordError {
 impl Accounts {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        Self { store, hasher: Hasher::new(), writing: TaskTracker::new() }
+        Self {
+            store,
+            hasher: Hasher::new(),
+            verified: Arc::new(VerifiedPasswords::new()),
+            known: Arc::default(),
+            let_in: Arc::default(),
+            writing: TaskTracker::new(),
+        }
     }
 
     /// Finds the account that the credentials open among those of `providers`. An unknown user costs the same Argon2
-    /// run as a wrong password. Fails with `WrongCredentials`, `Disabled`, `Busy` when too many wait, or `Temporary` when the
-    /// store does not answer.
+    /// run as a wrong password; a right one costs none for an hour after its last run. Only for a run `place` is waited for,
+    /// and held. Fails with `WrongCredentials`, `Disabled`, `Busy` when too many wait, or `Temporary` when the store does not answer.
     ///
     /// A user name with several credentials costs a run for each of them, so the session's fixed delay, which is longer than
     /// the twelve runs that there can be at most, is what keeps the time of the answer from telling how many there are.
-    pub async fn verify(
+    pub async fn verify<Place>(
         &self,
         providers: &[&str],
         credentials: &Credentials,
+        place: impl Future<Output = Place>,
     ) -> Result<Verified, AuthFailure> {
-        let mut candidates = self.candidates(&credentials.user_name).await.map_err(|error| {
+        let user_name = &credentials.user_name;
+        let known = self.known.or_read(&self.store, user_name.clone(), self.candidates(user_name)).await;
+        let known = known.map_err(|error| {
             tracing::error!(%error, "cannot look up a user name");
             AuthFailure::Temporary(Cause::new("Gatepost's store does not answer"))
         })?;
-        candidates.retain(|(account, _)| providers.contains(&account.provider.as_str()));
-        let mut hashes: Vec<_> =
-            candidates.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
-        if hashes.is_empty() {
-            hashes.push(Secret::new(NOBODYS_HASH.to_owned()));
-        }
-        let found =
-            self.hasher.matching(&credentials.password, hashes).await.map_err(|error| match error {
+        let known = known.iter().flat_map(|known| known.iter());
+        let candidates: Vec<_> =
+            known.filter(|(account, _)| providers.contains(&account.provider.as_str())).collect();
+        let found = self.right_one(&credentials.password, &candidates, place).await.map_err(|error| {
+            match error {
                 PasswordError::Busy => AuthFailure::Busy(Cause::new("Too many logins at once, try again")),
                 PasswordError::MalformedHash | PasswordError::System => {
                     tracing::error!(%error, "cannot check a password");
                     AuthFailure::Temporary(Cause::new("Gatepost cannot check passwords now"))
                 }
-            })?;
+            }
+        })?;
         // Nobody has no candidate, whatever password would give that hash.
-        let (account, credential) = found
-            .and_then(|position| candidates.into_iter().nth(position))
-            .ok_or(AuthFailure::WrongCredentials)?;
+        let (account, credential) =
+            found.and_then(|position| candidates.get(position)).ok_or(AuthFailure::WrongCredentials)?;
         if account.disabled {
             return Err(AuthFailure::Disabled);
         }
-        self.note_use(&credential);
-        Ok(Verified { account, credential: credential.id })
+        self.note_use(credential);
+        Ok(Verified { account: account.clone(), credential: credential.id })
     }
 
     /// The hash of a new password for the user name at the provider, unless another credential there has the same two.
@@ -117,9 +137,8 @@ impl Accounts {
         let mut others = self.store.credentials_named(user_name).await?;
         others.retain(|(account, _)| account.provider == provider);
         let hashes = others.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
-        if let Some(position) = self.hasher.matching(password, hashes).await?
-            && let Some((_, other)) = others.get(position)
-        {
+        let (found, _turn) = self.hasher.turn().await?.matching(password, hashes).await?;
+        if let Some((_, other)) = found.and_then(|position| others.get(position)) {
             return Err(NewPasswordError::InUse { credential: other.id });
         }
         Ok(self.hasher.hash(password).await?)
@@ -127,7 +146,7 @@ impl Accounts {
 
     /// The credentials that a login by this user name may mean, those of the name itself first, each with the account of the
     /// one mailbox that it opens. A mailbox that has an account of its own at the provider is opened by that account alone.
-    async fn candidates(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
+    async fn candidates(&self, user_name: &str) -> Result<Option<Arc<Candidates>>, StoreError> {
         let mut found = self.store.credentials_named(user_name).await?;
         if let Some(every_mailbox) = catch_all::address_for(user_name) {
             found.extend(self.store.credentials_named(&every_mailbox).await?);
@@ -141,7 +160,42 @@ impl Accounts {
                 candidates.push((account, credential));
             }
         }
-        Ok(candidates)
+        Ok((!candidates.is_empty()).then(|| Arc::new(candidates)))
+    }
+
+    /// Which of the candidates has the password. Whoever asks the same at the same time waits for the one run, and not for a run of its own.
+    async fn right_one<Place>(
+        &self,
+        password: &Secret<String>,
+        candidates: &[&(Account, Credential)],
+        place: impl Future<Output = Place>,
+    ) -> Result<Option<usize>, PasswordError> {
+        let mut hashes: Vec<_> =
+            candidates.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
+        let question = self.verified.question(password, &hashes);
+        let answer = || {
+            let ids = candidates.iter().map(|(_, credential)| credential.id);
+            self.verified.answer(question.as_ref()?, ids, Instant::now())
+        };
+        if let Some(position) = answer() {
+            return Ok(Some(position));
+        }
+        let _place = place.await;
+        let turn = self.hasher.turn().await?;
+        if let Some(position) = answer() {
+            return Ok(Some(position));
+        }
+        if hashes.is_empty() {
+            hashes.push(Secret::new(NOBODYS_HASH.to_owned()));
+        }
+        let (found, _turn) = turn.matching(password, hashes).await?;
+        if let (Some((_, credential)), Some(question)) =
+            (found.and_then(|position| candidates.get(position)), question)
+        {
+            // Before the turn goes on to the next.
+            self.verified.remember(question, credential.id, Instant::now());
+        }
+        Ok(found)
     }
 
     /// Waits until every login so far is noted as the last use of its credential.
@@ -151,12 +205,18 @@ impl Accounts {
         self.writing.reopen();
     }
 
-    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk. The store writes
-    /// what it does not know yet: a command may have changed it meanwhile.
+    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk. What stands in the
+    /// store is looked at every time: a command may have changed it meanwhile.
     pub fn note_login(&self, account: AccountId, protocol: Protocol) {
-        let (store, at) = (self.store.clone(), SystemTime::now());
+        let (store, let_in, at) = (self.store.clone(), Arc::clone(&self.let_in), SystemTime::now());
         self.writing.spawn(async move {
-            if let Err(error) = store.note_let_in(account, protocol, at).await {
+            let noted = let_in.or_read(&store, (account, protocol), store.let_in_at(account, protocol)).await;
+            let noted = match noted {
+                Ok(Some(noted)) if says_no_more(noted, at) => return,
+                Ok(_) => store.note_let_in(account, protocol, at).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = noted {
                 tracing::warn!(%error, account = account.0, "cannot note an account's last login");
             }
         });
@@ -191,6 +251,8 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::future::ready;
 
     use super::*;
     use crate::store::accounts::NewAccount;
@@ -257,7 +319,7 @@ mod tests {
             (&[], "scanner", "one", Err(AuthFailure::WrongCredentials)),
             (&["contoso"], "", "", Err(AuthFailure::WrongCredentials)),
         ] {
-            let verified = accounts.verify(providers, &login(user_name, password)).await;
+            let verified = accounts.verify(providers, &login(user_name, password), ready(())).await;
             let verified = verified.map(|verified| (verified.account.id, verified.credential));
             assert_eq!(verified, expected, "{providers:?} {user_name} {password}");
         }
@@ -276,7 +338,7 @@ mod tests {
         let ann = account(&accounts, "ann@contoso.com", "contoso").await;
         credential(&accounts, ann, "ann@contoso.com", "ann").await;
         let opened = async |providers: &[&str], user_name: &str, password: &str| {
-            let verified = accounts.verify(providers, &login(user_name, password)).await;
+            let verified = accounts.verify(providers, &login(user_name, password), ready(())).await;
             verified.map(|verified| (verified.account.address, verified.account.provider))
         };
         let (contoso, both) = (&["contoso"][..], &["contoso", "fabrikam"][..]);
@@ -356,7 +418,7 @@ mod tests {
             let one = accounts.store.add_credential(everybody, &one).await;
             assert_eq!(one.is_ok(), number < MAX_PER_USER_NAME);
         }
-        let candidates = accounts.candidates("scan@contoso.com").await.unwrap();
+        let candidates = accounts.candidates("scan@contoso.com").await.unwrap().unwrap();
         let own: Vec<_> = candidates.iter().map(|(_, credential)| credential.mailbox.is_some()).collect();
         assert_eq!(own, [[true; 8].as_slice(), &[false; 4]].concat());
     }
@@ -380,10 +442,10 @@ mod tests {
         assert!(matches!(refused, StoreError::TooManyCredentials { .. }), "{refused}");
         for (number, id) in ids.iter().enumerate() {
             let login = login("ann", &format!("password {number}"));
-            assert_eq!(accounts.verify(&["contoso"], &login).await.unwrap().credential, *id);
+            assert_eq!(accounts.verify(&["contoso"], &login, ready(())).await.unwrap().credential, *id);
             assert!(accounts.store.revoke_credential(*id).await.unwrap());
             assert_eq!(
-                accounts.verify(&["contoso"], &login).await.unwrap_err(),
+                accounts.verify(&["contoso"], &login, ready(())).await.unwrap_err(),
                 AuthFailure::WrongCredentials
             );
         }
@@ -398,7 +460,7 @@ mod tests {
         credential(&accounts, ann, "ann", "right").await;
         assert!(accounts.store.set_disabled(ann, true).await.unwrap());
         let outcome =
-            async |password| accounts.verify(&["contoso"], &login("ann", password)).await.unwrap_err();
+            async |password| accounts.verify(&["contoso"], &login("ann", password), ready(())).await.unwrap_err();
         assert_eq!(outcome("right").await, AuthFailure::Disabled);
         assert_eq!(outcome("wrong").await, AuthFailure::WrongCredentials);
         assert!(accounts.store.usable_credentials().await.unwrap().is_empty());
@@ -430,10 +492,10 @@ mod tests {
             accounts.settled().await;
             accounts.store.credentials(None).await.unwrap().first().unwrap().last_used_at
         };
-        accounts.verify(&["contoso"], &login("ann", "wrong")).await.unwrap_err();
+        accounts.verify(&["contoso"], &login("ann", "wrong"), ready(())).await.unwrap_err();
         assert_eq!(last_use().await, None);
         let before = minute(SystemTime::now());
-        accounts.verify(&["contoso"], &login("ann", "right")).await.unwrap();
+        accounts.verify(&["contoso"], &login("ann", "right"), ready(())).await.unwrap();
         let noted = last_use().await.unwrap();
         assert_eq!(noted, minute(noted));
         assert!((before..=SystemTime::now()).contains(&noted));
@@ -444,7 +506,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let accounts = Accounts::new(open(folder.path()).await.unwrap());
         accounts.store.close().await;
-        let failure = accounts.verify(&["contoso"], &login("ann", "right")).await.unwrap_err();
+        let failure = accounts.verify(&["contoso"], &login("ann", "right"), ready(())).await.unwrap_err();
         assert!(matches!(failure, AuthFailure::Temporary(_)), "{failure:?}");
     }
 }

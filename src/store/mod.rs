@@ -19,6 +19,7 @@ pub mod upstream_logins;
 mod current_key;
 mod error;
 mod folder;
+pub(crate) mod fresh;
 mod key;
 mod rotate;
 mod seal;
@@ -102,6 +103,8 @@ impl Store {
         let pool = PoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
+            // A file does not hang up; the question would cost as much as a read.
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
         sqlx::migrate!().run(&pool).await.map_err(|error| match error {
@@ -113,8 +116,11 @@ impl Store {
         crate::crash_point::crash_point("tables-made");
         current_key::begin(&pool, &source.sealer(&key)?).await?;
         let key = current_key::settled(&mut *pool.acquire().await?, source, &database).await?;
-        let writer =
-            PoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT).connect_with(options);
+        let writer = PoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(options);
         Ok(Self {
             pool,
             writer: writer.await?,
