@@ -252,7 +252,8 @@ impl Accounts {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::future::ready;
+    use std::future::{pending, ready};
+    use std::time::Duration;
 
     use super::*;
     use crate::store::accounts::NewAccount;
@@ -464,6 +465,110 @@ mod tests {
         assert_eq!(outcome("right").await, AuthFailure::Disabled);
         assert_eq!(outcome("wrong").await, AuthFailure::WrongCredentials);
         assert!(accounts.store.usable_credentials().await.unwrap().is_empty());
+    }
+
+    /// Whether the login is let in, and how many Argon2 runs it costs.
+    async fn cost(accounts: &Accounts, user_name: &str, password: &str) -> (bool, usize) {
+        let before = accounts.hasher.runs();
+        let verified = accounts.verify(&["contoso"], &login(user_name, password), ready(())).await;
+        (verified.is_ok(), accounts.hasher.runs() - before)
+    }
+
+    #[tokio::test]
+    async fn a_right_password_pays_once_an_hour_and_a_wrong_one_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        credential(&accounts, ann, "ann", "first").await;
+        credential(&accounts, ann, "ann", "second").await;
+        for (user_name, password, expected) in [
+            ("ann", "second", (true, 2)),
+            ("ann", "second", (true, 0)),
+            ("ANN", "second", (true, 0)),
+            ("ann", "wrong", (false, 2)),
+            ("ann", "wrong", (false, 2)),
+            ("ann", "first", (true, 1)),
+            ("ann", "second", (true, 0)),
+            ("ann", "first", (true, 0)),
+            ("ann", "Second", (false, 2)),
+            ("nobody", "second", (false, 1)),
+            ("nobody", "second", (false, 1)),
+        ] {
+            assert_eq!(cost(&accounts, user_name, password).await, expected, "{user_name} {password}");
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_hours(1)).await;
+        tokio::time::resume();
+        assert_eq!(cost(&accounts, "ann", "first").await, (true, 1));
+        assert_eq!(cost(&Accounts::new(accounts.store.clone()), "ann", "first").await, (true, 1));
+    }
+
+    #[tokio::test]
+    async fn many_first_logins_at_once_pay_one_run_and_a_known_one_waits_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        credential(&accounts, ann, "ann", "right").await;
+        let before = accounts.hasher.runs();
+        let mut logins = tokio::task::JoinSet::new();
+        for _ in 0..256 {
+            let accounts = accounts.clone();
+            logins.spawn(async move {
+                accounts.verify(&["contoso"], &login("ann", "right"), ready(())).await.is_ok()
+            });
+        }
+        assert_eq!(logins.join_all().await, [true; 256]);
+        assert_eq!(accounts.hasher.runs() - before, 1);
+        // Neither for a place among those of its address nor for its turn.
+        let _turn = accounts.hasher.turn().await.unwrap();
+        let known = accounts.verify(&["contoso"], &login("ann", "right"), pending::<()>()).await;
+        assert_eq!(known.unwrap().account.id, ann);
+    }
+
+    #[tokio::test]
+    async fn what_another_process_commits_counts_at_the_next_login() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let elsewhere = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&elsewhere, "ann@contoso.com", "contoso").await;
+        let first = credential(&elsewhere, ann, "ann@contoso.com", "right").await;
+        let every_mailbox = account(&elsewhere, "*@contoso.com", "contoso").await;
+        credential(&elsewhere, every_mailbox, "*@contoso.com", "all").await;
+        let cost = async |password| cost(&accounts, "ann@contoso.com", password).await;
+        let known = async |expected: usize| {
+            assert_eq!(cost("right").await, (true, expected));
+            assert_eq!(cost("right").await, (true, 0));
+        };
+        known(1).await;
+        assert_eq!(cost("all").await, (false, 1), "the mailbox has an account of its own");
+
+        elsewhere.store.rotate_key().await.unwrap();
+        known(0).await;
+        assert!(elsewhere.store.set_disabled(ann, true).await.unwrap());
+        let login = login("ann@contoso.com", "right");
+        let disabled = accounts.verify(&["contoso"], &login, ready(())).await.unwrap_err();
+        assert_eq!(disabled, AuthFailure::Disabled);
+        assert_eq!(cost("wrong").await, (false, 1), "which a wrong password does not hear");
+        assert!(elsewhere.store.set_disabled(ann, false).await.unwrap());
+        known(0).await;
+
+        // Another password in place of the first, then the first one again, with another hash.
+        assert!(elsewhere.store.revoke_credential(first).await.unwrap());
+        assert_eq!(cost("right").await, (false, 1));
+        let second = credential(&elsewhere, ann, "ann@contoso.com", "new").await;
+        assert_eq!(cost("right").await, (false, 1));
+        assert_eq!(cost("new").await, (true, 1));
+        assert!(elsewhere.store.revoke_credential(second).await.unwrap());
+        credential(&elsewhere, ann, "ann@contoso.com", "right").await;
+        known(1).await;
+        // One more beside it.
+        credential(&elsewhere, ann, "ann@contoso.com", "another").await;
+        known(1).await;
+
+        assert!(elsewhere.store.remove_account(ann).await.unwrap());
+        assert_eq!(cost("right").await, (false, 1));
+        assert_eq!(cost("all").await, (true, 1), "the mailbox is one of the domain again");
+        assert_eq!(cost("all").await, (true, 0));
     }
 
     #[tokio::test]

@@ -1,21 +1,49 @@
 //! Connecting to a provider over all its addresses, IPv6 and IPv4 in turn and staggered (RFC 8305), so that a broken
-//! IPv6 route costs a quarter of a second and not the login.
+//! IPv6 route costs a quarter of a second and not the login. The address that answered last is tried first for a moment, so that many
+//! logins at once ask the resolver once.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 /// RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// For how long an address that answered is taken without asking the resolver. Shorter than a name's own time to live at any provider.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// Servers that are remembered at once. A configuration has a few.
+const MOST_REMEMBERED: usize = 64;
+
+/// By name and port, what answered last, and until when it is believed.
+static ANSWERED: Answered = Answered(Mutex::new(BTreeMap::new()));
+
+struct Answered(Mutex<BTreeMap<(String, u16), (SocketAddr, Instant)>>);
+
 /// A connection to the first of the host's addresses that takes one. The error of a name that is not found is
 /// [`io::ErrorKind::NotFound`].
 pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    connect(resolve(host, port).await?).await
+    if let Some(address) = ANSWERED.find(host, port, Instant::now())
+        && let Ok(Ok(stream)) = timeout(STAGGER, TcpStream::connect(address)).await
+    {
+        return Ok(stream);
+    }
+    let addresses = resolve(host, port).await?;
+    let started = Instant::now();
+    let stream = connect(addresses).await?;
+    // One that took longer would not be waited for either the next time.
+    if started.elapsed() < STAGGER
+        && let Ok(address) = stream.peer_addr()
+    {
+        ANSWERED.keep(host, port, address, Instant::now());
+    }
+    Ok(stream)
 }
 
 /// The host's addresses, in the order in which they are tried. The error of a name that is not found is
@@ -50,6 +78,21 @@ pub async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
+impl Answered {
+    fn find(&self, host: &str, port: u16, now: Instant) -> Option<SocketAddr> {
+        let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.get(&(host.to_owned(), port)).filter(|(_, until)| now < *until).map(|(address, _)| *address)
+    }
+
+    fn keep(&self, host: &str, port: u16, address: SocketAddr, now: Instant) {
+        let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.len() >= MOST_REMEMBERED {
+            answered.clear();
+        }
+        answered.insert((host.to_owned(), port), (address, now + REMEMBERED));
+    }
+}
+
 /// The families in turn, beginning with the resolver's first choice (RFC 8305 section 4).
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -67,9 +110,14 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 mod tests {
-    use tokio::net::TcpListener;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::time::Duration;
 
-    use super::{dial, in_turn};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::{Answered, MOST_REMEMBERED, dial, in_turn};
 
     #[test]
     fn families_take_turns() {
@@ -84,6 +132,40 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(dial("localhost", port).await.unwrap().peer_addr().unwrap().port(), port);
+    }
+
+    #[test]
+    fn what_answered_last_is_believed_for_ten_seconds_and_by_that_port_alone() {
+        let (answered, start) = (Answered(Mutex::new(BTreeMap::new())), Instant::now());
+        let address = "127.0.0.1:993".parse().unwrap();
+        answered.keep("mail.example.com", 993, address, start);
+        for (host, port, seconds, expected) in [
+            ("mail.example.com", 993, 9, true),
+            ("mail.example.com", 993, 10, false),
+            ("mail.example.com", 995, 0, false),
+            ("example.com", 993, 0, false),
+        ] {
+            let found = answered.find(host, port, start + Duration::from_secs(seconds));
+            assert_eq!(found == Some(address), expected, "{host} {port} {seconds}");
+        }
+        for port in 0..1000 {
+            answered.keep("mail.example.com", port, address, start);
+        }
+        assert!(answered.0.lock().unwrap().len() <= MOST_REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_moved_to_its_other_address_is_found_there() {
+        let before = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = before.local_addr().unwrap().port();
+        let address = dial("localhost", port).await.unwrap().peer_addr().unwrap();
+        assert!(address.is_ipv4());
+        drop(before);
+        // Where the machine has no IPv6 there is nowhere to move.
+        let Ok(_after) = TcpListener::bind(("::1", port)).await else { return };
+        if tokio::net::lookup_host(("localhost", port)).await.unwrap().any(|address| address.is_ipv6()) {
+            assert!(dial("localhost", port).await.unwrap().peer_addr().unwrap().is_ipv6());
+        }
     }
 
     #[tokio::test]
