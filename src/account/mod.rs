@@ -137,7 +137,7 @@ impl Accounts {
         let mut others = self.store.credentials_named(user_name).await?;
         others.retain(|(account, _)| account.provider == provider);
         let hashes = others.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
-        let (found, _turn) = self.hasher.turn().await?.matching(password, hashes).await?;
+        let found = self.hasher.turn().await?.matching(password, hashes).await?.0;
         if let Some((_, other)) = found.and_then(|position| others.get(position)) {
             return Err(NewPasswordError::InUse { credential: other.id });
         }

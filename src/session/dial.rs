@@ -111,13 +111,14 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
     use std::sync::Mutex;
     use std::time::Duration;
 
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
-    use super::{Answered, MOST_REMEMBERED, dial, in_turn};
+    use super::{ANSWERED, Answered, MOST_REMEMBERED, dial, in_turn};
 
     #[test]
     fn families_take_turns() {
@@ -155,17 +156,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_has_moved_to_its_other_address_is_found_there() {
-        let before = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = before.local_addr().unwrap().port();
-        let address = dial("localhost", port).await.unwrap().peer_addr().unwrap();
-        assert!(address.is_ipv4());
-        drop(before);
-        // Where the machine has no IPv6 there is nowhere to move.
-        let Ok(_after) = TcpListener::bind(("::1", port)).await else { return };
-        if tokio::net::lookup_host(("localhost", port)).await.unwrap().any(|address| address.is_ipv6()) {
-            assert!(dial("localhost", port).await.unwrap().peer_addr().unwrap().is_ipv6());
+    async fn an_address_that_answers_no_more_costs_a_look_and_not_the_login() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gone = (Ipv4Addr::new(127, 0, 0, 9), address.port()).into();
+        ANSWERED.keep("localhost", address.port(), gone, Instant::now());
+        for _ in 0..2 {
+            assert_eq!(dial("localhost", address.port()).await.unwrap().peer_addr().unwrap(), address);
         }
+        assert_eq!(ANSWERED.find("localhost", address.port(), Instant::now()), Some(address));
     }
 
     #[tokio::test]
