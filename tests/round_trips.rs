@@ -51,7 +51,13 @@ impl Spoken {
     /// The provider's part of the TLS handshake. It is much shorter without a certificate in it.
     fn handshake(&self) -> usize {
         // Behind the greeting and the answers before TLS, which are short, and before the mail.
-        self.turns.iter().filter(|(is_provider, _)| *is_provider).take(4).map(|(_, octets)| *octets).max().unwrap()
+        self.turns
+            .iter()
+            .filter(|(is_provider, _)| *is_provider)
+            .take(4)
+            .map(|(_, octets)| *octets)
+            .max()
+            .unwrap()
     }
 }
 
@@ -208,7 +214,10 @@ impl Program {
 }
 
 fn message() -> String {
-    format!("From: <{ADDRESS}>\r\nTo: <{ADDRESS}>\r\n\r\n{}", format!("{}\r\n", "x".repeat(62)).repeat(BODY_LEN / 64))
+    format!(
+        "From: <{ADDRESS}>\r\nTo: <{ADDRESS}>\r\n\r\n{}",
+        format!("{}\r\n", "x".repeat(62)).repeat(BODY_LEN / 64)
+    )
 }
 
 /// A world whose provider has its ears open, at its port for this protocol.

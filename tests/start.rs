@@ -26,7 +26,9 @@ fn questions(log: &str) -> Vec<String> {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|event| event["target"] == "sqlx::query")
-        .map(|event| format!("{}{}", event["summary"].as_str().unwrap(), event["db.statement"].as_str().unwrap_or("")))
+        .map(|event| {
+            format!("{}{}", event["summary"].as_str().unwrap(), event["db.statement"].as_str().unwrap_or(""))
+        })
         .filter(|statement| !statement.starts_with("PRAGMA data_version"))
         .collect();
     asked.sort();

@@ -108,15 +108,14 @@ impl Accounts {
         let known = known.iter().flat_map(|known| known.iter());
         let candidates: Vec<_> =
             known.filter(|(account, _)| providers.contains(&account.provider.as_str())).collect();
-        let found = self.right_one(&credentials.password, &candidates, place).await.map_err(|error| {
-            match error {
+        let found =
+            self.right_one(&credentials.password, &candidates, place).await.map_err(|error| match error {
                 PasswordError::Busy => AuthFailure::Busy(Cause::new("Too many logins at once, try again")),
                 PasswordError::MalformedHash | PasswordError::System => {
                     tracing::error!(%error, "cannot check a password");
                     AuthFailure::Temporary(Cause::new("Gatepost cannot check passwords now"))
                 }
-            }
-        })?;
+            })?;
         // Nobody has no candidate, whatever password would give that hash.
         let (account, credential) =
             found.and_then(|position| candidates.get(position)).ok_or(AuthFailure::WrongCredentials)?;
@@ -205,10 +204,15 @@ impl Accounts {
         self.writing.reopen();
     }
 
-    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk. What stands in the
-    /// store is looked at every time: a command may have changed it meanwhile.
+    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk; at most once a minute,
+    /// unless somebody has committed something since: a command may have noted a refusal.
     pub fn note_login(&self, account: AccountId, protocol: Protocol) {
-        let (store, let_in, at) = (self.store.clone(), Arc::clone(&self.let_in), SystemTime::now());
+        let at = SystemTime::now();
+        let noted = self.let_in.last_known(&self.store, &(account, protocol));
+        if noted.is_some_and(|noted| says_no_more(noted, at)) {
+            return;
+        }
+        let (store, let_in) = (self.store.clone(), Arc::clone(&self.let_in));
         self.writing.spawn(async move {
             let noted = let_in.or_read(&store, (account, protocol), store.let_in_at(account, protocol)).await;
             let noted = match noted {
@@ -460,8 +464,9 @@ mod tests {
         let ann = account(&accounts, "ann@example.com", "contoso").await;
         credential(&accounts, ann, "ann", "right").await;
         assert!(accounts.store.set_disabled(ann, true).await.unwrap());
-        let outcome =
-            async |password| accounts.verify(&["contoso"], &login("ann", password), ready(())).await.unwrap_err();
+        let outcome = async |password| {
+            accounts.verify(&["contoso"], &login("ann", password), ready(())).await.unwrap_err()
+        };
         assert_eq!(outcome("right").await, AuthFailure::Disabled);
         assert_eq!(outcome("wrong").await, AuthFailure::WrongCredentials);
         assert!(accounts.store.usable_credentials().await.unwrap().is_empty());

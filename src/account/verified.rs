@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn there_are_never_more_than_the_bound_and_a_known_password_takes_one_place_alone() {
         let (verified, start) = (VerifiedPasswords::new(), Instant::now());
-        let question = |number: i64| verified.question(&secret("p"), &hashes(&[&number.to_string()])).unwrap();
+        let question =
+            |number: i64| verified.question(&secret("p"), &hashes(&[&number.to_string()])).unwrap();
         let most = i64::try_from(MOST).unwrap();
         for number in 0..most {
             let at = start + Duration::from_millis(number.unsigned_abs());

@@ -44,6 +44,12 @@ impl<Key: Eq + Hash, Value: Clone> Fresh<Key, Value> {
         Ok(found)
     }
 
+    /// What is kept for the key, if it was still true when anybody last asked: a login has asked when it began.
+    pub(crate) fn last_known(&self, store: &Store, key: &Key) -> Option<Value> {
+        let read = self.read();
+        (read.version == store.last_version()).then(|| read.values.get(key).cloned()).flatten()
+    }
+
     fn kept(&self, version: i64, key: &Key) -> Option<Value> {
         let mut read = self.read();
         read.are_of(version);
@@ -125,7 +131,10 @@ mod tests {
         add(&store, "ann@example.com").await;
         assert_eq!((count(false).await, reads.get()), (Some(1), 3), "our own commit");
         assert_eq!((count(false).await, reads.get()), (Some(1), 3));
+        assert_eq!(fresh.last_known(&store, &"accounts"), Some(1));
         add(&elsewhere, "bob@example.com").await;
+        store.data_version().await.unwrap();
+        assert_eq!(fresh.last_known(&store, &"accounts"), None);
         assert_eq!((count(true).await, reads.get()), (Some(2), 4), "another's commit");
         assert_eq!((count(false).await, reads.get()), (Some(3), 5), "one while it was read");
         assert_eq!((count(false).await, reads.get()), (Some(3), 5));

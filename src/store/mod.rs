@@ -25,6 +25,7 @@ mod rotate;
 mod seal;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -60,6 +61,8 @@ pub struct Store {
     key: Arc<RwLock<CurrentKey>>,
     /// Asked for `data_version` alone: the number only means something on one and the same connection.
     watcher: Arc<Mutex<SqliteConnection>>,
+    /// What it said last; 0 before it was asked.
+    last_version: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -128,6 +131,7 @@ impl Store {
             source: Arc::new(source.clone()),
             key: Arc::new(RwLock::new(key)),
             watcher: Arc::new(Mutex::new(watcher)),
+            last_version: Arc::default(),
         })
     }
 
@@ -140,7 +144,14 @@ impl Store {
     /// A number that changes whenever any process commits (SQLite's `data_version`): cheap to ask every second.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
         let mut watcher = self.watcher.lock().await;
-        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?)
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?;
+        self.last_version.store(version, Ordering::Release);
+        Ok(version)
+    }
+
+    /// The number that was told last, to whomever in this process.
+    fn last_version(&self) -> Option<i64> {
+        Some(self.last_version.load(Ordering::Acquire)).filter(|version| *version != 0)
     }
 }
 
@@ -346,6 +357,7 @@ pub(crate) mod tests {
             source: Arc::new(source),
             key: Arc::new(RwLock::new(key)),
             watcher: Arc::new(Mutex::new(watcher)),
+            last_version: Arc::default(),
         }
     }
 
