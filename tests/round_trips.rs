@@ -4,7 +4,12 @@
 //! Nothing is timed. Each test has one thread, and whoever has something to say says all of it before another one's turn; so it is
 //! enough to write down who speaks when.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
 
 mod support;
 
@@ -34,13 +39,19 @@ const BODY_LEN: usize = 4096;
 struct Spoken {
     /// Octets in a row from the same side: `true` is the provider's.
     turns: Vec<(bool, usize)>,
+    /// Which of them is the provider's part of the TLS handshake.
+    handshake: Option<usize>,
 }
 
 impl Spoken {
-    fn hear(&mut self, is_provider: bool, count: usize) {
+    fn hear(&mut self, is_provider: bool, bytes: &[u8]) {
         match self.turns.last_mut() {
-            Some((last, octets)) if *last == is_provider => *octets += count,
-            _ => self.turns.push((is_provider, count)),
+            Some((last, octets)) if *last == is_provider => *octets += bytes.len(),
+            _ => self.turns.push((is_provider, bytes.len())),
+        }
+        // A record of the handshake (RFC 8446, section 5.1).
+        if is_provider && bytes.starts_with(&[22, 3]) {
+            self.handshake.get_or_insert(self.turns.len() - 1);
         }
     }
 
@@ -49,16 +60,9 @@ impl Spoken {
         1 + self.turns.iter().filter(|(is_provider, _)| *is_provider).count()
     }
 
-    /// The provider's part of the TLS handshake. It is much shorter without a certificate in it.
+    /// The length of the provider's part of the TLS handshake. It is much shorter without a certificate in it.
     fn handshake(&self) -> usize {
-        // Behind the greeting and the answers before TLS, which are short, and before the mail.
-        self.turns
-            .iter()
-            .filter(|(is_provider, _)| *is_provider)
-            .take(4)
-            .map(|(_, octets)| *octets)
-            .max()
-            .unwrap()
+        self.turns[self.handshake.unwrap()].1
     }
 }
 
@@ -113,10 +117,10 @@ async fn relay(mut near: TcpStream, mut far: TcpStream, log: Arc<Mutex<Vec<Spoke
             return;
         }
         if let Some(spoken) = log.lock().unwrap().get_mut(number) {
-            spoken.hear(is_provider, count);
+            spoken.hear(is_provider, if is_provider { &from_far[..count] } else { &from_near[..count] });
         }
         let (to, bytes) = if is_provider { (&mut near, &from_far) } else { (&mut far, &from_near) };
-        if to.write_all(bytes.get(..count).unwrap()).await.is_err() {
+        if to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }
