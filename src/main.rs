@@ -7,6 +7,10 @@ use clap::Parser as _;
 use gatepost::cli::{Cli, LogFormat};
 use tracing_subscriber::EnvFilter;
 
+/// All sessions run on one thread, beside those of the store and of Argon2. It carries several Gbit or a thousand logins a second; with two
+/// of them a login costs half as much again, because they wake each other for every line (docs/performance.md).
+const WORKERS: usize = 1;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match prepare(&cli) {
@@ -21,7 +25,11 @@ fn main() -> ExitCode {
 fn prepare(cli: &Cli) -> anyhow::Result<tokio::runtime::Runtime> {
     gatepost::hardening::harden().context("this process could not be hardened")?;
     start_logging(cli.log_format, cli.log_level())?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("no runtime")
 }
 
 /// Logs go to standard error: what a command prints for people or scripts stays apart.

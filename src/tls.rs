@@ -9,7 +9,7 @@ pub mod witness;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -76,11 +76,11 @@ impl TlsError {
 impl Trust {
     /// The system's roots, and those in `ca_file` (PEM).
     pub fn load(ca_file: Option<&Path>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut roots = system_roots();
         if let Some(path) = ca_file {
+            let more = Arc::make_mut(&mut roots);
             for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|error| {
+                more.add(certificate).map_err(|error| {
                     TlsError::unusable(path, &format!("not a usable CA certificate: {error}"))
                 })?;
             }
@@ -89,7 +89,6 @@ impl Trust {
             return Err(TlsError::NoRoots);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let roots = Arc::new(roots);
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::unusable(Path::new("rustls"), &error))?
@@ -123,6 +122,17 @@ pub fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     let cause = error.get_ref()?;
     // HTTP clients wrap it once more.
     cause.downcast_ref().or_else(|| cause.downcast_ref().and_then(tls_error))
+}
+
+/// What the system trusts. Some hundred and fifty certificates, read when they are first needed and shared by all providers.
+fn system_roots() -> Arc<RootCertStore> {
+    static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let read = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(roots)
+    };
+    Arc::clone(SYSTEM.get_or_init(read))
 }
 
 /// The certificates in a PEM file; at least one.

@@ -122,7 +122,8 @@ impl Desk {
     async fn logs_in(&self, user_name: &str, password: &str) -> bool {
         let credentials =
             Credentials { user_name: user_name.to_owned(), password: Secret::new(password.to_owned()) };
-        Accounts::new(self.store().await).verify(&["sandbox"], &credentials).await.is_ok()
+        let accounts = Accounts::new(self.store().await);
+        accounts.verify(&["sandbox"], &credentials, std::future::ready(())).await.is_ok()
     }
 }
 

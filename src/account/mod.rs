@@ -4,7 +4,9 @@
 pub mod catch_all;
 pub mod name;
 pub mod password;
+mod verified;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use gatepost_protocol::Protocol;
@@ -12,12 +14,15 @@ use gatepost_protocol::failure::{AuthFailure, Cause};
 use gatepost_protocol::sasl::Credentials;
 use gatepost_protocol::secret::Secret;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::store::credentials::minute;
-use crate::store::upstream_logins::RefusedLogin;
+use crate::store::fresh::Fresh;
+use crate::store::upstream_logins::{RefusedLogin, says_no_more};
 use crate::store::{NOTED_WITHIN, Store, StoreError};
 use password::{Hasher, PasswordError};
+use verified::VerifiedPasswords;
 
 pub use crate::store::accounts::{Account, AccountId};
 pub use crate::store::credentials::{Credential, CredentialId};
@@ -31,9 +36,17 @@ const NOBODYS_HASH: &str =
 pub struct Accounts {
     store: Store,
     hasher: Hasher,
+    verified: Arc<VerifiedPasswords>,
+    /// By user name as it is typed.
+    known: Arc<Fresh<String, Arc<Candidates>>>,
+    /// When the last login that was let in is noted.
+    let_in: Arc<Fresh<(AccountId, Protocol), SystemTime>>,
     /// Last uses on their way into the store.
     writing: TaskTracker,
 }
+
+/// What a user name may open, and with which credential.
+type Candidates = Vec<(Account, Credential)>;
 
 /// A login whose local password is right.
 #[derive(Clone, Debug)]
@@ -64,32 +77,39 @@ pub enum NewPasswordError {
 impl Accounts {
     /// Over the given store.
     pub fn new(store: Store) -> Self {
-        Self { store, hasher: Hasher::new(), writing: TaskTracker::new() }
+        Self {
+            store,
+            hasher: Hasher::new(),
+            verified: Arc::new(VerifiedPasswords::new()),
+            known: Arc::default(),
+            let_in: Arc::default(),
+            writing: TaskTracker::new(),
+        }
     }
 
     /// Finds the account that the credentials open among those of `providers`. An unknown user costs the same Argon2
-    /// run as a wrong password. Fails with `WrongCredentials`, `Disabled`, `Busy` when too many wait, or `Temporary` when the
-    /// store does not answer.
+    /// run as a wrong password; a right one costs none for an hour after its last run. Only for a run `place` is waited for,
+    /// and held. Fails with `WrongCredentials`, `Disabled`, `Busy` when too many wait, or `Temporary` when the store does not answer.
     ///
     /// A user name with several credentials costs a run for each of them, so the session's fixed delay, which is longer than
     /// the twelve runs that there can be at most, is what keeps the time of the answer from telling how many there are.
-    pub async fn verify(
+    pub async fn verify<Place>(
         &self,
         providers: &[&str],
         credentials: &Credentials,
+        place: impl Future<Output = Place>,
     ) -> Result<Verified, AuthFailure> {
-        let mut candidates = self.candidates(&credentials.user_name).await.map_err(|error| {
+        let user_name = &credentials.user_name;
+        let known = self.known.or_read(&self.store, user_name.clone(), self.candidates(user_name)).await;
+        let known = known.map_err(|error| {
             tracing::error!(%error, "cannot look up a user name");
             AuthFailure::Temporary(Cause::new("Gatepost's store does not answer"))
         })?;
-        candidates.retain(|(account, _)| providers.contains(&account.provider.as_str()));
-        let mut hashes: Vec<_> =
-            candidates.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
-        if hashes.is_empty() {
-            hashes.push(Secret::new(NOBODYS_HASH.to_owned()));
-        }
+        let known = known.iter().flat_map(|known| known.iter());
+        let candidates: Vec<_> =
+            known.filter(|(account, _)| providers.contains(&account.provider.as_str())).collect();
         let found =
-            self.hasher.matching(&credentials.password, hashes).await.map_err(|error| match error {
+            self.right_one(&credentials.password, &candidates, place).await.map_err(|error| match error {
                 PasswordError::Busy => AuthFailure::Busy(Cause::new("Too many logins at once, try again")),
                 PasswordError::MalformedHash | PasswordError::System => {
                     tracing::error!(%error, "cannot check a password");
@@ -97,14 +117,13 @@ impl Accounts {
                 }
             })?;
         // Nobody has no candidate, whatever password would give that hash.
-        let (account, credential) = found
-            .and_then(|position| candidates.into_iter().nth(position))
-            .ok_or(AuthFailure::WrongCredentials)?;
+        let (account, credential) =
+            found.and_then(|position| candidates.get(position)).ok_or(AuthFailure::WrongCredentials)?;
         if account.disabled {
             return Err(AuthFailure::Disabled);
         }
-        self.note_use(&credential);
-        Ok(Verified { account, credential: credential.id })
+        self.note_use(credential);
+        Ok(Verified { account: account.clone(), credential: credential.id })
     }
 
     /// The hash of a new password for the user name at the provider, unless another credential there has the same two.
@@ -117,9 +136,8 @@ impl Accounts {
         let mut others = self.store.credentials_named(user_name).await?;
         others.retain(|(account, _)| account.provider == provider);
         let hashes = others.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
-        if let Some(position) = self.hasher.matching(password, hashes).await?
-            && let Some((_, other)) = others.get(position)
-        {
+        let found = self.hasher.turn().await?.matching(password, hashes).await?.0;
+        if let Some((_, other)) = found.and_then(|position| others.get(position)) {
             return Err(NewPasswordError::InUse { credential: other.id });
         }
         Ok(self.hasher.hash(password).await?)
@@ -127,7 +145,7 @@ impl Accounts {
 
     /// The credentials that a login by this user name may mean, those of the name itself first, each with the account of the
     /// one mailbox that it opens. A mailbox that has an account of its own at the provider is opened by that account alone.
-    async fn candidates(&self, user_name: &str) -> Result<Vec<(Account, Credential)>, StoreError> {
+    async fn candidates(&self, user_name: &str) -> Result<Option<Arc<Candidates>>, StoreError> {
         let mut found = self.store.credentials_named(user_name).await?;
         if let Some(every_mailbox) = catch_all::address_for(user_name) {
             found.extend(self.store.credentials_named(&every_mailbox).await?);
@@ -141,7 +159,42 @@ impl Accounts {
                 candidates.push((account, credential));
             }
         }
-        Ok(candidates)
+        Ok((!candidates.is_empty()).then(|| Arc::new(candidates)))
+    }
+
+    /// Which of the candidates has the password. Whoever asks the same at the same time waits for the one run, and not for a run of its own.
+    async fn right_one<Place>(
+        &self,
+        password: &Secret<String>,
+        candidates: &[&(Account, Credential)],
+        place: impl Future<Output = Place>,
+    ) -> Result<Option<usize>, PasswordError> {
+        let mut hashes: Vec<_> =
+            candidates.iter().map(|(_, credential)| credential.password_hash.clone()).collect();
+        let question = self.verified.question(password, &hashes);
+        let answer = || {
+            let ids = candidates.iter().map(|(_, credential)| credential.id);
+            self.verified.answer(question.as_ref()?, ids, Instant::now())
+        };
+        if let Some(position) = answer() {
+            return Ok(Some(position));
+        }
+        let _place = place.await;
+        let turn = self.hasher.turn().await?;
+        if let Some(position) = answer() {
+            return Ok(Some(position));
+        }
+        if hashes.is_empty() {
+            hashes.push(Secret::new(NOBODYS_HASH.to_owned()));
+        }
+        let (found, _turn) = turn.matching(password, hashes).await?;
+        if let (Some((_, credential)), Some(question)) =
+            (found.and_then(|position| candidates.get(position)), question)
+        {
+            // Before the turn goes on to the next.
+            self.verified.remember(question, credential.id, Instant::now());
+        }
+        Ok(found)
     }
 
     /// Waits until every login so far is noted as the last use of its credential.
@@ -151,12 +204,23 @@ impl Accounts {
         self.writing.reopen();
     }
 
-    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk. The store writes
-    /// what it does not know yet: a command may have changed it meanwhile.
+    /// Notes that the provider let a login of the account in, beside the session, which does not wait for a disk; at most once a minute,
+    /// unless somebody has committed something since: a command may have noted a refusal.
     pub fn note_login(&self, account: AccountId, protocol: Protocol) {
-        let (store, at) = (self.store.clone(), SystemTime::now());
+        let at = SystemTime::now();
+        let noted = self.let_in.last_known(&self.store, &(account, protocol));
+        if noted.is_some_and(|noted| says_no_more(noted, at)) {
+            return;
+        }
+        let (store, let_in) = (self.store.clone(), Arc::clone(&self.let_in));
         self.writing.spawn(async move {
-            if let Err(error) = store.note_let_in(account, protocol, at).await {
+            let noted = let_in.or_read(&store, (account, protocol), store.let_in_at(account, protocol)).await;
+            let noted = match noted {
+                Ok(Some(noted)) if says_no_more(noted, at) => return,
+                Ok(_) => store.note_let_in(account, protocol, at).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = noted {
                 tracing::warn!(%error, account = account.0, "cannot note an account's last login");
             }
         });
@@ -191,6 +255,9 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::future::{pending, ready};
+    use std::time::Duration;
 
     use super::*;
     use crate::store::accounts::NewAccount;
@@ -257,7 +324,7 @@ mod tests {
             (&[], "scanner", "one", Err(AuthFailure::WrongCredentials)),
             (&["contoso"], "", "", Err(AuthFailure::WrongCredentials)),
         ] {
-            let verified = accounts.verify(providers, &login(user_name, password)).await;
+            let verified = accounts.verify(providers, &login(user_name, password), ready(())).await;
             let verified = verified.map(|verified| (verified.account.id, verified.credential));
             assert_eq!(verified, expected, "{providers:?} {user_name} {password}");
         }
@@ -276,7 +343,7 @@ mod tests {
         let ann = account(&accounts, "ann@contoso.com", "contoso").await;
         credential(&accounts, ann, "ann@contoso.com", "ann").await;
         let opened = async |providers: &[&str], user_name: &str, password: &str| {
-            let verified = accounts.verify(providers, &login(user_name, password)).await;
+            let verified = accounts.verify(providers, &login(user_name, password), ready(())).await;
             verified.map(|verified| (verified.account.address, verified.account.provider))
         };
         let (contoso, both) = (&["contoso"][..], &["contoso", "fabrikam"][..]);
@@ -356,7 +423,7 @@ mod tests {
             let one = accounts.store.add_credential(everybody, &one).await;
             assert_eq!(one.is_ok(), number < MAX_PER_USER_NAME);
         }
-        let candidates = accounts.candidates("scan@contoso.com").await.unwrap();
+        let candidates = accounts.candidates("scan@contoso.com").await.unwrap().unwrap();
         let own: Vec<_> = candidates.iter().map(|(_, credential)| credential.mailbox.is_some()).collect();
         assert_eq!(own, [[true; 8].as_slice(), &[false; 4]].concat());
     }
@@ -380,10 +447,10 @@ mod tests {
         assert!(matches!(refused, StoreError::TooManyCredentials { .. }), "{refused}");
         for (number, id) in ids.iter().enumerate() {
             let login = login("ann", &format!("password {number}"));
-            assert_eq!(accounts.verify(&["contoso"], &login).await.unwrap().credential, *id);
+            assert_eq!(accounts.verify(&["contoso"], &login, ready(())).await.unwrap().credential, *id);
             assert!(accounts.store.revoke_credential(*id).await.unwrap());
             assert_eq!(
-                accounts.verify(&["contoso"], &login).await.unwrap_err(),
+                accounts.verify(&["contoso"], &login, ready(())).await.unwrap_err(),
                 AuthFailure::WrongCredentials
             );
         }
@@ -397,11 +464,116 @@ mod tests {
         let ann = account(&accounts, "ann@example.com", "contoso").await;
         credential(&accounts, ann, "ann", "right").await;
         assert!(accounts.store.set_disabled(ann, true).await.unwrap());
-        let outcome =
-            async |password| accounts.verify(&["contoso"], &login("ann", password)).await.unwrap_err();
+        let outcome = async |password| {
+            accounts.verify(&["contoso"], &login("ann", password), ready(())).await.unwrap_err()
+        };
         assert_eq!(outcome("right").await, AuthFailure::Disabled);
         assert_eq!(outcome("wrong").await, AuthFailure::WrongCredentials);
         assert!(accounts.store.usable_credentials().await.unwrap().is_empty());
+    }
+
+    /// Whether the login is let in, and how many Argon2 runs it costs.
+    async fn cost(accounts: &Accounts, user_name: &str, password: &str) -> (bool, usize) {
+        let before = accounts.hasher.runs();
+        let verified = accounts.verify(&["contoso"], &login(user_name, password), ready(())).await;
+        (verified.is_ok(), accounts.hasher.runs() - before)
+    }
+
+    #[tokio::test]
+    async fn a_right_password_pays_once_an_hour_and_a_wrong_one_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        credential(&accounts, ann, "ann", "first").await;
+        credential(&accounts, ann, "ann", "second").await;
+        for (user_name, password, expected) in [
+            ("ann", "second", (true, 2)),
+            ("ann", "second", (true, 0)),
+            ("ANN", "second", (true, 0)),
+            ("ann", "wrong", (false, 2)),
+            ("ann", "wrong", (false, 2)),
+            ("ann", "first", (true, 1)),
+            ("ann", "second", (true, 0)),
+            ("ann", "first", (true, 0)),
+            ("ann", "Second", (false, 2)),
+            ("nobody", "second", (false, 1)),
+            ("nobody", "second", (false, 1)),
+        ] {
+            assert_eq!(cost(&accounts, user_name, password).await, expected, "{user_name} {password}");
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_hours(1)).await;
+        tokio::time::resume();
+        assert_eq!(cost(&accounts, "ann", "first").await, (true, 1));
+        assert_eq!(cost(&Accounts::new(accounts.store.clone()), "ann", "first").await, (true, 1));
+    }
+
+    #[tokio::test]
+    async fn many_first_logins_at_once_pay_one_run_and_a_known_one_waits_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        credential(&accounts, ann, "ann", "right").await;
+        let before = accounts.hasher.runs();
+        let mut logins = tokio::task::JoinSet::new();
+        for _ in 0..256 {
+            let accounts = accounts.clone();
+            logins.spawn(async move {
+                accounts.verify(&["contoso"], &login("ann", "right"), ready(())).await.is_ok()
+            });
+        }
+        assert_eq!(logins.join_all().await, [true; 256]);
+        assert_eq!(accounts.hasher.runs() - before, 1);
+        // Neither for a place among those of its address nor for its turn.
+        let _turn = accounts.hasher.turn().await.unwrap();
+        let known = accounts.verify(&["contoso"], &login("ann", "right"), pending::<()>()).await;
+        assert_eq!(known.unwrap().account.id, ann);
+    }
+
+    #[tokio::test]
+    async fn what_another_process_commits_counts_at_the_next_login() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let elsewhere = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&elsewhere, "ann@contoso.com", "contoso").await;
+        let first = credential(&elsewhere, ann, "ann@contoso.com", "right").await;
+        let every_mailbox = account(&elsewhere, "*@contoso.com", "contoso").await;
+        credential(&elsewhere, every_mailbox, "*@contoso.com", "all").await;
+        let cost = async |password| cost(&accounts, "ann@contoso.com", password).await;
+        let known = async |expected: usize| {
+            assert_eq!(cost("right").await, (true, expected));
+            assert_eq!(cost("right").await, (true, 0));
+        };
+        known(1).await;
+        assert_eq!(cost("all").await, (false, 1), "the mailbox has an account of its own");
+
+        elsewhere.store.rotate_key().await.unwrap();
+        known(0).await;
+        assert!(elsewhere.store.set_disabled(ann, true).await.unwrap());
+        let login = login("ann@contoso.com", "right");
+        let disabled = accounts.verify(&["contoso"], &login, ready(())).await.unwrap_err();
+        assert_eq!(disabled, AuthFailure::Disabled);
+        assert_eq!(cost("wrong").await, (false, 1), "which a wrong password does not hear");
+        assert!(elsewhere.store.set_disabled(ann, false).await.unwrap());
+        known(0).await;
+
+        // Another password in place of the first, then the first one again, with another hash.
+        assert!(elsewhere.store.revoke_credential(first).await.unwrap());
+        assert_eq!(cost("right").await, (false, 1));
+        let second = credential(&elsewhere, ann, "ann@contoso.com", "new").await;
+        assert_eq!(cost("right").await, (false, 1));
+        assert_eq!(cost("new").await, (true, 1));
+        assert!(elsewhere.store.revoke_credential(second).await.unwrap());
+        credential(&elsewhere, ann, "ann@contoso.com", "right").await;
+        known(1).await;
+        // One more beside it.
+        credential(&elsewhere, ann, "ann@contoso.com", "another").await;
+        known(1).await;
+
+        assert!(elsewhere.store.remove_account(ann).await.unwrap());
+        assert_eq!(cost("right").await, (false, 1));
+        assert_eq!(cost("all").await, (true, 1), "the mailbox is one of the domain again");
+        assert_eq!(cost("all").await, (true, 0));
     }
 
     #[tokio::test]
@@ -430,10 +602,10 @@ mod tests {
             accounts.settled().await;
             accounts.store.credentials(None).await.unwrap().first().unwrap().last_used_at
         };
-        accounts.verify(&["contoso"], &login("ann", "wrong")).await.unwrap_err();
+        accounts.verify(&["contoso"], &login("ann", "wrong"), ready(())).await.unwrap_err();
         assert_eq!(last_use().await, None);
         let before = minute(SystemTime::now());
-        accounts.verify(&["contoso"], &login("ann", "right")).await.unwrap();
+        accounts.verify(&["contoso"], &login("ann", "right"), ready(())).await.unwrap();
         let noted = last_use().await.unwrap();
         assert_eq!(noted, minute(noted));
         assert!((before..=SystemTime::now()).contains(&noted));
@@ -444,7 +616,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let accounts = Accounts::new(open(folder.path()).await.unwrap());
         accounts.store.close().await;
-        let failure = accounts.verify(&["contoso"], &login("ann", "right")).await.unwrap_err();
+        let failure = accounts.verify(&["contoso"], &login("ann", "right"), ready(())).await.unwrap_err();
         assert!(matches!(failure, AuthFailure::Temporary(_)), "{failure:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Passwords that devices type: hashed with Argon2id, kept as PHC strings, made by us where the admin brings none.
 //!
 //! Rule: all hashing goes through one [`Hasher`], which owns one memory block and lets one password at a time have it, so that
-//! guessing takes neither memory nor more than one core. Every stored hash has the same costs, ours.
+//! guessing takes neither memory nor more than one core. While nobody waits for it, it is the system's again. Every stored hash has
+//! the same costs, ours.
 
 use std::sync::Arc;
 
@@ -10,13 +11,18 @@ use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Ver
 use gatepost_protocol::secret::Secret;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 /// 19 MiB, two passes, one lane: the first recommendation of OWASP and the `argon2` crate's own.
 const COSTS: Params = Params::DEFAULT;
-/// At some 30 ms each, those who wait behind more would not be served within the time that a login has.
-const MAX_WAITING: usize = 64;
+/// With the one whose turn it is, 256 may come at once. At some 30 ms each, those who wait behind more would not be served
+/// within the time that a login has.
+const MAX_WAITING: usize = 255;
+/// Blocks of 1 KiB that the memory has room for; no page behind those that [`COSTS`] asks for is ever touched. What is larger than
+/// 32 MiB glibc always gives back to the system when it is freed. Of anything smaller it learns at the first time to keep it,
+/// and 19 MiB would stay.
+const RESERVED: usize = 33 << 10;
 const SALT_LEN: usize = 16;
 /// Each of them looks like no other on a device's panel, and is on every device's keyboard.
 const LETTERS: &[u8; 56] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -41,26 +47,42 @@ pub enum PasswordError {
 /// Hashes and compares passwords, one at a time. Cheap to clone; clones share the memory and the queue.
 #[derive(Clone, Debug)]
 pub struct Hasher {
-    /// Empty until it is needed first.
+    /// Empty while nobody needs it.
     memory: Arc<Mutex<Vec<Block>>>,
     places: Arc<Semaphore>,
+    #[cfg(test)]
+    runs: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+/// The right to use the memory. Dropped by the last one who wanted it, it gives the memory back.
+#[derive(Debug)]
+pub struct Turn {
+    memory: OwnedMutexGuard<Vec<Block>>,
+    hasher: Hasher,
+    /// Held until the work is done, so that giving up does not make room for more work than there may be.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Hasher {
     /// Takes no memory yet.
     #[allow(clippy::new_without_default, reason = "an empty hasher is no value to default to")]
     pub fn new() -> Self {
-        Self { memory: Arc::default(), places: Arc::new(Semaphore::new(1 + MAX_WAITING)) }
+        Self {
+            memory: Arc::default(),
+            places: Arc::new(Semaphore::new(1 + MAX_WAITING)),
+            #[cfg(test)]
+            runs: Arc::default(),
+        }
     }
 
     /// The password's hash under a new salt, as a PHC string.
     pub async fn hash(&self, password: &Secret<String>) -> Result<Secret<String>, PasswordError> {
         let password = password.clone();
-        self.run(move |memory| {
+        let hashed = self.turn().await?.run(move |turn| {
             let mut salt = [0; SALT_LEN];
             aws_lc_rs::rand::fill(&mut salt).map_err(|_| PasswordError::System)?;
             let salt = Salt::new(&salt).map_err(|_| PasswordError::System)?;
-            let hash = output(&password, &COSTS, &salt, Params::DEFAULT_OUTPUT_LEN, memory)?;
+            let hash = turn.output(&password, &COSTS, &salt, Params::DEFAULT_OUTPUT_LEN)?;
             let phc = PasswordHash {
                 algorithm: ARGON2ID_IDENT,
                 version: Some(Version::V0x13.into()),
@@ -69,20 +91,36 @@ impl Hasher {
                 hash: Some(hash),
             };
             Ok(Secret::new(phc.to_string()))
-        })
-        .await
+        });
+        Ok(hashed.await?.0)
     }
 
-    /// Which of the hashes the password has, if any. A wrong password costs one run for each.
+    /// Waits for the memory. A caller that gives up while it waits leaves the queue.
+    pub async fn turn(&self) -> Result<Turn, PasswordError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let memory = Arc::clone(&self.memory).lock_owned().await;
+        Ok(Turn { memory, hasher: self.clone(), _place: place })
+    }
+
+    /// How often Argon2 has run.
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> usize {
+        self.runs.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl Turn {
+    /// Which of the hashes the password has, if any. A wrong password costs one run for each. Whoever wants the turn to go on drops
+    /// it later than the answer.
     pub async fn matching(
-        &self,
+        self,
         password: &Secret<String>,
         hashes: Vec<Secret<String>>,
-    ) -> Result<Option<usize>, PasswordError> {
+    ) -> Result<(Option<usize>, Self), PasswordError> {
         let password = password.clone();
-        self.run(move |memory| {
+        self.run(move |turn| {
             for (position, hash) in hashes.iter().enumerate() {
-                if matches(&password, hash, memory)? {
+                if turn.matches(&password, hash)? {
                     return Ok(Some(position));
                 }
             }
@@ -91,20 +129,56 @@ impl Hasher {
         .await
     }
 
-    /// A caller that gives up while it waits leaves the queue; one that gives up later wastes no more than its own run.
+    /// A caller that gives up now wastes no more than its own run.
     async fn run<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut [Block]) -> Result<T, PasswordError> + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
-        let mut memory = Arc::clone(&self.memory).lock_owned().await;
+        mut self,
+        job: impl FnOnce(&mut Self) -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<(T, Self), PasswordError> {
         let job = move || {
-            // The place goes with the work, so that giving up does not make room for more work than there may be.
-            let _place = place;
-            memory.resize(COSTS.block_count(), Block::new());
-            job(memory.as_mut_slice())
+            if self.memory.is_empty() {
+                self.memory.reserve_exact(RESERVED);
+                self.memory.resize(COSTS.block_count(), Block::new());
+            }
+            Ok((job(&mut self)?, self))
         };
         tokio::task::spawn_blocking(job).await.map_err(|_| PasswordError::System)?
+    }
+
+    fn matches(&mut self, password: &Secret<String>, hash: &Secret<String>) -> Result<bool, PasswordError> {
+        let (params, salt, expected) = parse(hash.expose())?;
+        let found = self.output(password, &params, &salt, expected.len())?;
+        Ok(found.as_bytes().ct_eq(expected.as_bytes()).into())
+    }
+
+    fn output(
+        &mut self,
+        password: &Secret<String>,
+        params: &Params,
+        salt: &Salt,
+        len: usize,
+    ) -> Result<Output, PasswordError> {
+        #[cfg(test)]
+        self.hasher.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let mut out = Zeroizing::new(vec![0; len]);
+        argon2
+            .hash_password_into_with_memory(
+                password.expose().as_bytes(),
+                salt,
+                &mut out,
+                self.memory.as_mut_slice(),
+            )
+            .map_err(|_| PasswordError::System)?;
+        Output::new(&out).map_err(|_| PasswordError::System)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Nobody waits: every place but this one is free.
+        if self.hasher.places.available_permits() == MAX_WAITING {
+            *self.memory = Vec::new();
+        }
     }
 }
 
@@ -127,31 +201,6 @@ pub fn generate() -> Result<Secret<String>, PasswordError> {
         }
     }
     Ok(Secret::new(text))
-}
-
-fn matches(
-    password: &Secret<String>,
-    hash: &Secret<String>,
-    memory: &mut [Block],
-) -> Result<bool, PasswordError> {
-    let (params, salt, expected) = parse(hash.expose())?;
-    let found = output(password, &params, &salt, expected.len(), memory)?;
-    Ok(found.as_bytes().ct_eq(expected.as_bytes()).into())
-}
-
-fn output(
-    password: &Secret<String>,
-    params: &Params,
-    salt: &Salt,
-    len: usize,
-    memory: &mut [Block],
-) -> Result<Output, PasswordError> {
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    let mut out = Zeroizing::new(vec![0; len]);
-    argon2
-        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut out, memory)
-        .map_err(|_| PasswordError::System)?;
-    Output::new(&out).map_err(|_| PasswordError::System)
 }
 
 fn parse(phc: &str) -> Result<(Params, Salt, Output), PasswordError> {
@@ -187,6 +236,14 @@ mod tests {
         Secret::new(text.to_owned())
     }
 
+    async fn matching(
+        hasher: &Hasher,
+        password: &str,
+        hashes: Vec<Secret<String>>,
+    ) -> Result<Option<usize>, PasswordError> {
+        Ok(hasher.turn().await?.matching(&secret(password), hashes).await?.0)
+    }
+
     #[tokio::test]
     async fn a_password_matches_its_own_hash_alone() {
         let hasher = Hasher::new();
@@ -195,7 +252,7 @@ mod tests {
         for (password, expected) in
             [("one", Some(0)), ("two", Some(1)), ("One", None), ("", None), ("one\0", None), ("onetwo", None)]
         {
-            let found = hasher.matching(&secret(password), stored.clone()).await.unwrap();
+            let found = matching(&hasher, password, stored.clone()).await.unwrap();
             assert_eq!(found, expected, "{password:?}");
         }
         let again = hasher.hash(&secret("one")).await.unwrap();
@@ -211,7 +268,7 @@ mod tests {
         check_hash(elsewhere).unwrap();
         let hasher = Hasher::new();
         for (password, expected) in [("tanstaaf", Some(0)), ("tanstaag", None)] {
-            assert_eq!(hasher.matching(&secret(password), vec![secret(elsewhere)]).await.unwrap(), expected);
+            assert_eq!(matching(&hasher, password, vec![secret(elsewhere)]).await.unwrap(), expected);
         }
     }
 
@@ -245,27 +302,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_at_once_take_one_memory_and_the_rest_are_told_to_wait() {
+    async fn many_at_once_take_one_memory_which_the_last_one_gives_back_and_the_rest_are_told_to_wait() {
         let hasher = Hasher::new();
         let hash = hasher.hash(&secret("right")).await.unwrap();
+        assert!(hasher.memory.lock().await.is_empty(), "nobody waits");
         let held = Arc::clone(&hasher.memory).lock_owned().await;
         let mut tasks = tokio::task::JoinSet::new();
-        for number in 0..100 {
+        let (right, many) = (40, 1 + MAX_WAITING + 20);
+        for number in 0..many {
             let (hasher, hash) = (hasher.clone(), hash.clone());
-            let password = secret(if number % 2 == 0 { "right" } else { "wrong" });
-            tasks.spawn(async move { hasher.matching(&password, vec![hash]).await });
+            // Most of them find that their turn is not needed any more.
+            tasks.spawn(async move {
+                let turn = hasher.turn().await?;
+                if number >= right {
+                    return Ok(None);
+                }
+                let (found, turn) = turn.matching(&secret("right"), vec![hash]).await?;
+                Ok(Some((found, turn.memory.as_ptr().addr())))
+            });
         }
         while hasher.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let block = held.as_ptr();
         drop(held);
         let outcomes = tasks.join_all().await;
-        let count = |outcome| outcomes.iter().filter(|&found| *found == outcome).count();
-        assert_eq!(count(Err(PasswordError::Busy)), 100 - 1 - MAX_WAITING);
-        assert_eq!(count(Ok(Some(0))) + count(Ok(None)), 1 + MAX_WAITING);
-        let memory = hasher.memory.lock().await;
-        assert_eq!((memory.as_ptr(), memory.len()), (block, COSTS.block_count()), "the very same block");
+        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(PasswordError::Busy))).count();
+        assert_eq!(refused, 20);
+        let found: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.ok()?).collect();
+        assert_eq!(found.len(), right);
+        let (_, block) = *found.first().unwrap();
+        assert!(found.iter().all(|&one| one == (Some(0), block)), "the very same block");
+        assert_eq!(hasher.memory.lock().await.capacity(), 0);
         assert_eq!(hasher.places.available_permits(), 1 + MAX_WAITING);
     }
 

@@ -394,7 +394,7 @@ listeners:
     async fn logs_in(store: &Store, provider: &str, user_name: &str, password: &str) -> bool {
         let password = Secret::new(password.to_owned());
         let credentials = Credentials { user_name: user_name.to_owned(), password };
-        Accounts::new(store.clone()).verify(&[provider], &credentials).await.is_ok()
+        Accounts::new(store.clone()).verify(&[provider], &credentials, std::future::ready(())).await.is_ok()
     }
 
     #[tokio::test]

@@ -61,6 +61,9 @@ async fn end_withdrawn(store: &Store, live: &Live, seen: &mut Seen) -> Result<()
     // The sessions are looked at every time, because a login may take until after its credential was revoked; and before the
     // store is, because whoever is live by now was let in by what the store has by then.
     let live_now = live.let_in();
+    if live_now.is_empty() {
+        return Ok(());
+    }
     let version = store.data_version().await?;
     if seen.version != Some(version) {
         // A look that failed half way is repeated.

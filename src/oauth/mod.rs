@@ -50,6 +50,7 @@ use crate::account::Account;
 use crate::clock::Clock;
 use crate::config::provider::{GrantType, OAuthClient};
 use crate::store::Store;
+use crate::store::fresh::Fresh;
 use crate::store::grants::{Grant, GrantKey};
 
 /// For how long a service's refusal forces no second refresh.
@@ -74,6 +75,8 @@ pub struct AccessToken {
 #[derive(Clone, Debug)]
 pub struct Tokens {
     store: Store,
+    /// Without their refresh tokens, which no login needs.
+    known: Arc<Fresh<GrantKey, Arc<Grant>>>,
     clock: Clock,
     refreshes: Arc<Refreshes>,
     /// When a service's refusal last forced a refresh; at most one entry per grant and service.
@@ -195,11 +198,16 @@ impl Tokens {
 
     fn new_by(clock: Clock, running: TaskTracker, store: Store) -> Self {
         let refreshes = Arc::new(Refreshes::new(store.clone(), clock.clone(), running));
-        Self { store, clock, refreshes, forced: Arc::default() }
+        Self { store, known: Arc::default(), clock, refreshes, forced: Arc::default() }
     }
 
-    async fn grant(&self, wanted: &Wanted) -> Result<Option<Grant>, TokenError> {
-        self.store.grant(&wanted.key).await.map_err(|error| wanted.whose.store(error))
+    async fn grant(&self, wanted: &Wanted) -> Result<Option<Arc<Grant>>, TokenError> {
+        let read = async {
+            let grant = self.store.grant(&wanted.key).await?;
+            Ok(grant.map(|grant| Arc::new(Grant { refresh_token: None, ..grant })))
+        };
+        let found = self.known.or_read(&self.store, wanted.key.clone(), read).await;
+        found.map_err(|error| wanted.whose.store(error))
     }
 
     /// Beside the login, which does not wait for a disk; at most once an hour for each grant. A grant in use is refreshed

@@ -1,21 +1,49 @@
 //! Connecting to a provider over all its addresses, IPv6 and IPv4 in turn and staggered (RFC 8305), so that a broken
-//! IPv6 route costs a quarter of a second and not the login.
+//! IPv6 route costs a quarter of a second and not the login. The address that answered last is tried first for a moment, so that many
+//! logins at once ask the resolver once.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 /// RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// For how long an address that answered is taken without asking the resolver. Shorter than a name's own time to live at any provider.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// Servers that are remembered at once. A configuration has a few.
+const MOST_REMEMBERED: usize = 64;
+
+/// By name and port, what answered last, and until when it is believed.
+static ANSWERED: Answered = Answered(Mutex::new(BTreeMap::new()));
+
+struct Answered(Mutex<BTreeMap<(String, u16), (SocketAddr, Instant)>>);
+
 /// A connection to the first of the host's addresses that takes one. The error of a name that is not found is
 /// [`io::ErrorKind::NotFound`].
 pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    connect(resolve(host, port).await?).await
+    if let Some(address) = ANSWERED.find(host, port, Instant::now())
+        && let Ok(Ok(stream)) = timeout(STAGGER, TcpStream::connect(address)).await
+    {
+        return Ok(stream);
+    }
+    let addresses = resolve(host, port).await?;
+    let started = Instant::now();
+    let stream = connect(addresses).await?;
+    // One that took longer would not be waited for either the next time.
+    if started.elapsed() < STAGGER
+        && let Ok(address) = stream.peer_addr()
+    {
+        ANSWERED.keep(host, port, address, Instant::now());
+    }
+    Ok(stream)
 }
 
 /// The host's addresses, in the order in which they are tried. The error of a name that is not found is
@@ -50,6 +78,21 @@ pub async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
+impl Answered {
+    fn find(&self, host: &str, port: u16, now: Instant) -> Option<SocketAddr> {
+        let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.get(&(host.to_owned(), port)).filter(|(_, until)| now < *until).map(|(address, _)| *address)
+    }
+
+    fn keep(&self, host: &str, port: u16, address: SocketAddr, now: Instant) {
+        let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.len() >= MOST_REMEMBERED {
+            answered.clear();
+        }
+        answered.insert((host.to_owned(), port), (address, now + REMEMBERED));
+    }
+}
+
 /// The families in turn, beginning with the resolver's first choice (RFC 8305 section 4).
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -67,9 +110,15 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 mod tests {
-    use tokio::net::TcpListener;
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::sync::Mutex;
+    use std::time::Duration;
 
-    use super::{dial, in_turn};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::{ANSWERED, Answered, MOST_REMEMBERED, dial, in_turn};
 
     #[test]
     fn families_take_turns() {
@@ -84,6 +133,38 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(dial("localhost", port).await.unwrap().peer_addr().unwrap().port(), port);
+    }
+
+    #[test]
+    fn what_answered_last_is_believed_for_ten_seconds_and_by_that_port_alone() {
+        let (answered, start) = (Answered(Mutex::new(BTreeMap::new())), Instant::now());
+        let address = "127.0.0.1:993".parse().unwrap();
+        answered.keep("mail.example.com", 993, address, start);
+        for (host, port, seconds, expected) in [
+            ("mail.example.com", 993, 9, true),
+            ("mail.example.com", 993, 10, false),
+            ("mail.example.com", 995, 0, false),
+            ("example.com", 993, 0, false),
+        ] {
+            let found = answered.find(host, port, start + Duration::from_secs(seconds));
+            assert_eq!(found == Some(address), expected, "{host} {port} {seconds}");
+        }
+        for port in 0..1000 {
+            answered.keep("mail.example.com", port, address, start);
+        }
+        assert!(answered.0.lock().unwrap().len() <= MOST_REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_answers_no_more_costs_a_look_and_not_the_login() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gone = (Ipv4Addr::new(127, 0, 0, 9), address.port()).into();
+        ANSWERED.keep("localhost", address.port(), gone, Instant::now());
+        for _ in 0..2 {
+            assert_eq!(dial("localhost", address.port()).await.unwrap().peer_addr().unwrap(), address);
+        }
+        assert_eq!(ANSWERED.find("localhost", address.port(), Instant::now()), Some(address));
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ use crate::account::Verified;
 use crate::config::ListenerTls;
 use crate::random;
 
-/// Passwords of one client address that are checked or queued at once; its further ones wait their turn.
+/// Passwords of one client address that are checked or queued at once; its further ones wait their turn. One that was right
+/// within the last hour needs none.
 const CHECKS_PER_ADDRESS: usize = 4;
 
 /// How long a client that is being dismissed may take to take its last line.
@@ -157,10 +158,8 @@ async fn verify(
     deadline: Instant,
 ) -> Result<Verified, AuthFailure> {
     let providers: Vec<&str> = entrance.providers.iter().map(String::as_str).collect();
-    let check = async {
-        let _place = gateway.checks.take(counted_address(client), CHECKS_PER_ADDRESS).await;
-        gateway.accounts.verify(&providers, credentials).await
-    };
+    let place = gateway.checks.take(counted_address(client), CHECKS_PER_ADDRESS);
+    let check = gateway.accounts.verify(&providers, credentials, place);
     let verdict = timeout_at(deadline, check)
         .await
         .unwrap_or_else(|_| Err(AuthFailure::Busy(Cause::new("too many logins at once; try again"))));

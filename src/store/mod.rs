@@ -19,11 +19,13 @@ pub mod upstream_logins;
 mod current_key;
 mod error;
 mod folder;
+pub(crate) mod fresh;
 mod key;
 mod rotate;
 mod seal;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -59,6 +61,8 @@ pub struct Store {
     key: Arc<RwLock<CurrentKey>>,
     /// Asked for `data_version` alone: the number only means something on one and the same connection.
     watcher: Arc<Mutex<SqliteConnection>>,
+    /// What it said last; 0 before it was asked.
+    last_version: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -102,6 +106,8 @@ impl Store {
         let pool = PoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
+            // A file does not hang up; the question would cost as much as a read.
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
         sqlx::migrate!().run(&pool).await.map_err(|error| match error {
@@ -113,8 +119,11 @@ impl Store {
         crate::crash_point::crash_point("tables-made");
         current_key::begin(&pool, &source.sealer(&key)?).await?;
         let key = current_key::settled(&mut *pool.acquire().await?, source, &database).await?;
-        let writer =
-            PoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT).connect_with(options);
+        let writer = PoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(options);
         Ok(Self {
             pool,
             writer: writer.await?,
@@ -122,6 +131,7 @@ impl Store {
             source: Arc::new(source.clone()),
             key: Arc::new(RwLock::new(key)),
             watcher: Arc::new(Mutex::new(watcher)),
+            last_version: Arc::default(),
         })
     }
 
@@ -134,7 +144,14 @@ impl Store {
     /// A number that changes whenever any process commits (SQLite's `data_version`): cheap to ask every second.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
         let mut watcher = self.watcher.lock().await;
-        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?)
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?;
+        self.last_version.store(version, Ordering::Release);
+        Ok(version)
+    }
+
+    /// The number that was told last, to whomever in this process.
+    fn last_version(&self) -> Option<i64> {
+        Some(self.last_version.load(Ordering::Acquire)).filter(|version| *version != 0)
     }
 }
 
@@ -340,6 +357,7 @@ pub(crate) mod tests {
             source: Arc::new(source),
             key: Arc::new(RwLock::new(key)),
             watcher: Arc::new(Mutex::new(watcher)),
+            last_version: Arc::default(),
         }
     }
 

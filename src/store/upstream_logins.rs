@@ -65,6 +65,23 @@ impl Store {
         self.note_login(account, at).await
     }
 
+    /// When a login by this protocol was noted as let in; `None` where one was refused since.
+    pub async fn let_in_at(
+        &self,
+        account: AccountId,
+        protocol: Protocol,
+    ) -> Result<Option<SystemTime>, StoreError> {
+        let let_in_at: Option<i64> = sqlx::query_scalar(
+            "SELECT let_in_at FROM upstream_logins
+             WHERE account_id = $1 AND protocol = $2 AND refused_at IS NULL AND let_in_at IS NOT NULL",
+        )
+        .bind(account.0)
+        .bind(protocol.name())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(let_in_at.map(system_time))
+    }
+
     /// Notes that the provider refused a device's login by this protocol for good. Accounts like `*@contoso.com` are not judged by
     /// one mailbox, whose name may be mistyped.
     pub async fn note_refused_login(
@@ -145,6 +162,11 @@ impl Store {
         }
         Ok(logins)
     }
+}
+
+/// Whether a login at `at` says no more than that one was let in at `noted`, and nothing refused since.
+pub fn says_no_more(noted: SystemTime, at: SystemTime) -> bool {
+    (lately(at)..=milliseconds(at + NOTED_WITHIN)).contains(&milliseconds(noted))
 }
 
 /// From then on, another moment says no more.
