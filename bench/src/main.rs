@@ -1,16 +1,10 @@
-//! `gatepost-bench`: Gatepost and the programs that people would pick instead, under the same load, in turn, in one run.
-//!
-//! ```text
-//! load (this process) ─▶ contender (processes of its own, which are measured) ─▶ upstream (a process of its own)
-//! ```
-//!
-//! Rule: what counts is the processor time, the bytes and the memory of the contender's processes, as ratios within one run.
+//! `gatepost-bench`: its arguments.
 
-mod contender;
-mod process;
-mod upstream;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use gatepost_bench::upstream;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -22,12 +16,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// A fast provider: says on standard output where it listens, and ends when standard input does.
-    Upstream,
+    Upstream {
+        /// Milliseconds that every octet is on its way, in each direction.
+        #[arg(long, default_value_t = 0)]
+        delay: u64,
+    },
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Upstream => anyhow::bail!("not there yet"),
+        Command::Upstream { delay } => upstream::run(Duration::from_millis(delay)),
     }
 }

@@ -1,7 +1,22 @@
 //! What the load runs against. Every contender is started fresh in a folder of its own, listens on free ports of loopback,
 //! and ends with its value.
 
-use std::net::SocketAddr;
+mod child;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::bail;
+
+use crate::upstream::Upstream;
+
+/// Starts the contender of this name in front of the upstream, and waits until it listens. One file for each has
+/// `pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender>`.
+pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender> {
+    match name {
+        "direct" => Ok(direct(upstream)),
+        _ => bail!("no contender is called {name}"),
+    }
+}
 
 /// A program between the load and the upstream, running.
 pub struct Contender {
@@ -28,4 +43,21 @@ pub enum Login {
     Token,
     /// XOAUTH2 in clear; the program in between does TLS and no login (`naive`, HAProxy).
     TokenInClear,
+}
+
+/// No program at all: the load logs in at the upstream by itself.
+fn direct(upstream: &Upstream) -> Contender {
+    Contender {
+        name: "direct",
+        pop3: upstream.pop3s,
+        smtp: upstream.smtps,
+        login: Login::Token,
+        processes: Vec::new(),
+        running: Box::new(()),
+    }
+}
+
+/// A port of loopback that is free now, for programs that cannot choose one and say which.
+pub fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
