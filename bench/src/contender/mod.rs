@@ -1,12 +1,18 @@
 //! What the load runs against. Every contender is started fresh in a folder of its own, listens on free ports of loopback,
 //! and ends with its value.
 
-mod child;
+mod gatepost;
+mod naive;
+mod program;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 
+pub use self::gatepost::{Prepared, prepare as prepare_gatepost};
+pub(crate) use self::naive::connector as tls_connector;
+pub use self::naive::{Arguments as NaiveArguments, run as run_naive};
 use crate::upstream::Upstream;
 
 /// Starts the contender of this name in front of the upstream, and waits until it listens. One file for each has
@@ -14,6 +20,8 @@ use crate::upstream::Upstream;
 pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender> {
     match name {
         "direct" => Ok(direct(upstream)),
+        "naive" => naive::start(upstream).await,
+        "gatepost" => gatepost::start(upstream, 1).await,
         _ => bail!("no contender is called {name}"),
     }
 }
@@ -57,7 +65,9 @@ fn direct(upstream: &Upstream) -> Contender {
     }
 }
 
-/// A port of loopback that is free now, for programs that cannot choose one and say which.
-pub fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// One of this workspace's executables: this very one, or the one beside it.
+pub(crate) fn own_executable(name: &str) -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe()?.parent().context("this executable is in no folder")?.join(name);
+    ensure!(executable.is_file(), "there is no {}; build it first", executable.display());
+    Ok(executable)
 }
