@@ -2,11 +2,11 @@
 //!
 //! Rule: a contender starts anew for each part of each round, so that none carries over what an earlier load left behind.
 
-mod bar;
-mod figure;
+pub mod bar;
+pub mod figure;
 mod machine;
 mod measure;
-mod results;
+pub mod results;
 mod scale;
 
 use std::io::{BufRead as _, BufReader, Write as _};
