@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use super::program::{self, Program, SESSIONS};
-use super::{Contender, Login};
+use super::{Contender, Login, NotInstalled};
 use crate::upstream::{HOST, PASSWORD, TOKEN, Upstream};
 
-/// Nothing where it is not installed, is 2.4 (which reads another configuration language), or could not become its own users.
-pub(crate) async fn start(upstream: &Upstream) -> anyhow::Result<Option<Contender>> {
-    let Some(dovecot) = program::find("dovecot").filter(|dovecot| fits(dovecot)) else { return Ok(None) };
+/// Version 2.4, which reads another configuration language, and one that could not become its own users count as not installed.
+pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
+    let dovecot = program::find("dovecot").filter(|dovecot| fits(dovecot)).ok_or(NotInstalled)?;
     let folder = program::folder()?;
     let [pop3, smtp] = program::free_addresses()?;
     let home = folder.path().display();
@@ -54,14 +54,14 @@ default_client_limit = {clients}
     let mut program = Program::start(Command::new(dovecot).args(["-F", "-c"]).arg(file), folder)?;
     program.greets(pop3, "+OK").await?;
     program.greets(smtp, "220").await?;
-    Ok(Some(Contender {
+    Ok(Contender {
         name: "dovecot",
         pop3,
         smtp,
         login: Login::Password,
         processes: vec![program.id()],
         running: Box::new(program),
-    }))
+    })
 }
 
 fn fits(dovecot: &Path) -> bool {

@@ -2,6 +2,15 @@
 //! and ends with its value.
 
 mod child;
+mod dovecot;
+mod emailproxy;
+mod haproxy;
+mod nginx;
+mod program;
+#[cfg(test)]
+mod tests;
+
+pub use self::program::NotInstalled;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -9,11 +18,16 @@ use anyhow::bail;
 
 use crate::upstream::Upstream;
 
-/// Starts the contender of this name in front of the upstream, and waits until it listens. One file for each has
+/// Starts the contender of this name in front of the upstream, and waits until it listens. A program that this machine does not have is
+/// [`NotInstalled`]. One file for each has
 /// `pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender>`.
 pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender> {
     match name {
         "direct" => Ok(direct(upstream)),
+        "emailproxy" => emailproxy::start(upstream).await,
+        "dovecot" => dovecot::start(upstream).await,
+        "nginx" => nginx::start(upstream).await,
+        "haproxy" => haproxy::start(upstream).await,
         _ => bail!("no contender is called {name}"),
     }
 }
