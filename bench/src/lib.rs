@@ -9,4 +9,5 @@
 pub mod contender;
 pub mod message;
 pub mod process;
+pub mod report;
 pub mod upstream;

@@ -62,9 +62,13 @@ fn configuration(upstream: &Upstream, pop3: SocketAddr, smtp: SocketAddr, accoun
         )
     };
     let servers = server("POP", pop3, upstream.pop3s) + &server("SMTP", smtp, upstream.smtps);
-    // Nobody listens at these addresses, and with a live token nobody is asked.
+    // Nobody listens at these addresses, and with a live token nobody is asked. Without the option a wrong password would
+    // erase the token.
     format!(
-        "{servers}[{USER_NAME}]
+        "[emailproxy]
+delete_account_token_on_password_error = False
+
+{servers}[{USER_NAME}]
 permission_url = http://127.0.0.1:9/authorize
 token_url = http://127.0.0.1:9/token
 redirect_uri = http://localhost

@@ -25,7 +25,8 @@ pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
     let folder = program::folder()?;
     let [pop3, smtp] = program::free_addresses()?;
     let (auth_http, responder) = answer_logins(upstream.clone()).await?;
-    let file = program::write(folder.path(), "nginx.conf", &configuration(folder.path(), pop3, smtp, auth_http))?;
+    let file =
+        program::write(folder.path(), "nginx.conf", &configuration(folder.path(), pop3, smtp, auth_http))?;
     let mut command = Command::new(nginx);
     command.arg("-c").arg(file).arg("-p").arg(folder.path()).args(["-e", "stderr"]);
     let mut program = Program::start(&mut command, folder)?;

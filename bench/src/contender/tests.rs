@@ -15,6 +15,9 @@ use super::*;
 use crate::message::Message;
 use crate::upstream::{PASSWORD, TOKEN, USER_NAME};
 
+/// A program that does not answer fails its test instead of stopping all.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn emailproxy_carries_a_message_each_way() -> anyhow::Result<()> {
     carries_a_message_each_way("emailproxy").await
@@ -36,6 +39,10 @@ async fn haproxy_carries_a_message_each_way() -> anyhow::Result<()> {
 }
 
 async fn carries_a_message_each_way(name: &str) -> anyhow::Result<()> {
+    tokio::time::timeout(PATIENCE, a_message_each_way(name)).await.with_context(|| format!("{name} hangs"))?
+}
+
+async fn a_message_each_way(name: &str) -> anyhow::Result<()> {
     let (upstream, _folder) = crate::upstream::start(Duration::ZERO).await?;
     let contender = match start(name, &upstream).await {
         Err(error) if error.is::<NotInstalled>() => return skip(name),
