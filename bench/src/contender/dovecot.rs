@@ -21,6 +21,7 @@ pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
         upstream.pop3s.port(),
         upstream.smtps.port(),
     );
+    // The login processes do not find ssl_client_ca_file; ssl_ca is given to them as what is in the file.
     let content = format!(
         "\
 base_dir = {home}/run
@@ -31,7 +32,8 @@ protocols = pop3 submission
 listen = 127.0.0.1
 
 ssl = no
-ssl_client_ca_file = {ca}
+ssl_ca = <{ca}
+ssl_require_crl = no
 auth_mechanisms = plain login
 auth_failure_delay = 0
 disable_plaintext_auth = no
