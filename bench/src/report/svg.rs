@@ -3,7 +3,8 @@
 //! Rule: they are read on light and on dark pages alike. There is no background, and every colour stands out from both.
 
 use anyhow::anyhow;
-use plotters::coord::combinators::BindKeyPoints;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -57,10 +58,10 @@ fn plot<'a>(
     curve: &Curve,
     backend: SVGBackend<'a>,
 ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
-    let (x, y) = (curve.x, curve.y);
     let points = || curve.lines.iter().flat_map(|(_, points)| points);
-    let x_range = x.range(points().map(|point| point.0));
-    let y_range = y.range(points().map(|point| point.1));
+    let (x, y) = (curve.x, curve.y);
+    let across = Coordinate::of(x, points().map(|point| point.0));
+    let up = Coordinate::of(y, points().map(|point| point.1));
 
     let area = backend.into_drawing_area();
     let mut chart = ChartBuilder::on(&area)
@@ -69,16 +70,11 @@ fn plot<'a>(
         .margin_right(NAMES)
         .x_label_area_size(48)
         .y_label_area_size(76)
-        .build_cartesian_2d(
-            (x_range.0..x_range.1).with_key_points(x.ticks(x_range)),
-            (y_range.0..y_range.1).with_key_points(y.ticks(y_range)),
-        )?;
+        .build_cartesian_2d(across, up)?;
     chart
         .configure_mesh()
         .x_desc(x.label)
         .y_desc(y.label)
-        .x_label_formatter(&|position| x.text(*position))
-        .y_label_formatter(&|position| y.text(*position))
         .label_style(ink(14))
         .axis_desc_style(ink(15))
         .axis_style(INK)
@@ -102,6 +98,44 @@ fn plot<'a>(
         area.draw_text(name, &text(15, *colour).pos(Pos::new(HPos::Left, VPos::Center)), (left, height))?;
     }
     area.present()
+}
+
+/// An axis as plotters knows one: in the axis' own measure, with the axis' ticks and texts.
+struct Coordinate {
+    axis: Axis,
+    range: (f64, f64),
+    even: RangedCoordf64,
+}
+
+impl Coordinate {
+    fn of(axis: Axis, values: impl Iterator<Item = f64>) -> Self {
+        let range = axis.range(values);
+        Self { axis, range, even: (range.0..range.1).into() }
+    }
+}
+
+impl Ranged for Coordinate {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, position: &f64, pixels: (i32, i32)) -> i32 {
+        self.even.map(position, pixels)
+    }
+
+    fn key_points<H: KeyPointHint>(&self, hint: H) -> Vec<f64> {
+        // No lines between the ticks.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.axis.ticks(self.range) }
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.even.range()
+    }
+}
+
+impl ValueFormatter<f64> for Coordinate {
+    fn format_ext(&self, position: &f64) -> String {
+        self.axis.text(*position)
+    }
 }
 
 fn colour(name: &str) -> RGBColor {
