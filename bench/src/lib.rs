@@ -7,7 +7,9 @@
 //! Rule: what counts is the processor time, the bytes and the memory of the contender's processes, as ratios within one run.
 
 pub mod contender;
+pub mod load;
 pub mod message;
 pub mod process;
 pub mod report;
+pub mod run;
 pub mod upstream;

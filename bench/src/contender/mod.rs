@@ -1,21 +1,25 @@
 //! What the load runs against. Every contender is started fresh in a folder of its own, listens on free ports of loopback,
 //! and ends with its value.
 
-mod child;
 mod dovecot;
 mod emailproxy;
+mod gatepost;
 mod haproxy;
+mod naive;
 mod nginx;
 mod program;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+
+pub use self::gatepost::{Prepared, prepare as prepare_gatepost};
+pub(crate) use self::naive::connector as tls_connector;
+pub use self::naive::{Arguments as NaiveArguments, run as run_naive};
 pub use self::program::NotInstalled;
-
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-
-use anyhow::bail;
-
 use crate::upstream::Upstream;
 
 /// Starts the contender of this name in front of the upstream, and waits until it listens. A program that this machine does not have is
@@ -24,6 +28,8 @@ use crate::upstream::Upstream;
 pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender> {
     match name {
         "direct" => Ok(direct(upstream)),
+        "naive" => naive::start(upstream).await,
+        "gatepost" => gatepost::start(upstream, 1).await,
         "emailproxy" => emailproxy::start(upstream).await,
         "dovecot" => dovecot::start(upstream).await,
         "nginx" => nginx::start(upstream).await,
@@ -71,7 +77,9 @@ fn direct(upstream: &Upstream) -> Contender {
     }
 }
 
-/// A port of loopback that is free now, for programs that cannot choose one and say which.
-pub fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// One of this workspace's executables: this very one, or the one beside it.
+pub(crate) fn own_executable(name: &str) -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe()?.parent().context("this executable is in no folder")?.join(name);
+    ensure!(executable.is_file(), "there is no {}; build it first", executable.display());
+    Ok(executable)
 }
