@@ -10,5 +10,6 @@ pub mod contender;
 pub mod load;
 pub mod message;
 pub mod process;
+pub mod report;
 pub mod run;
 pub mod upstream;

@@ -11,19 +11,18 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 
 use super::program::{self, Program};
-use super::{Contender, Login};
+use super::{Contender, Login, NotInstalled};
 use crate::upstream::{PASSWORD, TOKEN, USER_NAME, Upstream};
 
 /// The file of requirements names the version that this writes for.
 const SEALED_TOKEN: &str = include_str!("../../peers/sealed_token.py");
 
-/// Nothing where it is not installed.
-pub(crate) async fn start(upstream: &Upstream) -> anyhow::Result<Option<Contender>> {
+pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
     // Where scripts/install-bench-peers puts it.
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench-peers/emailproxy/bin");
     let emailproxy = programs.join("emailproxy");
     if !emailproxy.is_file() {
-        return Ok(None);
+        return Err(NotInstalled.into());
     }
     let folder = program::folder()?;
     let [pop3, smtp] = program::free_addresses()?;
@@ -41,14 +40,14 @@ pub(crate) async fn start(upstream: &Upstream) -> anyhow::Result<Option<Contende
     let mut program = Program::start(&mut command, folder)?;
     program.greets(pop3, "+OK").await?;
     program.greets(smtp, "220").await?;
-    Ok(Some(Contender {
+    Ok(Contender {
         name: "emailproxy",
         pop3,
         smtp,
         login: Login::Password,
         processes: vec![program.id()],
         running: Box::new(program),
-    }))
+    })
 }
 
 /// The upstream by its IP address, which is in the certificate: the name would be tried at ::1 first.
@@ -63,9 +62,13 @@ fn configuration(upstream: &Upstream, pop3: SocketAddr, smtp: SocketAddr, accoun
         )
     };
     let servers = server("POP", pop3, upstream.pop3s) + &server("SMTP", smtp, upstream.smtps);
-    // Nobody listens at these addresses, and with a live token nobody is asked.
+    // Nobody listens at these addresses, and with a live token nobody is asked. Without the option a wrong password would
+    // erase the token.
     format!(
-        "{servers}[{USER_NAME}]
+        "[emailproxy]
+delete_account_token_on_password_error = False
+
+{servers}[{USER_NAME}]
 permission_url = http://127.0.0.1:9/authorize
 token_url = http://127.0.0.1:9/token
 redirect_uri = http://localhost

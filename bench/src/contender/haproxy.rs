@@ -4,12 +4,11 @@
 use std::process::Command;
 
 use super::program::{self, Program, SESSIONS};
-use super::{Contender, Login};
+use super::{Contender, Login, NotInstalled};
 use crate::upstream::{HOST, Upstream};
 
-/// Nothing where it is not installed.
-pub(crate) async fn start(upstream: &Upstream) -> anyhow::Result<Option<Contender>> {
-    let Some(haproxy) = program::find("haproxy") else { return Ok(None) };
+pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
+    let haproxy = program::find("haproxy").ok_or(NotInstalled)?;
     let folder = program::folder()?;
     let [pop3, smtp] = program::free_addresses()?;
     // A thread per core, TCP_NODELAY and the reuse of TLS sessions are its defaults. `option splice-auto` would change
@@ -49,12 +48,12 @@ listen smtp
     let mut program = Program::start(Command::new(haproxy).args(["-db", "-f"]).arg(file), folder)?;
     program.greets(pop3, "+OK").await?;
     program.greets(smtp, "220").await?;
-    Ok(Some(Contender {
+    Ok(Contender {
         name: "haproxy",
         pop3,
         smtp,
         login: Login::TokenInClear,
         processes: vec![program.id()],
         running: Box::new(program),
-    }))
+    })
 }

@@ -1,9 +1,15 @@
 //! What the load runs against. Every contender is started fresh in a folder of its own, listens on free ports of loopback,
 //! and ends with its value.
 
+mod dovecot;
+mod emailproxy;
 mod gatepost;
+mod haproxy;
 mod naive;
+mod nginx;
 mod program;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,15 +19,21 @@ use anyhow::{Context as _, bail, ensure};
 pub use self::gatepost::{Prepared, prepare as prepare_gatepost};
 pub(crate) use self::naive::connector as tls_connector;
 pub use self::naive::{Arguments as NaiveArguments, run as run_naive};
+pub use self::program::NotInstalled;
 use crate::upstream::Upstream;
 
-/// Starts the contender of this name in front of the upstream, and waits until it listens. One file for each has
+/// Starts the contender of this name in front of the upstream, and waits until it listens. A program that this machine does not have is
+/// [`NotInstalled`]. One file for each has
 /// `pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender>`.
 pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender> {
     match name {
         "direct" => Ok(direct(upstream)),
         "naive" => naive::start(upstream).await,
         "gatepost" => gatepost::start(upstream, 1).await,
+        "emailproxy" => emailproxy::start(upstream).await,
+        "dovecot" => dovecot::start(upstream).await,
+        "nginx" => nginx::start(upstream).await,
+        "haproxy" => haproxy::start(upstream).await,
         _ => bail!("no contender is called {name}"),
     }
 }

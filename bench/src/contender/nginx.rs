@@ -14,32 +14,32 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::program::{self, Program};
-use super::{Contender, Login};
+use super::{Contender, Login, NotInstalled};
 use crate::upstream::{PASSWORD, Upstream};
 
 /// Where Debian has the module; other builds have it inside.
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_mail_module.so";
 
-/// Nothing where it is not installed.
-pub(crate) async fn start(upstream: &Upstream) -> anyhow::Result<Option<Contender>> {
-    let Some(nginx) = program::find("nginx").filter(|nginx| has_mail(nginx)) else { return Ok(None) };
+pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
+    let nginx = program::find("nginx").filter(|nginx| has_mail(nginx)).ok_or(NotInstalled)?;
     let folder = program::folder()?;
     let [pop3, smtp] = program::free_addresses()?;
     let (auth_http, responder) = answer_logins(upstream.clone()).await?;
-    let file = program::write(folder.path(), "nginx.conf", &configuration(folder.path(), pop3, smtp, auth_http))?;
+    let file =
+        program::write(folder.path(), "nginx.conf", &configuration(folder.path(), pop3, smtp, auth_http))?;
     let mut command = Command::new(nginx);
     command.arg("-c").arg(file).arg("-p").arg(folder.path()).args(["-e", "stderr"]);
     let mut program = Program::start(&mut command, folder)?;
     program.greets(pop3, "+OK").await?;
     program.greets(smtp, "220").await?;
-    Ok(Some(Contender {
+    Ok(Contender {
         name: "nginx",
         pop3,
         smtp,
         login: Login::Password,
         processes: vec![program.id()],
         running: Box::new((program, responder)),
-    }))
+    })
 }
 
 fn has_mail(nginx: &Path) -> bool {

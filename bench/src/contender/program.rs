@@ -4,6 +4,7 @@
 //! Rule: nothing stays behind. It runs in a process group of its own, which is ended as a whole, also where this
 //! process is killed.
 
+use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -29,6 +30,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it may be silent behind a connection before it is asked anew.
 const GREETING: Duration = Duration::from_secs(5);
+
+/// A program that this machine does not have. `scripts/install-bench-peers` installs them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotInstalled;
+
+impl fmt::Display for NotInstalled {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("not installed")
+    }
+}
+
+impl std::error::Error for NotInstalled {}
 
 /// Where a program is, also in the folders that only root has in its PATH.
 pub(super) fn find(name: &str) -> Option<PathBuf> {

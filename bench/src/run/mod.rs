@@ -6,6 +6,7 @@ pub mod bar;
 pub mod figure;
 mod machine;
 mod measure;
+mod plots;
 pub mod results;
 mod scale;
 
@@ -19,6 +20,7 @@ use clap::ValueEnum;
 use crate::contender::{self, own_executable};
 use crate::load::Client;
 use crate::process;
+use crate::report::svg;
 use crate::upstream::Upstream;
 use figure::{Figure, Row};
 use measure::{Subject, Value};
@@ -52,7 +54,7 @@ pub struct Arguments {
     /// How often, for the medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Folder for results.json; without it, none is written
+    /// Folder for results.json and the plots; without it, none is written
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// One round of small loads, which shows that everything works and measures nothing
@@ -105,6 +107,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let file = folder.join("results.json");
         std::fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
+        for (name, plot) in plots::plots(&results.figures, &results.medians) {
+            let file = folder.join(name);
+            std::fs::write(&file, svg::draw(&plot)?)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
     }
     write!(std::io::stdout(), "{}", results.table())?;
     Ok(results.bars.iter().all(|bar| bar.met != Some(false)))

@@ -62,7 +62,8 @@ impl Medians {
 }
 
 /// The contenders from left to right.
-const ORDER: [&str; 7] = ["gatepost", "direct", "naive", "haproxy", "nginx", "dovecot", "emailproxy"];
+pub(super) const ORDER: [&str; 7] =
+    ["gatepost", "direct", "naive", "haproxy", "nginx", "dovecot", "emailproxy"];
 
 impl Results {
     /// The medians, then the bars. Columns nobody was measured for are left out.
