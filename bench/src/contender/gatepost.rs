@@ -1,7 +1,7 @@
 //! Gatepost as it is installed: `gatepost run` with default logging, in front of a store that holds a live token for every account.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -21,12 +21,15 @@ use crate::upstream::{HOST, PASSWORD, TOKEN, USER_NAME, Upstream};
 /// The provider's name in the configuration.
 const PROVIDER: &str = "bench";
 
+/// The configuration's name in the folder.
+const FILE: &str = "gatepost.yaml";
+
 /// Connections that it is set up for; all of them come from one address.
 const CONNECTIONS: usize = 12_000;
 
 /// With as many accounts as wanted, of which the first is the one that everybody uses.
 pub(super) async fn start(upstream: &Upstream, accounts: usize) -> anyhow::Result<Contender> {
-    Ok(prepare(upstream, accounts).await?.start().await?)
+    prepare(upstream, accounts).await?.start().await
 }
 
 /// A folder with everything that `gatepost run` needs.
@@ -40,7 +43,7 @@ pub struct Prepared {
 pub async fn prepare(upstream: &Upstream, accounts: usize) -> anyhow::Result<Prepared> {
     let folder = program::folder()?;
     let [pop3, smtp] = program::free_addresses()?;
-    let file = program::write(folder.path(), "gatepost.yaml", &configuration(upstream, pop3, smtp))?;
+    let file = program::write(folder.path(), FILE, &configuration(upstream, pop3, smtp))?;
     let config = Config::load(Some(&file))?;
     let store = Store::open(&config.state_dir).await?;
     let password = Secret::new(PASSWORD.to_owned());
@@ -64,11 +67,17 @@ pub async fn prepare(upstream: &Upstream, accounts: usize) -> anyhow::Result<Pre
 }
 
 impl Prepared {
+    /// The configuration file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
     /// Starts the executable that stands beside this one.
     pub async fn start(self) -> anyhow::Result<Contender> {
+        let file = self.file();
         let Self { folder, pop3, smtp } = self;
         let mut command = Command::new(super::own_executable("gatepost")?);
-        command.arg("run").arg("--config").arg(folder.path().join("gatepost.yaml")).env_remove("RUST_LOG");
+        command.arg("run").arg("--config").arg(file).env_remove("RUST_LOG");
         let mut program = Program::start(&mut command, folder)?;
         program.greets(pop3, "+OK").await?;
         program.greets(smtp, "220").await?;
@@ -102,17 +111,12 @@ listeners:
   - {{ protocol: pop3, address: \"{pop3}\", tls: none }}
   - {{ protocol: smtp, address: \"{smtp}\", tls: none }}
 limits: {{ connections: {CONNECTIONS}, connections_per_address: {CONNECTIONS} }}
-state: {state}
+state: state
 ",
-        ca_file = path(ca_file),
+        ca_file = ca_file.display(),
         pop3_port = pop3s.port(),
         smtp_port = smtps.port(),
-        state = "state",
     )
-}
-
-fn path(file: &Path) -> String {
-    file.display().to_string()
 }
 
 fn tokens() -> NewTokens {

@@ -59,10 +59,24 @@ pub struct Contender {
 pub enum Login {
     /// `USER`/`PASS`, `AUTH PLAIN`, in clear.
     Password,
+    /// The same inside TLS, whose authority is the contender's own.
+    PasswordInTls,
     /// TLS and XOAUTH2 by itself, straight at the upstream (`direct`).
     Token,
     /// XOAUTH2 in clear; the program in between does TLS and no login (`naive`, HAProxy).
     TokenInClear,
+}
+
+impl Login {
+    /// Whether a password is what the client has.
+    pub fn is_password(self) -> bool {
+        matches!(self, Self::Password | Self::PasswordInTls)
+    }
+
+    /// Whether the client begins with TLS.
+    pub fn is_in_tls(self) -> bool {
+        matches!(self, Self::Token | Self::PasswordInTls)
+    }
 }
 
 /// No program at all: the load logs in at the upstream by itself.

@@ -60,7 +60,7 @@ impl Client {
     async fn pop3_login(&self) -> anyhow::Result<Session> {
         let mut session = self.connect(self.pop3).await?;
         session.hears("+OK").await?;
-        if self.login == Login::Password {
+        if self.login.is_password() {
             session.says(&format!("USER {USER_NAME}\r\n"), "+OK").await?;
             session.says(&format!("PASS {PASSWORD}\r\n"), "+OK").await?;
         } else {
@@ -73,9 +73,10 @@ impl Client {
         let mut session = self.connect(self.smtp).await?;
         session.hears("220").await?;
         session.says("EHLO [127.0.0.1]\r\n", "250").await?;
-        let (mechanism, response) = match self.login {
-            Login::Password => ("PLAIN", BASE64_STANDARD.encode(format!("\0{USER_NAME}\0{PASSWORD}"))),
-            Login::Token | Login::TokenInClear => ("XOAUTH2", xoauth2()),
+        let (mechanism, response) = if self.login.is_password() {
+            ("PLAIN", BASE64_STANDARD.encode(format!("\0{USER_NAME}\0{PASSWORD}")))
+        } else {
+            ("XOAUTH2", xoauth2())
         };
         session.says(&format!("AUTH {mechanism} {response}\r\n"), "235").await?;
         Ok(session)
@@ -87,7 +88,7 @@ impl Client {
             .context("takes no connection within 30 s")?
             .with_context(|| format!("cannot connect to {address}"))?;
         socket.set_nodelay(true)?;
-        let stream: Box<dyn Octets> = if self.login == Login::Token {
+        let stream: Box<dyn Octets> = if self.login.is_in_tls() {
             Box::new(self.tls.connect(ServerName::try_from(HOST)?, socket).await?)
         } else {
             Box::new(socket)
