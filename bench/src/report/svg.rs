@@ -2,6 +2,8 @@
 //!
 //! Rule: they are read on light and on dark pages alike. There is no background, and every colour stands out from both.
 
+use std::io;
+
 use anyhow::anyhow;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
@@ -54,10 +56,7 @@ pub fn draw(curve: &Curve) -> anyhow::Result<String> {
     Ok(svg)
 }
 
-fn plot<'a>(
-    curve: &Curve,
-    backend: SVGBackend<'a>,
-) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+fn plot(curve: &Curve, backend: SVGBackend) -> Result<(), DrawingAreaErrorKind<io::Error>> {
     let points = || curve.lines.iter().flat_map(|(_, points)| points);
     let (x, y) = (curve.x, curve.y);
     let across = Coordinate::of(x, points().map(|point| point.0));
@@ -90,7 +89,7 @@ fn plot<'a>(
         ends.push((chart.backend_coord(last).1, name, colour(name)));
         // The one that the documentation is about.
         let width = if name == "gatepost" { 3 } else { 2 };
-        chart.draw_series(LineSeries::new(shown, colour(name).stroke_width(width)).point_size(3))?;
+        chart.draw_series(LineSeries::new(shown, colour(name).filled().stroke_width(width)).point_size(3))?;
     }
     ends.sort_by_key(|(height, ..)| *height);
     let left = i32::try_from(SIZE.0 - NAMES).unwrap_or_default() + 8;
