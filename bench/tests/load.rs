@@ -40,12 +40,11 @@ async fn between(address: SocketAddr, change: fn(&mut Vec<u8>)) -> SocketAddr {
     here
 }
 
-/// The 5th line of a message, if it is there.
+/// Changes one octet of the 5th line of a message, where that is in it.
 fn damage(octets: &mut Vec<u8>) {
-    if let Some(position) = octets.windows(5).position(|window| window == b"  5--") {
-        if let Some(octet) = octets.get_mut(position + 4) {
-            *octet = b'+';
-        }
+    let found = octets.windows(5).position(|window| window == b"  5--");
+    if let Some(octet) = found.and_then(|position| octets.get_mut(position + 4)) {
+        *octet = b'+';
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod bar;
 pub mod figure;
 mod machine;
+#[allow(clippy::cast_precision_loss, reason = "a figure has three digits that count")]
 mod measure;
 mod plots;
 pub mod results;
