@@ -52,14 +52,15 @@ impl Subject<'_> {
         let mut session = self.client.pop3().await?;
         // The upstream makes it when it is asked for first.
         session.fetch(&message).await?;
-        let times = (volume / message.wire.len()).max(1);
-        let before = self.processor_time()?;
-        for _ in 0..times {
+        let (end, before) = (Instant::now() + self.scale.patience, self.processor_time()?);
+        let mut octets = 0;
+        while octets < volume && Instant::now() < end {
             session.fetch(&message).await?;
+            octets += message.wire.len();
         }
         let used = self.processor_time()? - before;
         session.quit().await?;
-        Ok(self.if_measured((Row::Download, Some(kib as u64), per_gib(used, times * message.wire.len()))))
+        Ok(self.if_measured((Row::Download, Some(kib as u64), per_gib(used, octets))))
     }
 
     async fn upload(&self) -> anyhow::Result<Vec<Value>> {
@@ -67,14 +68,15 @@ impl Subject<'_> {
         let message = Message::of_kib(kib)?;
         let mut session = self.client.smtp().await?;
         session.send(&message).await?;
-        let times = (volume / message.wire.len()).max(1);
-        let before = self.processor_time()?;
-        for _ in 0..times {
+        let (end, before) = (Instant::now() + self.scale.patience, self.processor_time()?);
+        let mut octets = 0;
+        while octets < volume && Instant::now() < end {
             session.send(&message).await?;
+            octets += message.wire.len();
         }
         let used = self.processor_time()? - before;
         session.quit().await?;
-        Ok(self.if_measured((Row::Upload, Some(kib as u64), per_gib(used, times * message.wire.len()))))
+        Ok(self.if_measured((Row::Upload, Some(kib as u64), per_gib(used, octets))))
     }
 
     async fn login(&self) -> anyhow::Result<Vec<Value>> {

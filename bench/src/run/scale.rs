@@ -36,7 +36,7 @@ impl Scale {
     pub(super) fn full() -> Self {
         Self {
             large: 25 * 1024,
-            volume: 400 << 20,
+            volume: 1 << 30,
             warm_up: 20,
             logins: 1_000,
             messages: 2_000,
