@@ -1,0 +1,4 @@
+//! What a run found, for people.
+
+pub mod axis;
+pub mod svg;

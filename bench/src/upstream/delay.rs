@@ -1,0 +1,53 @@
+//! A provider that is far away: every octet arrives later by the same time, however many are on their way.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// Octets on their way in each direction, at most.
+const PIECE: usize = 64 * 1024;
+
+/// The connection, as it is seen behind a line with this delay in each direction.
+pub(super) fn delayed(socket: TcpStream, delay: Duration) -> DuplexStream {
+    let (here, there) = tokio::io::duplex(PIECE);
+    tokio::spawn(async move {
+        // Loopback connects at once; over a line that is a round trip.
+        sleep(2 * delay).await;
+        let (from_client, to_client) = socket.into_split();
+        let (from_provider, to_provider) = tokio::io::split(there);
+        let _ended =
+            tokio::join!(carry(from_client, to_provider, delay), carry(from_provider, to_client, delay));
+    });
+    here
+}
+
+async fn carry<R, W>(mut from: R, mut to: W, delay: Duration) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let (sent, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(256);
+    let read = async move {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            let piece = buffer.get(..length).unwrap_or_default().to_vec();
+            if length == 0 || sent.send((Instant::now() + delay, piece)).await.is_err() {
+                return io::Result::Ok(());
+            }
+        }
+    };
+    let write = async move {
+        while let Some((when, piece)) = arriving.recv().await {
+            sleep_until(when).await;
+            to.write_all(&piece).await?;
+        }
+        to.shutdown().await
+    };
+    let (read, written) = tokio::join!(read, write);
+    read.and(written)
+}

@@ -1,0 +1,68 @@
+//! A whole Gatepost in this process, in front of a provider that is in it too, and clients that go through it or past it.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost::config::Config;
+use gatepost::daemon::Daemon;
+use gatepost::store::Store;
+use gatepost_bench::contender::{self, Contender, Login, Prepared};
+use gatepost_bench::load::Client;
+use gatepost_bench::upstream::{self, Upstream};
+use gatepost_protocol::Protocol;
+use tempfile::TempDir;
+
+/// Everything there is, as long as it is wanted.
+pub struct Rooms {
+    /// Straight to the provider; through Gatepost in clear; through Gatepost inside TLS.
+    pub clients: [(&'static str, Arc<Client>); 3],
+    _gateposts: [(Daemon, Prepared); 2],
+    _provider: TempDir,
+}
+
+impl Rooms {
+    /// Starts it on the runtime that this is called on.
+    pub async fn new() -> anyhow::Result<Self> {
+        let (upstream, provider) = upstream::start(Duration::ZERO).await?;
+        let direct = Client::new(&contender::start("direct", &upstream).await?, &upstream)?;
+        let (plain, plain_client) = gatepost(&upstream, "none", Login::Password).await?;
+        let (tls, tls_client) = gatepost(&upstream, "implicit", Login::PasswordInTls).await?;
+        Ok(Self {
+            clients: [("direct", direct), ("client plain", plain_client), ("client TLS", tls_client)],
+            _gateposts: [plain, tls],
+            _provider: provider,
+        })
+    }
+}
+
+async fn gatepost(
+    upstream: &Upstream,
+    tls: &str,
+    login: Login,
+) -> anyhow::Result<((Daemon, Prepared), Arc<Client>)> {
+    let prepared = contender::prepare_gatepost(upstream, 1).await?;
+    let file = prepared.file();
+    let text = fs::read_to_string(&file)?.replace("tls: none", &format!("tls: {tls}"));
+    let config = Config::parse(&file, &text, &|_| None)?;
+    let authority = config.state_dir.join("ca.pem");
+    let store = Store::open(&config.state_dir).await?;
+    let daemon = Daemon::start(config, store).await?;
+    let address = |protocol| {
+        let mut addresses = daemon.addresses();
+        let found = addresses.find(|(listener, _)| listener.protocol == protocol);
+        found.map(|(_, address)| address).ok_or_else(|| anyhow::anyhow!("nobody listens for {protocol:?}"))
+    };
+    let contender = Contender {
+        name: "gatepost",
+        pop3: address(Protocol::Pop3)?,
+        smtp: address(Protocol::Smtp)?,
+        login,
+        processes: Vec::new(),
+        running: Box::new(()),
+    };
+    // Whom the client trusts: the provider's authority is nobody to it, Gatepost's own is.
+    let ca_file = if login == Login::PasswordInTls { authority } else { upstream.ca_file.clone() };
+    let client = Client::new(&contender, &Upstream { ca_file, ..upstream.clone() })?;
+    Ok(((daemon, prepared), client))
+}
