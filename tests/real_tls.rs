@@ -82,8 +82,7 @@ impl Server {
         });
         let stdin = process.stdin.take();
         let client = certificates.client;
-        let mut server =
-            Self { process, stdin, told, heard: String::new(), port, client, _folder: folder };
+        let mut server = Self { process, stdin, told, heard: String::new(), port, client, _folder: folder };
         server.wait_for("ACCEPT\n");
         Some(server)
     }
@@ -91,7 +90,10 @@ impl Server {
     /// Until it has printed this.
     fn wait_for(&mut self, words: &str) {
         while !self.heard.contains(words) {
-            let more = self.told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{words:?} not in {}", self.heard));
+            let more = self
+                .told
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("{words:?} not in {}", self.heard));
             self.heard += &String::from_utf8_lossy(&more);
         }
     }

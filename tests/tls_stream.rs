@@ -78,7 +78,7 @@ async fn exchange(ends: &Ends, kind: TlsStream, cut: Cut) -> (io::Result<Vec<u8>
 #[tokio::test]
 async fn a_stream_that_is_cut_at_every_byte_arrives_whole() {
     for version in VERSIONS {
-        let ends = Ends::new(version);
+        let ends = Ends::new(version).without_resumption();
         for kind in KINDS {
             let (whole, length) = exchange(&ends, kind, Cut::Nowhere).await;
             assert_eq!(whole.unwrap(), ANSWER.concat());
@@ -94,7 +94,7 @@ async fn a_stream_that_is_cut_at_every_byte_arrives_whole() {
 #[tokio::test]
 async fn an_end_at_any_byte_before_close_notify_is_an_error() {
     for version in VERSIONS {
-        let ends = Ends::new(version);
+        let ends = Ends::new(version).without_resumption();
         for kind in KINDS {
             let (_, mut length) = exchange(&ends, kind, Cut::Nowhere).await;
             // Signatures and tickets are not always of one length.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, ReadTraffic, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -112,29 +112,14 @@ impl TlsClient {
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.tls.process_tls_records(self.incoming.bytes_mut());
-            let mut more = true;
+            let mut go_on = true;
             let handled = match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-                    let Some(length) = traffic.peek_len() else { break Ok(()) };
-                    // A record that does not fit waits in rustls, unless the reader would get nothing at all.
-                    if let Some(reader) = &reader
-                        && reader.remaining() < length.get()
-                        && reader.remaining() < before
-                    {
-                        more = false;
-                        break Ok(());
-                    }
-                    match traffic.next_record() {
-                        Some(Ok(record)) => {
-                            discard += record.discard;
-                            if !deliver(record.payload, reader.as_deref_mut(), &mut self.plaintext) {
-                                break Err(no_room());
-                            }
-                        }
-                        Some(Err(error)) => break Err(error),
-                        None => break Ok(()),
-                    }
-                },
+                Ok(ConnectionState::ReadTraffic(traffic)) => {
+                    take_records(traffic, reader.as_deref_mut(), before, &mut self.plaintext).map(|taken| {
+                        discard += taken.discard;
+                        (self.unread, go_on) = (!taken.all, taken.all);
+                    })
+                }
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
                 // It is queued, and goes in its turn.
                 Ok(ConnectionState::TransmitTlsData(data)) => {
@@ -151,8 +136,8 @@ impl TlsClient {
                     | ConnectionState::WriteTraffic(_)
                     | ConnectionState::Closed,
                 ) => {
-                    self.unread = false;
-                    break;
+                    (self.unread, go_on) = (false, false);
+                    Ok(())
                 }
                 Ok(other) => {
                     Err(rustls::Error::General(format!("TLS is in a state unknown here: {other:?}")))
@@ -163,13 +148,12 @@ impl TlsClient {
             if let Err(error) = handled {
                 return Err(self.fail(error));
             }
-            if !more {
-                self.unread = true;
-                return Ok(());
+            if !go_on {
+                break;
             }
         }
-        if self.end.is_some() {
-            // Nothing behind a close_notify counts (RFC 8446 section 6.1).
+        if matches!(self.end, Some(End::CloseNotify)) {
+            // Nothing behind it counts (RFC 8446 section 6.1). Anywhere else rustls counts on what it has begun to read.
             self.incoming.clear();
         }
         self.incoming.release();
@@ -264,17 +248,40 @@ impl TlsClient {
     }
 }
 
-/// Gives the reader what it has room for, and puts the rest aside.
-fn deliver(content: &[u8], reader: Option<&mut ReadBuf<'_>>, aside: &mut Queue) -> bool {
-    let rest = match reader {
-        Some(reader) => {
-            let (now, later) = content.split_at(content.len().min(reader.remaining()));
-            reader.put_slice(now);
-            later
+struct Taken {
+    all: bool,
+    discard: usize,
+}
+
+/// Gives the reader, who had room for `before` bytes, the records that fit. One that does not fit is left in rustls, unless
+/// the reader would get nothing at all: then its rest is put aside. Without a reader everything is.
+fn take_records(
+    mut traffic: ReadTraffic<'_, '_, ClientConnectionData>,
+    mut reader: Option<&mut ReadBuf<'_>>,
+    before: usize,
+    aside: &mut Queue,
+) -> Result<Taken, rustls::Error> {
+    let mut discard = 0;
+    while let Some(length) = traffic.peek_len() {
+        let room = reader.as_ref().map_or(usize::MAX, |reader| reader.remaining());
+        if room < length.get() && room < before {
+            return Ok(Taken { all: false, discard });
         }
-        None => content,
-    };
-    rest.is_empty() || aside.push(rest)
+        let Some(record) = traffic.next_record().transpose()? else { break };
+        discard += record.discard;
+        let later = match &mut reader {
+            Some(reader) => {
+                let (now, later) = record.payload.split_at(record.payload.len().min(room));
+                reader.put_slice(now);
+                later
+            }
+            None => record.payload,
+        };
+        if !later.is_empty() && !aside.push(later) {
+            return Err(no_room());
+        }
+    }
+    Ok(Taken { all: true, discard })
 }
 
 fn encode(
