@@ -55,7 +55,7 @@ fn size_limit(capability: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::common_capabilities;
-    use crate::config::provider::{Endpoint, UpstreamTls};
+    use crate::config::provider::{Endpoint, TlsStream, UpstreamTls};
 
     fn endpoint(capabilities: &[&str]) -> Endpoint {
         Endpoint {
@@ -65,6 +65,7 @@ mod tests {
             capabilities: capabilities.iter().map(|text| (*text).to_owned()).collect(),
             sessions: None,
             mechanism: None,
+            tls_stream: TlsStream::default(),
         }
     }
 

@@ -23,7 +23,22 @@ pub struct Endpoint {
     pub sessions: Option<usize>,
     /// How we log in; by what the server announces where `None`.
     pub mechanism: Option<UpstreamMechanism>,
+    /// What the bytes of its sessions go through.
+    pub tls_stream: TlsStream,
 }
+
+/// Which of our two TLS streams carries the sessions at a provider. On the wire both are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsStream {
+    /// With large buffers that all sessions share.
+    #[default]
+    Pooled,
+    /// The usual one of tokio-rustls, with small buffers of its own in every session.
+    Buffered,
+}
+
+pub(super) const TLS_STREAMS: [(&str, TlsStream); 2] =
+    [("pooled", TlsStream::Pooled), ("buffered", TlsStream::Buffered)];
 
 /// How TLS begins toward a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +105,15 @@ pub(super) fn read(field: &Field<'_>, protocol: Protocol, login: Option<LoginKin
         let server = Server { protocol, host: host.as_deref(), port, tls };
         ports::judge(&server, port_field.as_ref(), tls_field);
     }
-    Some(Endpoint { host: host?, port, tls: tls?, capabilities, sessions, mechanism: readable(mechanism)? })
+    Some(Endpoint {
+        host: host?,
+        port,
+        tls: tls?,
+        capabilities,
+        sessions,
+        mechanism: readable(mechanism)?,
+        tls_stream: TlsStream::default(),
+    })
 }
 
 /// As the file writes them.

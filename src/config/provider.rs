@@ -8,13 +8,14 @@ use std::sync::Arc;
 use gatepost_protocol::Protocol;
 
 pub use super::client_authentication::{ClientAuthentication, ClientCertificate};
-pub use super::endpoint::{Endpoint, UpstreamTls};
+pub use super::endpoint::{Endpoint, TlsStream, UpstreamTls};
 pub use super::issuer::Issuer;
 pub use super::oauth_client::{GrantType, OAuthClient};
 pub use super::proof::Proof;
 pub use super::service_account::ServiceAccount;
 
 use super::complaint::{nearest, suggestion};
+use super::endpoint::TLS_STREAMS;
 use super::file::Node;
 use super::lint::hosts;
 use super::presets::{self, Preset};
@@ -160,6 +161,10 @@ impl<'a> ProviderReader<'a> {
         let smtp_field = section.take("smtp").filter(used);
         let pop3_field = section.take("pop3").filter(used);
         let imap_field = section.take("imap").filter(used);
+        let tls_stream = match section.take("tls_stream") {
+            Some(field) => field.choice(&TLS_STREAMS),
+            None => Some(TlsStream::default()),
+        };
         let has_endpoint = smtp_field.is_some() || pop3_field.is_some() || imap_field.is_some();
         section.finish();
         hosts::judge(&field);
@@ -170,9 +175,13 @@ impl<'a> ProviderReader<'a> {
             );
         }
         // A server that cannot be read makes the provider unknown, not a provider without it.
-        let smtp = smtp_field.map(|field| endpoint::read(&field, Protocol::Smtp, login_kind));
-        let pop3 = pop3_field.map(|field| endpoint::read(&field, Protocol::Pop3, login_kind));
-        let imap = imap_field.map(|field| endpoint::read(&field, Protocol::Imap, login_kind));
+        let server = |field: &Field<'_>, protocol| {
+            let endpoint = endpoint::read(field, protocol, login_kind)?;
+            Some(Endpoint { tls_stream: tls_stream?, ..endpoint })
+        };
+        let smtp = smtp_field.map(|field| server(&field, Protocol::Smtp));
+        let pop3 = pop3_field.map(|field| server(&field, Protocol::Pop3));
+        let imap = imap_field.map(|field| server(&field, Protocol::Imap));
         let provider = Provider {
             name: name.to_owned(),
             preset,
@@ -240,7 +249,7 @@ fn read_preset(field: &Field<'_>) -> Result<&'static Preset, Option<&'static Pre
 fn complain_of_unknown_keys(written: &Field<'_>) {
     let Some(mut section) = written.section() else { return };
     oauth_client::ignore(&mut section);
-    for key in ["preset", "login", "ca_file", "smtp", "pop3", "imap"] {
+    for key in ["preset", "login", "ca_file", "smtp", "pop3", "imap", "tls_stream"] {
         section.take(key);
     }
     section.finish();

@@ -11,10 +11,12 @@ mod failed;
 mod identify;
 mod link;
 pub mod live;
+mod queue;
 pub mod record;
 pub mod slots;
 pub mod splice;
 pub mod stream;
+pub mod tls_client;
 pub mod upstream;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! [`Stream`]: a TCP connection, in clear or inside TLS, in either role. How TLS is done is known here alone, so that the
-//! upstream side can become faster without anybody noticing.
+//! [`Stream`]: a TCP connection, in clear or inside TLS, in either role. How TLS is done is known here alone: toward a provider
+//! there are two ways, and nobody notices which one it is.
 
 use std::io;
 use std::pin::Pin;
@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, CommonState, ServerConfig};
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::tls_client::TlsClient;
+use crate::config::provider;
 
 /// How long the other side may take to notice that a stream has ended.
 const ENDING: Duration = Duration::from_secs(1);
@@ -30,6 +33,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// Inside TLS, as server or as client.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Inside TLS, as client.
+    Pooled(Box<TlsClient>),
 }
 
 /// The TLS role that a stream may be upgraded to.
@@ -37,8 +42,8 @@ pub enum Stream {
 pub enum Upgrade {
     /// Toward a mail client.
     Accept(Arc<ServerConfig>),
-    /// Toward a provider, whose certificate must carry this name.
-    Connect(Arc<ClientConfig>, ServerName<'static>),
+    /// Toward a provider, whose certificate must carry this name, with one of our two streams.
+    Connect(Arc<ClientConfig>, ServerName<'static>, provider::TlsStream),
     /// The listener has no TLS.
     Never,
 }
@@ -59,19 +64,35 @@ impl Stream {
         let Self::Plain(tcp) = std::mem::replace(self, Self::Closed) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is TLS already"));
         };
-        let tls = match upgrade {
+        *self = match upgrade {
             Upgrade::Accept(config) => {
-                TlsStream::from(TlsAcceptor::from(Arc::clone(config)).accept(tcp).await?)
+                Self::tls(TlsAcceptor::from(Arc::clone(config)).accept(tcp).await?.into())
             }
-            Upgrade::Connect(config, name) => {
-                TlsStream::from(TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await?)
+            Upgrade::Connect(config, name, provider::TlsStream::Pooled) => {
+                let tls = TlsClient::connect(Arc::clone(config), name.clone(), tcp).await?;
+                Self::Pooled(Box::new(tls))
+            }
+            Upgrade::Connect(config, name, provider::TlsStream::Buffered) => {
+                Self::tls(TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await?.into())
             }
             Upgrade::Never => {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no certificate"));
             }
         };
-        *self = Self::Tls(Box::new(tls));
         Ok(())
+    }
+
+    fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(stream))
+    }
+
+    /// What TLS agreed on, where there is TLS.
+    pub fn tls_state(&self) -> Option<&CommonState> {
+        match self {
+            Self::Closed | Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().1),
+            Self::Pooled(stream) => Some(stream.state()),
+        }
     }
 
     /// Ready when a read may give something: bytes, the end, or why it broke off. So nobody has to hold a buffer to find out.
@@ -95,6 +116,7 @@ impl Stream {
                     .map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed());
                 if waiting { Poll::Ready(Ok(())) } else { tcp.poll_read_ready(context) }
             }
+            Self::Pooled(stream) => stream.poll_readable(context),
         }
     }
 
@@ -132,6 +154,7 @@ impl AsyncRead for Stream {
                     other => other,
                 }
             }
+            Self::Pooled(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -142,6 +165,7 @@ impl AsyncWrite for Stream {
             Self::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Pooled(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -150,6 +174,7 @@ impl AsyncWrite for Stream {
             Self::Closed => Poll::Ready(Ok(())),
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Pooled(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -158,6 +183,7 @@ impl AsyncWrite for Stream {
             Self::Closed => Poll::Ready(Ok(())),
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Pooled(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

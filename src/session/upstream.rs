@@ -83,7 +83,7 @@ pub async fn log_in(
 ) -> Result<(Connection, Success), UpstreamError> {
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|_| UpstreamError::HostName(endpoint.host.clone()))?;
-    let upgrade = Upgrade::Connect(trust.client_config().clone(), name);
+    let upgrade = Upgrade::Connect(trust.client_config().clone(), name, endpoint.tls_stream);
     let start_tls = endpoint.tls == UpstreamTls::StartTls;
     let tcp = timeout_at(deadline, dial(&endpoint.host, endpoint.port))
         .await

@@ -185,7 +185,7 @@ fn offers_tokens(offered: &Offered) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::provider::UpstreamTls;
+    use crate::config::provider::{TlsStream, UpstreamTls};
 
     #[test]
     fn what_entra_says_of_the_configuration_has_the_code_of_the_mistake() {
@@ -226,6 +226,7 @@ mod tests {
             capabilities: capabilities.iter().map(|text| (*text).to_owned()).collect(),
             sessions: None,
             mechanism: None,
+            tls_stream: TlsStream::default(),
         };
         let offered = |lines: &[&str]| Offered {
             inside_tls: lines.iter().map(|text| (*text).to_owned()).collect(),

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use gatepost_protocol::Protocol;
 use gatepost_protocol::dialogue::{Dialogue as _, Step as Next};
 use hyper_util::client::proxy::matcher::Matcher;
-use rustls::ProtocolVersion;
+use rustls::{CommonState, ProtocolVersion};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +21,7 @@ use super::certificate::{Leaf, listed};
 use super::greeting::Greeting;
 use super::{Fault, Outcome, Part, Step, Told, Trouble};
 use crate::config::Provider;
-use crate::config::provider::{OAuthClient, UpstreamTls};
+use crate::config::provider::{OAuthClient, TlsStream, UpstreamTls};
 use crate::oauth::issuer::Issuers;
 use crate::session::dial::{connect, resolve};
 use crate::session::driver::{Connection, Ended};
@@ -197,7 +197,7 @@ impl Way<'_> {
         let (config, witness) = trust.witnessed().ok_or_else(|| {
             self.trouble(&UpstreamError::Dial(io::Error::other("there are no root certificates")))
         })?;
-        Ok((Upgrade::Connect(config, name), witness))
+        Ok((Upgrade::Connect(config, name, TlsStream::default()), witness))
     }
 
     /// Up to the capabilities inside TLS. Gives the version of TLS, too.
@@ -257,11 +257,7 @@ fn with_address(tcp: TcpStream) -> io::Result<(Stream, SocketAddr)> {
 }
 
 fn version(stream: &Stream) -> String {
-    let version = match stream {
-        Stream::Tls(tls) => tls.get_ref().1.protocol_version(),
-        Stream::Closed | Stream::Plain(_) => None,
-    };
-    match version {
+    match stream.tls_state().and_then(CommonState::protocol_version) {
         Some(ProtocolVersion::TLSv1_3) => "TLS 1.3".to_owned(),
         Some(ProtocolVersion::TLSv1_2) => "TLS 1.2".to_owned(),
         other => format!("TLS {other:?}"),
