@@ -32,7 +32,7 @@ const SIZE: (u32, u32) = (800, 460);
 const NAMES: u32 = 110;
 
 /// Between the names of two lines.
-const LINE_HEIGHT: i32 = 17;
+const LINE_HEIGHT: usize = 17;
 
 /// Text, axes, and, paler, the grid.
 const INK: RGBColor = RGBColor(0x76, 0x80, 0x8a);
@@ -149,15 +149,20 @@ fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&colour)
 }
 
-/// Heights from top to bottom, moved so that no name stands on another and the lowest stays where it was or above.
+/// Heights from top to bottom, moved as little as it takes that no name stands on another: those that are too close share
+/// the way up and down.
 fn apart(heights: impl Iterator<Item = i32>) -> Vec<i32> {
-    let mut placed: Vec<i32> = heights.collect();
-    let mut below = i32::try_from(SIZE.1).unwrap_or(i32::MAX) - 48;
-    for height in placed.iter_mut().rev() {
-        *height = (*height).min(below);
-        below = *height - LINE_HEIGHT;
+    // Less one line for each name above, names only have to be in order. A group has the sum and the number of its members.
+    let mut groups: Vec<(i32, i32)> = Vec::new();
+    for (height, lines) in heights.zip((0..).step_by(LINE_HEIGHT)) {
+        let mut group = (height - lines, 1);
+        while let Some(above) = groups.pop_if(|above| above.0 * group.1 > group.0 * above.1) {
+            group = (group.0 + above.0, group.1 + above.1);
+        }
+        groups.push(group);
     }
-    placed
+    let places = groups.into_iter().flat_map(|(sum, number)| (0..number).map(move |_| sum / number));
+    places.zip((0..).step_by(LINE_HEIGHT)).map(|(place, lines)| place + lines).collect()
 }
 
 #[cfg(test)]
@@ -214,8 +219,9 @@ mod tests {
 
     #[test]
     fn names_do_not_cover_each_other() {
-        assert_eq!(apart([100, 105, 200].into_iter()), [88, 105, 200]);
-        assert_eq!(apart([405, 410, 450].into_iter()), [378, 395, 412]);
+        assert_eq!(apart([100, 117, 200].into_iter()), [100, 117, 200]);
+        assert_eq!(apart([100, 105, 200].into_iter()), [94, 111, 200]);
+        assert_eq!(apart([100, 100, 100, 110].into_iter()), [77, 94, 111, 128]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
-use crate::contender::{self, own_executable};
+use crate::contender::{self, NotInstalled, own_executable};
 use crate::load::Client;
 use crate::process;
 use crate::report::svg;
@@ -135,11 +135,17 @@ async fn measured(arguments: &Arguments) -> anyhow::Result<Results> {
                 let figure = |(row, at, value)| Figure { row, at, contender: name.to_owned(), round, value };
                 figures.extend(values.into_iter().map(figure));
                 if let Err(error) = measured {
+                    let note = if error.is::<NotInstalled>() {
+                        format!("{name}: not installed")
+                    } else {
+                        format!("{name}, {part:?}, round {round}: {error:#}")
+                    };
+                    ensure!(!OWN.contains(&name), "{note}");
+                    eprintln!("{note}");
                     // What others cannot do is a result too.
-                    let error = error.context(format!("{name}, {part:?}, round {round}"));
-                    ensure!(!OWN.contains(&name), "{error:#}");
-                    eprintln!("{error:#}");
-                    notes.push(format!("{error:#}"));
+                    if !notes.contains(&note) {
+                        notes.push(note);
+                    }
                 }
             }
         }
