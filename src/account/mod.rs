@@ -100,7 +100,7 @@ impl Accounts {
         place: impl Future<Output = Place>,
     ) -> Result<Verified, AuthFailure> {
         let user_name = &credentials.user_name;
-        let known = self.known.or_read(&self.store, user_name.clone(), self.candidates(user_name)).await;
+        let known = self.known.or_read(&self.store, user_name.clone(), || self.candidates(user_name)).await;
         let known = known.map_err(|error| {
             tracing::error!(%error, "cannot look up a user name");
             AuthFailure::Temporary(Cause::new("Gatepost's store does not answer"))
@@ -214,7 +214,8 @@ impl Accounts {
         }
         let (store, let_in) = (self.store.clone(), Arc::clone(&self.let_in));
         self.writing.spawn(async move {
-            let noted = let_in.or_read(&store, (account, protocol), store.let_in_at(account, protocol)).await;
+            let noted =
+                let_in.or_read(&store, (account, protocol), || store.let_in_at(account, protocol)).await;
             let noted = match noted {
                 Ok(Some(noted)) if says_no_more(noted, at) => return,
                 Ok(_) => store.note_let_in(account, protocol, at).await,

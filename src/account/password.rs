@@ -239,9 +239,9 @@ mod tests {
     async fn matching(
         hasher: &Hasher,
         password: &str,
-        hashes: Vec<Secret<String>>,
+        stored: Vec<Secret<String>>,
     ) -> Result<Option<usize>, PasswordError> {
-        Ok(hasher.turn().await?.matching(&secret(password), hashes).await?.0)
+        Ok(hasher.turn().await?.matching(&secret(password), stored).await?.0)
     }
 
     #[tokio::test]

@@ -202,7 +202,7 @@ impl Tokens {
     }
 
     async fn grant(&self, wanted: &Wanted) -> Result<Option<Arc<Grant>>, TokenError> {
-        let read = async {
+        let read = async || {
             let grant = self.store.grant(&wanted.key).await?;
             Ok(grant.map(|grant| Arc::new(Grant { refresh_token: None, ..grant })))
         };

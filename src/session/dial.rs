@@ -34,9 +34,10 @@ pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     {
         return Ok(stream);
     }
-    let addresses = resolve(host, port).await?;
+    // Seldom needed, and far larger than the rest.
+    let addresses = Box::pin(resolve(host, port)).await?;
     let started = Instant::now();
-    let stream = connect(addresses).await?;
+    let stream = Box::pin(connect(addresses)).await?;
     // One that took longer would not be waited for either the next time.
     if started.elapsed() < STAGGER
         && let Ok(address) = stream.peer_addr()

@@ -27,17 +27,18 @@ struct Read<Key, Value> {
 
 impl<Key: Eq + Hash, Value: Clone> Fresh<Key, Value> {
     /// What is kept for the key if it is still true, else what `read` finds now. What is not there is not kept.
-    pub(crate) async fn or_read(
+    pub(crate) async fn or_read<Reading: Future<Output = Result<Option<Value>, StoreError>>>(
         &self,
         store: &Store,
         key: Key,
-        read: impl Future<Output = Result<Option<Value>, StoreError>>,
+        read: impl FnOnce() -> Reading,
     ) -> Result<Option<Value>, StoreError> {
         let version = store.data_version().await?;
         if let Some(kept) = self.kept(version, &key) {
             return Ok(Some(kept));
         }
-        let found = read.await?;
+        // Seldom needed, and far larger than the rest of a login.
+        let found = Box::pin(read()).await?;
         if let Some(value) = &found {
             self.keep(version, key, value.clone());
         }
@@ -115,7 +116,7 @@ mod tests {
         let (store, elsewhere) = (open(folder.path()).await.unwrap(), open(folder.path()).await.unwrap());
         let (fresh, reads) = (Fresh::default(), Cell::new(0));
         let count = async |committed_meanwhile: bool| {
-            let read = async {
+            let read = async || {
                 reads.set(reads.get() + 1);
                 let found = store.accounts().await?.len();
                 if committed_meanwhile {
