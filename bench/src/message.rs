@@ -26,12 +26,12 @@ impl Message {
     }
 }
 
-/// Every line has its number, so that octets at the wrong place are found. Every 16th begins with a dot, which is stuffed.
+/// Every line has its number, so that octets at the wrong place are found. Every eighth begins with a dot, which is stuffed.
 fn text(lines: usize) -> anyhow::Result<String> {
     let mut text = String::with_capacity(lines * LINE);
     write!(text, "{:-<60}\r\n\r\n", "Subject: ")?;
     for number in 1..lines {
-        let dots = if number % 16 == 0 { ".." } else { "  " };
+        let dots = if number % 8 == 0 { ".." } else { "  " };
         write!(text, "{dots}{number:-<60}\r\n")?;
     }
     Ok(text)
@@ -60,7 +60,7 @@ mod tests {
             assert!(
                 lines.split_terminator("\r\n").all(|line| !line.starts_with('.') || line.starts_with(".."))
             );
-            assert!(lines.contains("\r\n..16-"), "a dot is stuffed");
+            assert!(lines.contains("\r\n..8-"), "a dot is stuffed");
         }
         Ok(())
     }

@@ -128,7 +128,9 @@ mod tests {
         let before = processor_time(&own)?;
         let mut memory = vec![0_u8; 64 << 20];
         while processor_time(&own)? < before + Duration::from_millis(50) {
-            memory.iter_mut().for_each(|octet| *octet = octet.wrapping_add(1));
+            for octet in &mut memory {
+                *octet = octet.wrapping_add(1);
+            }
         }
         assert!(resident(&own)? > 64 << 20, "{} octets", std::hint::black_box(memory).len());
         assert!(descriptors(&own)? > 2);

@@ -16,7 +16,7 @@ const PROVIDER: &[u8] = b"+OK ready\r\n+ \r\n+OK logged in\r\n";
 const TOKEN_LENGTH: usize = 1_500;
 
 /// Octets that came in and went out, and whether both sides were content.
-pub fn login(token: &Secret<String>) -> (usize, bool) {
+pub(crate) fn login(token: &Secret<String>) -> (usize, bool) {
     let mut received = LineBuffer::new();
     let mut output = Output::default();
     let mut server = Server::new("gatepost.test".to_owned(), vec!["TOP".to_owned()], Encryption::Active, 3);
@@ -40,7 +40,7 @@ pub fn login(token: &Secret<String>) -> (usize, bool) {
 }
 
 /// A token to log in with.
-pub fn token() -> Secret<String> {
+pub(crate) fn token() -> Secret<String> {
     Secret::new("t".repeat(TOKEN_LENGTH))
 }
 

@@ -14,16 +14,16 @@ use gatepost_protocol::Protocol;
 use tempfile::TempDir;
 
 /// Everything there is, as long as it is wanted.
-pub struct Rooms {
+pub(crate) struct Rooms {
     /// Straight to the provider; through Gatepost in clear; through Gatepost inside TLS.
-    pub clients: [(&'static str, Arc<Client>); 3],
+    pub(crate) clients: [(&'static str, Arc<Client>); 3],
     _gateposts: [(Daemon, Prepared); 2],
     _provider: TempDir,
 }
 
 impl Rooms {
     /// Starts it on the runtime that this is called on.
-    pub async fn new() -> anyhow::Result<Self> {
+    pub(crate) async fn new() -> anyhow::Result<Self> {
         let (upstream, provider) = upstream::start(Duration::ZERO).await?;
         let direct = Client::new(&contender::start("direct", &upstream).await?, &upstream)?;
         let (plain, plain_client) = gatepost(&upstream, "none", Login::Password).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tokio::time::sleep;
 
 use super::Part;
@@ -58,7 +58,7 @@ impl Subject<'_> {
             session.fetch(&message).await?;
             octets += message.wire.len();
         }
-        let used = self.processor_time()? - before;
+        let used = self.used_since(before)?;
         session.quit().await?;
         Ok(self.if_measured((Row::Download, Some(kib as u64), per_gib(used, octets))))
     }
@@ -74,7 +74,7 @@ impl Subject<'_> {
             session.send(&message).await?;
             octets += message.wire.len();
         }
-        let used = self.processor_time()? - before;
+        let used = self.used_since(before)?;
         session.quit().await?;
         Ok(self.if_measured((Row::Upload, Some(kib as u64), per_gib(used, octets))))
     }
@@ -84,7 +84,7 @@ impl Subject<'_> {
         let (start, before) = (Instant::now(), self.processor_time()?);
         let logins =
             load::logins(&self.client, 1, self.scale.logins, self.scale.patience).await?.len() as f64;
-        let used = self.processor_time()? - before;
+        let used = self.used_since(before)?;
         let mut values = vec![(Row::LoginsPerSecond, Some(1), logins / start.elapsed().as_secs_f64())];
         values.extend(self.if_measured((Row::Login, None, milliseconds(used) / logins)));
         Ok(values)
@@ -100,7 +100,7 @@ impl Subject<'_> {
             session.send(&message).await?;
             sent += 1;
         }
-        let used = self.processor_time()? - before;
+        let used = self.used_since(before)?;
         session.quit().await?;
         Ok(self.if_measured((Row::Message, None, milliseconds(used) / f64::from(sent))))
     }
@@ -212,6 +212,11 @@ impl Subject<'_> {
 
     fn processor_time(&self) -> anyhow::Result<Duration> {
         process::processor_time(&self.contender.processes)
+    }
+
+    fn used_since(&self, before: Duration) -> anyhow::Result<Duration> {
+        let used = self.processor_time()?.checked_sub(before);
+        used.context("used less processor time than before: a process has gone that nobody waited for")
     }
 
     /// Without a program in between there is nobody whose time it would be.

@@ -64,7 +64,7 @@ impl Scale {
             sizes: vec![1, 64],
             clients: vec![1, 2],
             accounts: 3,
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             settle: Duration::from_millis(5),
         }
     }
