@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gatepost::account::AccountId;
 use gatepost::config::Config;
+use gatepost::config::provider::TlsStream;
 use gatepost::daemon::Daemon;
 use gatepost::session::stream::{Stream, Upgrade};
 use gatepost::store::Store;
@@ -148,7 +149,8 @@ impl Stage {
 
     fn client_upgrade(&self) -> Upgrade {
         let trust = Trust::load(Some(&self.folder.path().join("state/ca.pem"))).unwrap();
-        Upgrade::Connect(Arc::clone(trust.client_config()), ServerName::try_from("localhost").unwrap())
+        let name = ServerName::try_from("localhost").unwrap();
+        Upgrade::Connect(Arc::clone(trust.client_config()), name, TlsStream::Buffered)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gatepost::config::ListenerTls;
+use gatepost::config::provider;
 use gatepost::session::stream::{Stream, Upgrade};
 use gatepost::tls::Trust;
 use gatepost_protocol::Protocol;
@@ -97,7 +98,7 @@ impl Wire {
         assert!(self.stream.buffer().is_empty(), "bytes behind the answer to STARTTLS");
         let trust = Trust::load(Some(&state_dir.join("ca.pem"))).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let upgrade = Upgrade::Connect(trust.client_config().clone(), name);
+        let upgrade = Upgrade::Connect(trust.client_config().clone(), name, provider::TlsStream::Buffered);
         self.stream.get_mut().upgrade(&upgrade).await.unwrap();
     }
 
@@ -231,6 +232,7 @@ impl Wire {
                 TlsStream::Client(tls) => tls.into_inner().0,
                 TlsStream::Server(tls) => tls.into_inner().0,
             },
+            Stream::Pooled(_) => unreachable!("it was put inside TLS above"),
             Stream::Closed => return,
         };
         // Closing with this set drops what is under way and says RST.
