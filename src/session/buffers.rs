@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_large_ones_are_bounded_and_what_is_spare_is_too() {
         let pool: &'static Pool = Box::leak(Box::new(Pool::new()));
-        let out: Vec<Buffer> = (0..LARGE_OUT + SMALL_KEPT + 1).map(|_| pool.take()).collect();
+        let out: Vec<Buffer> = (0..=LARGE_OUT + SMALL_KEPT).map(|_| pool.take()).collect();
         for (position, buffer) in out.iter().enumerate() {
             assert_eq!(buffer.len(), if position < LARGE_OUT { LARGE } else { SMALL }, "{position}");
         }

@@ -350,15 +350,11 @@ impl AsyncRead for TlsClient {
 }
 
 impl AsyncWrite for TlsClient {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        content: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         // Nobody is read for while the other side takes nothing.
         ready!(this.poll_send(context))?;
-        let encrypted = this.encrypt(content);
+        let encrypted = this.encrypt(bytes);
         match this.poll_send(context) {
             Poll::Ready(Err(error)) if encrypted.is_ok() => Poll::Ready(Err(error)),
             _ => Poll::Ready(encrypted),
