@@ -157,7 +157,8 @@ async fn openssl_is_talked_with_both_ways_and_over_new_keys() {
         }
         // Its own end, which it does not announce.
         server.say("Q\n");
-        let read = stream.read_to_end(&mut Vec::new());
+        let mut rest = Vec::new();
+        let read = stream.read_to_end(&mut rest);
         let error = tokio::time::timeout(PATIENCE, read).await.expect("it hangs").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{kind:?} {version}");
     }
