@@ -7,9 +7,9 @@ use clap::Parser as _;
 use gatepost::cli::{Cli, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// All sessions run on one thread, beside those of the store and of Argon2. It carries several Gbit or a thousand logins a second; with two
-/// of them a login costs half as much again, because they wake each other for every line (docs/performance.md).
-const WORKERS: usize = 1;
+/// After how many turns of sessions the network is looked at again. A turn with a large message takes a third of a millisecond, and
+/// whoever has a short one waits for no more than these.
+const TURNS: u32 = 8;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -26,7 +26,8 @@ fn prepare(cli: &Cli) -> anyhow::Result<tokio::runtime::Runtime> {
     gatepost::hardening::harden().context("this process could not be hardened")?;
     start_logging(cli.log_format, cli.log_level())?;
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(cli.threads())
+        .event_interval(TURNS)
         .enable_all()
         .build()
         .context("no runtime")

@@ -192,7 +192,7 @@ async fn a_long_download_from_openssl_is_whole_and_its_death_is_an_error() {
         say(&mut stream, "RETR\n").await;
         server.wait_for("RETR\n");
         let mut sent = Context::new(&SHA256);
-        let line: String = (0..6000_u32).map(|number| format!("{number:07} ")).collect();
+        let line = (0..6000_u32).map(|number| format!("{number:07}")).collect::<Vec<_>>().join(" ");
         let pieces = 200;
         for _ in 0..pieces {
             sent.update(line.as_bytes());

@@ -1,6 +1,6 @@
 //! With a thousand accounts Gatepost starts by the same few questions to its store as with one, and opens no secret until somebody logs in.
 
-#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
 mod support;
 

@@ -323,7 +323,7 @@ async fn what_is_not_tls_is_an_error_behind_all_that_was() {
     let junk: &[(&[u8], &[AlertDescription])] = &[
         (&[&[23, 3, 3, 0, 64][..], &[7; 64]].concat(), &[AlertDescription::BadRecordMac]),
         (
-            &[&[23, 3, 3, 0xff, 0xff][..], &[7; 70_000]].concat(),
+            &[&[23, 3, 3, 0xff, 0xff][..], &vec![7; 70_000]].concat(),
             &[AlertDescription::DecodeError, AlertDescription::RecordOverflow],
         ),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", &[AlertDescription::DecodeError]),

@@ -127,6 +127,15 @@ impl Cli {
         }
     }
 
+    /// How many threads the runtime gets. With two a login costs half as much again, because they wake each other for every line
+    /// (docs/performance.md).
+    pub fn threads(&self) -> usize {
+        match &self.command {
+            Command::Run(arguments) => arguments.threads.into(),
+            _ => 1,
+        }
+    }
+
     /// Runs the chosen subcommand.
     pub async fn run(self) -> Result<(), Failure> {
         let context = &Context { config: self.config };

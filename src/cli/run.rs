@@ -9,7 +9,12 @@ use crate::daemon::{Daemon, StartError};
 
 /// `gatepost run`.
 #[derive(clap::Args, Debug)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// How many threads carry the sessions. One carries several Gbit/s or a thousand logins a second, and a login costs it less than
+    /// two; take more where one core is not enough
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) threads: u8,
+}
 
 impl Arguments {
     /// Runs until told to stop, then drains.

@@ -101,6 +101,7 @@ mod tests {
     use std::time::SystemTime;
 
     use gatepost_protocol::secret::Secret;
+    use tokio_util::sync::CancellationToken;
 
     use super::{Seen, end_withdrawn};
     use crate::session::live::{Live, LiveSession};
@@ -127,15 +128,16 @@ mod tests {
         let (_, credential) = store.add_account(&account, Some(&credential)).await.unwrap();
         let credential = credential.unwrap();
         let (live, mut seen) = (Arc::new(Live::default()), Seen::default());
+        let drained = CancellationToken::new();
 
-        let early = live.enter(credential, false);
+        let early = live.enter(credential, false, &drained);
         end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(!early.ended.is_cancelled());
         store.revoke_credential(credential).await.unwrap();
         end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(early.ended.is_cancelled());
         // Its password was right before; the provider took its time.
-        let late = live.enter(credential, false);
+        let late = live.enter(credential, false, &drained);
         end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(late.ended.is_cancelled());
     }
@@ -160,6 +162,7 @@ mod tests {
             NewAccount { address: "office@example.com".to_owned(), token_account: Some(ann), ..account };
         let (_, office) = store.add_account(&shared, Some(&credential("office"))).await.unwrap();
         let (live, mut seen) = (Arc::new(Live::default()), Seen::default());
+        let drained = CancellationToken::new();
         let secret = || Secret::new("a".to_owned());
         let tokens = NewTokens {
             access_token: secret(),
@@ -171,9 +174,9 @@ mod tests {
         };
         let key = GrantKey::Account(ann);
         let read = store.replace_grant(&key, &tokens).await.unwrap();
-        let sessions = [scanner, office].map(|one| live.enter(one.unwrap(), true));
+        let sessions = [scanner, office].map(|one| live.enter(one.unwrap(), true, &drained));
         // One that the application itself was let in by has no consent to lose.
-        let by_application = live.enter(scanner.unwrap(), false);
+        let by_application = live.enter(scanner.unwrap(), false, &drained);
         end_withdrawn(&store, &live, &mut seen).await.unwrap();
         let ended = |session: &LiveSession| session.ended.is_cancelled();
         assert!(!sessions.iter().chain([&by_application]).any(ended));
@@ -183,7 +186,7 @@ mod tests {
         assert!(sessions.iter().all(ended), "the shared mailbox's too");
 
         store.replace_mailbox_password(ann, &secret()).await.unwrap();
-        let by_password = live.enter(scanner.unwrap(), true);
+        let by_password = live.enter(scanner.unwrap(), true, &drained);
         end_withdrawn(&store, &live, &mut seen).await.unwrap();
         assert!(!ended(&by_password));
         store.forget_mailbox_password(ann).await.unwrap();

@@ -5,19 +5,22 @@ use std::mem::take as take_out;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// A large buffer: eight TLS records' worth, so that a fast session needs few system calls.
-pub const LARGE: usize = 128 * 1024;
+/// What a large buffer carries: eight full TLS records (RFC 8446 section 5.1), so that a fast session needs few system calls.
+pub const CONTENT: usize = 8 * 16 * 1024;
+
+/// A large buffer: that, and what encryption puts around it.
+pub const LARGE: usize = CONTENT + 8 * 512;
 
 /// A small one still takes the longest TLS record (RFC 5246 section 6.2.3: 18 KiB and its header).
 pub const SMALL: usize = 20 * 1024;
 
-/// How many large ones may be out at once: 16 MiB.
+/// How many large ones may be out at once: 16.5 MiB.
 const LARGE_OUT: usize = 128;
 
-/// How many are kept for the next session that has data: 2 MiB of large ones and 1.25 MiB of small ones. More are given back
-/// to the system.
-const LARGE_KEPT: usize = 16;
-const SMALL_KEPT: usize = 64;
+/// How many are kept for the next session that has data: about 0.5 MiB of large ones, and as much of small ones. More are given back to the
+/// system. One is mostly held for less than a millisecond, so a few serve thousands of sessions.
+const LARGE_KEPT: usize = 4;
+const SMALL_KEPT: usize = 24;
 
 static POOL: Pool = Pool::new();
 

@@ -34,7 +34,8 @@ impl Identified {
             Ok(Ok(((upstream, success), slot))) => {
                 let provider = accepted.gateway.providers.get(&attempt.account.provider);
                 let by_person = provider.is_some_and(|provider| provider.needs_person());
-                let session = accepted.gateway.live.enter(verified.credential, by_person);
+                let session =
+                    accepted.gateway.live.enter(verified.credential, by_person, &accepted.gateway.drained);
                 accepted.gateway.accounts.note_login(attempt.account.id, attempt.protocol);
                 // Invariant 3: this is the only place where a client hears success.
                 accepted.step = accepted.dialogue.verdict(&Ok(success), &mut accepted.client.output);

@@ -34,10 +34,16 @@ pub struct LiveSession {
 }
 
 impl Live {
-    /// Notes a session that was let in by the credential, and at the provider by what a person gave, or not.
-    pub fn enter(self: &Arc<Self>, credential: CredentialId, by_person: bool) -> LiveSession {
+    /// Notes a session that was let in by the credential, and at the provider by what a person gave, or not. It ends at the latest when
+    /// `drained` is cancelled.
+    pub fn enter(
+        self: &Arc<Self>,
+        credential: CredentialId,
+        by_person: bool,
+        drained: &CancellationToken,
+    ) -> LiveSession {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let ended = CancellationToken::new();
+        let ended = drained.child_token();
         self.sessions.insert(number, (LetIn { credential, by_person }, ended.clone()));
         LiveSession { number, live: Arc::clone(self), ended }
     }
@@ -78,13 +84,15 @@ impl Drop for LiveSession {
 mod tests {
     use std::sync::Arc;
 
+    use tokio_util::sync::CancellationToken;
+
     use super::{LetIn, Live};
     use crate::account::CredentialId;
 
     #[test]
     fn revoking_ends_the_sessions_of_that_credential_alone() {
-        let live = Arc::new(Live::default());
-        let [scanner, again, desk] = [1, 1, 2].map(|id| live.enter(CredentialId(id), id == 2));
+        let (live, drained) = (Arc::new(Live::default()), CancellationToken::new());
+        let [scanner, again, desk] = [1, 1, 2].map(|id| live.enter(CredentialId(id), id == 2, &drained));
         let let_in = [(1, false), (2, true)];
         assert_eq!(
             live.let_in(),
@@ -92,6 +100,8 @@ mod tests {
         );
         live.end(CredentialId(1));
         assert!(scanner.ended.is_cancelled() && again.ended.is_cancelled() && !desk.ended.is_cancelled());
+        drained.cancel();
+        assert!(desk.ended.is_cancelled());
         drop((scanner, again, desk));
         assert!(live.is_empty());
     }

@@ -22,6 +22,7 @@ pub mod upstream;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,11 +174,13 @@ impl Closed {
 
 /// Everything that happens to a connection.
 pub async fn run(gateway: Arc<Gateway>, entrance: Arc<Entrance>, client: TcpStream, address: SocketAddr) {
-    // On the heap, and gone when it is over: a session that waits for hours is as small as what it still needs.
-    match Box::pin(Accepted::new(gateway, entrance, client, address).log_in()).await {
-        Ok(linked) => linked.splice().await,
-        Err(closed) => Box::pin(closed.end()).await,
-    }
+    // Each phase lives on the heap and is gone when it is over: a session that waits for hours is as small as what it still needs.
+    let last: Pin<Box<dyn Future<Output = ()> + Send>> =
+        match Box::pin(Accepted::new(gateway, entrance, client, address).log_in()).await {
+            Ok(linked) => Box::pin(linked.splice()),
+            Err(closed) => Box::pin(closed.end()),
+        };
+    last.await;
 }
 
 impl Accepted {
@@ -208,30 +211,26 @@ impl Accepted {
 
 impl Linked {
     /// Phase three.
-    async fn splice(self) {
+    fn splice(self) -> impl Future<Output = ()> + Send {
         let Self { gateway, idle, client, upstream, session, slot, mut record } = self;
         record.phase = Phase::LoggedIn;
-        let drained = gateway.drained.clone().cancelled_owned();
-        let ended = session.ended.clone().cancelled_owned();
-        let stop = async {
-            tokio::select! {
-                () = drained => {}
-                () = ended => {}
-            }
-        };
-        let spliced = splice(client, upstream, idle, stop).await;
-        drop(slot);
-        let outcome = match &spliced.end {
-            SpliceEnd::Finished => "finished".to_owned(),
-            SpliceEnd::Idle => "closed: idle too long".to_owned(),
-            SpliceEnd::Stopped if session.ended.is_cancelled() => "closed: credential revoked".to_owned(),
-            SpliceEnd::Stopped => "closed: stopping".to_owned(),
-            // Many providers end TLS like that behind the answer to QUIT; it has to be told apart from a line that went dead.
-            SpliceEnd::Broken { side, error } if error.kind() == io::ErrorKind::UnexpectedEof => {
-                format!("{side} ended without close_notify")
-            }
-            SpliceEnd::Broken { side, error } => format!("{side} broke off: {error}"),
-        };
-        record.close(&outcome, spliced.bytes_up, spliced.bytes_down);
+        let splicing = Box::pin(splice(client, upstream, idle, session.ended.clone().cancelled_owned()));
+        async move {
+            let spliced = splicing.await;
+            drop(slot);
+            let outcome = match &spliced.end {
+                SpliceEnd::Finished => "finished".to_owned(),
+                SpliceEnd::Idle => "closed: idle too long".to_owned(),
+                SpliceEnd::Stopped if gateway.drained.is_cancelled() => "closed: stopping".to_owned(),
+                SpliceEnd::Stopped => "closed: credential revoked".to_owned(),
+                // Many providers end TLS like that behind the answer to QUIT; it has to be told apart from a line that went dead.
+                SpliceEnd::Broken { side, error } if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    format!("{side} ended without close_notify")
+                }
+                SpliceEnd::Broken { side, error } => format!("{side} broke off: {error}"),
+            };
+            record.close(&outcome, spliced.bytes_up, spliced.bytes_down);
+            drop(session);
+        }
     }
 }

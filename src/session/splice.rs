@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::buffers::{self, Buffer};
+use super::buffers::{self, Buffer, CONTENT};
 use super::driver::Connection;
 use super::stream::Stream;
 
@@ -239,7 +239,9 @@ impl Direction {
         let Poll::Ready(readable) = reader.poll_readable(context) else { return Ok(Poll::Pending) };
         readable.map_err(DirectionError::Read)?;
         let mut buffer = buffers::take();
-        let mut unfilled = ReadBuf::new(&mut buffer);
+        // So much that TLS makes full records of it, and that they fit into one buffer.
+        let room = buffer.len().min(CONTENT);
+        let mut unfilled = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
         let result = Pin::new(reader).poll_read(context, &mut unfilled);
         let filled = unfilled.filled().len();
         match result {
