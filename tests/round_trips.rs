@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gatepost::config::ListenerTls;
-use gatepost::config::provider::UpstreamTls;
+use gatepost::config::provider::{TlsStream, UpstreamTls};
 use gatepost::sandbox::{Personality, Sandbox};
 use gatepost::session::stream::{Stream, Upgrade};
 use gatepost::tls::Trust;
@@ -137,7 +137,7 @@ impl Program {
 
     async fn upgrade(&mut self, trust: &Trust) {
         let name = ServerName::try_from("localhost").unwrap();
-        let upgrade = Upgrade::Connect(trust.client_config().clone(), name);
+        let upgrade = Upgrade::Connect(trust.client_config().clone(), name, TlsStream::default());
         self.0.get_mut().upgrade(&upgrade).await.unwrap();
     }
 

@@ -68,11 +68,9 @@ fn converse<D: Dialogue>(
                 // A line comes as one packet.
                 let end = said.iter().position(|&octet| octet == b'\n').map_or(0, |position| position + 1);
                 let (line, rest) = said.split_at(end);
-                let Some(place) = received.spare().get_mut(..line.len()).filter(|_| !line.is_empty()) else {
+                if line.is_empty() || received.receive(line) < line.len() {
                     return (None, octets);
-                };
-                place.copy_from_slice(line);
-                received.filled(line.len());
+                }
                 octets += line.len();
                 said = rest;
             }

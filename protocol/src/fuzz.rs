@@ -258,14 +258,8 @@ fn feed(
     mut read: impl FnMut(&mut LineBuffer) -> bool,
 ) -> bool {
     while !data.is_empty() {
-        let spare = buffer.spare();
-        let count = spare.len().min(piece).min(data.len());
-        let (now, later) = data.split_at(count);
-        for (room, byte) in spare.iter_mut().zip(now) {
-            *room = *byte;
-        }
-        buffer.filled(count);
-        data = later;
+        let count = buffer.receive(data.split_at(piece.min(data.len())).0);
+        data = data.split_at(count).1;
         if !read(buffer) {
             return false;
         }

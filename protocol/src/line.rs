@@ -10,8 +10,9 @@ use nom::sequence::preceded;
 use nom::{IResult, Parser as _};
 use zeroize::Zeroize;
 
-/// A fixed 16 KiB of received bytes. It never grows, so a peer cannot make it, and never leaves a copy behind. What was
-/// consumed is wiped: it may have been a password.
+/// At most 16 KiB of received bytes. It begins with what a dialogue mostly needs, because thousands may be going on at once, and takes
+/// all of its room when that is full; more than that no peer can make it take. What was consumed, and what it grew out of, is wiped: it may
+/// have been a password.
 pub struct LineBuffer {
     bytes: Box<[u8]>,
     /// Where the line handed out last begins; it is wiped at the next call.
@@ -32,9 +33,12 @@ impl LineBuffer {
     /// The whole room: above the longest line limit (12,288) by enough for what a client pipelines behind it.
     pub const CAPACITY: usize = 16 * 1024;
 
+    /// What it begins with: a long reply to EHLO, or a few pipelined commands.
+    const FIRST: usize = 2 * 1024;
+
     /// An empty buffer.
     pub fn new() -> Self {
-        Self { bytes: vec![0; Self::CAPACITY].into_boxed_slice(), taken: 0, start: 0, end: 0, searched: 0 }
+        Self { bytes: vec![0; Self::FIRST].into_boxed_slice(), taken: 0, start: 0, end: 0, searched: 0 }
     }
 
     /// Where the next bytes from the peer go; empty when the buffer is full, which is back pressure.
@@ -46,12 +50,36 @@ impl LineBuffer {
             self.wipe(kept, self.end);
             (self.taken, self.start, self.end) = (0, 0, kept);
         }
+        if self.end == self.bytes.len() && self.end < Self::CAPACITY {
+            let mut all = vec![0; Self::CAPACITY].into_boxed_slice();
+            all.get_mut(..self.end).unwrap_or_default().copy_from_slice(&self.bytes);
+            self.bytes.zeroize();
+            self.bytes = all;
+        }
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
     /// The first `count` bytes of [`LineBuffer::spare`] have been written.
     pub fn filled(&mut self, count: usize) {
-        self.end = self.end.saturating_add(count).min(Self::CAPACITY);
+        self.end = self.end.saturating_add(count).min(self.bytes.len());
+    }
+
+    /// Receives as many of the bytes as there is room for, and says how many. For those who have them already.
+    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+        let mut received = 0;
+        loop {
+            let left = bytes.get(received..).unwrap_or_default();
+            let spare = self.spare();
+            let count = spare.len().min(left.len());
+            if count == 0 {
+                return received;
+            }
+            for (place, byte) in spare.iter_mut().zip(left) {
+                *place = *byte;
+            }
+            self.filled(count);
+            received += count;
+        }
     }
 
     /// The next whole line without its terminator (CRLF or bare LF; stray CRs before it are dropped), if one is there.
@@ -141,8 +169,7 @@ mod tests {
 
     fn holding(bytes: &[u8]) -> LineBuffer {
         let mut buffer = LineBuffer::new();
-        buffer.spare()[..bytes.len()].copy_from_slice(bytes);
-        buffer.filled(bytes.len());
+        assert_eq!(buffer.receive(bytes), bytes.len());
         buffer
     }
 
@@ -201,11 +228,19 @@ mod tests {
     #[test]
     fn a_full_buffer_has_no_room_and_gets_it_back_line_by_line() {
         let mut buffer = holding(&b"NOOP\r\n".repeat(LineBuffer::CAPACITY / 6));
-        buffer.spare().fill(b'\n');
-        buffer.filled(4);
+        assert_eq!(buffer.receive(b"\n\n\n\n\n"), 4);
         assert!(buffer.spare().is_empty());
         buffer.next_line(512).unwrap();
         assert_eq!(buffer.spare().len(), 6);
+    }
+
+    #[test]
+    fn it_takes_all_of_its_room_only_when_the_first_part_is_full() {
+        let mut buffer = holding(&[b'x'; LineBuffer::FIRST - 1]);
+        assert_eq!(buffer.spare().len(), 1);
+        assert_eq!(buffer.receive(b"yz"), 2);
+        assert_eq!((buffer.bytes.len(), buffer.rest().len()), (LineBuffer::CAPACITY, LineBuffer::FIRST + 1));
+        assert!(buffer.rest().ends_with(b"xyz"));
     }
 
     #[test]

@@ -199,14 +199,9 @@ mod tests {
         let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (near, _) = listener.accept().await.unwrap();
         let mut connection = Connection::new(Stream::new(near).unwrap());
-        let spare = connection.received.spare();
-        spare.fill(b'\n');
         let commands = LineBuffer::CAPACITY / 2;
-        for octet in spare.iter_mut().step_by(2) {
-            *octet = b'E';
-        }
-        spare[LineBuffer::CAPACITY - 2] = b'\n';
-        connection.received.filled(LineBuffer::CAPACITY);
+        let said = [b"E\n".repeat(commands - 1), b"\n\n".to_vec()].concat();
+        assert_eq!(connection.received.receive(&said), LineBuffer::CAPACITY);
         let mut dialogue = Talkative::default();
         let mut heard = vec![0; commands * ANSWER.len()];
         let (driven, read) = tokio::join!(

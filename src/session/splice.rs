@@ -320,8 +320,7 @@ mod tests {
     }
 
     fn receive(connection: &mut Connection, bytes: &[u8]) {
-        connection.received.spare()[..bytes.len()].copy_from_slice(bytes);
-        connection.received.filled(bytes.len());
+        assert_eq!(connection.received.receive(bytes), bytes.len());
     }
 
     struct Session {

@@ -278,11 +278,7 @@ impl<D: Dialogue + ?Sized> Side<D> {
     }
 
     fn fill(&mut self, bytes: &[u8]) -> usize {
-        let spare = self.received.spare();
-        let count = spare.len().min(bytes.len());
-        spare[..count].copy_from_slice(&bytes[..count]);
-        self.received.filled(count);
-        count
+        self.received.receive(bytes)
     }
 }
 
