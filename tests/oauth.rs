@@ -163,6 +163,32 @@ async fn a_live_token_needs_no_request() {
 }
 
 #[tokio::test]
+async fn a_token_at_hand_is_as_new_as_the_last_question_to_the_store_and_is_never_one_that_has_ended() {
+    let world = World::with_token(3600).await;
+    let at_hand = async |world: &World| {
+        world.tokens.token_at_hand(&world.client, &world.account).await.unwrap().version
+    };
+    assert_eq!(at_hand(&world).await, 1, "nobody has asked, so it is asked now");
+    let elsewhere = Store::open(world.folder.path()).await.unwrap();
+    let new = NewTokens {
+        access_token: Secret::new("planted-access-1".to_owned()),
+        refresh_token: Some(Secret::new("planted-refresh-1".to_owned())),
+        issued_at: SystemTime::UNIX_EPOCH,
+        expires_at: world.clock.now() + Duration::from_hours(1),
+        scopes: Vec::new(),
+        identity: None,
+    };
+    elsewhere.replace_grant(&ACCOUNT, &new).await.unwrap();
+    assert_eq!(at_hand(&world).await, 1, "it is not asked again");
+    // As the next login does when it verifies its password.
+    world.store.data_version().await.unwrap();
+    assert_eq!(at_hand(&world).await, 2);
+    world.hands.forward(Duration::from_hours(1));
+    assert_eq!(at_hand(&world).await, 3);
+    assert_eq!(world.endpoint.requests(), 1);
+}
+
+#[tokio::test]
 async fn fifty_logins_with_an_expired_token_make_one_refresh() {
     let world = World::with_token(0).await;
     world.endpoint.replies(Reply::Rotating);

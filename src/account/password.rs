@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 
 /// 19 MiB, two passes, one lane: the first recommendation of OWASP and the `argon2` crate's own.
 const COSTS: Params = Params::DEFAULT;
-/// With the one whose turn it is, 256 may come at once. At some 30 ms each, those who wait behind more would not be served
-/// within the time that a login has.
-const MAX_WAITING: usize = 255;
+/// Runs that are wanted at once, most of them one a login. At some 30 ms each, those who wait behind more would not be served within the
+/// time that a login has.
+const MAX_RUNS: u32 = 256;
 /// Blocks of 1 KiB that the memory has room for; no page behind those that [`COSTS`] asks for is ever touched. What is larger than
 /// 32 MiB glibc always gives back to the system when it is freed. Of anything smaller it learns at the first time to keep it,
 /// and 19 MiB would stay.
@@ -60,7 +60,7 @@ pub struct Turn {
     memory: OwnedMutexGuard<Vec<Block>>,
     hasher: Hasher,
     /// Held until the work is done, so that giving up does not make room for more work than there may be.
-    _place: OwnedSemaphorePermit,
+    places: OwnedSemaphorePermit,
 }
 
 impl Hasher {
@@ -69,7 +69,7 @@ impl Hasher {
     pub fn new() -> Self {
         Self {
             memory: Arc::default(),
-            places: Arc::new(Semaphore::new(1 + MAX_WAITING)),
+            places: Arc::new(Semaphore::new(MAX_RUNS as usize)),
             #[cfg(test)]
             runs: Arc::default(),
         }
@@ -78,7 +78,7 @@ impl Hasher {
     /// The password's hash under a new salt, as a PHC string.
     pub async fn hash(&self, password: &Secret<String>) -> Result<Secret<String>, PasswordError> {
         let password = password.clone();
-        let hashed = self.turn().await?.run(move |turn| {
+        let hashed = self.turn(1).await?.run(move |turn| {
             let mut salt = [0; SALT_LEN];
             aws_lc_rs::rand::fill(&mut salt).map_err(|_| PasswordError::System)?;
             let salt = Salt::new(&salt).map_err(|_| PasswordError::System)?;
@@ -95,11 +95,13 @@ impl Hasher {
         Ok(hashed.await?.0)
     }
 
-    /// Waits for the memory. A caller that gives up while it waits leaves the queue.
-    pub async fn turn(&self) -> Result<Turn, PasswordError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+    /// Waits for the memory, for so many runs at most. A caller that gives up while it waits leaves the queue.
+    pub async fn turn(&self, runs: usize) -> Result<Turn, PasswordError> {
+        let runs = u32::try_from(runs).unwrap_or(MAX_RUNS).clamp(1, MAX_RUNS);
+        let places =
+            Arc::clone(&self.places).try_acquire_many_owned(runs).map_err(|_| PasswordError::Busy)?;
         let memory = Arc::clone(&self.memory).lock_owned().await;
-        Ok(Turn { memory, hasher: self.clone(), _place: place })
+        Ok(Turn { memory, hasher: self.clone(), places })
     }
 
     /// How often Argon2 has run.
@@ -175,8 +177,8 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // Nobody waits: every place but this one is free.
-        if self.hasher.places.available_permits() == MAX_WAITING {
+        // Nobody waits: every other place is free.
+        if self.hasher.places.available_permits() + self.places.num_permits() == MAX_RUNS as usize {
             *self.memory = Vec::new();
         }
     }
@@ -241,7 +243,7 @@ mod tests {
         password: &str,
         stored: Vec<Secret<String>>,
     ) -> Result<Option<usize>, PasswordError> {
-        Ok(hasher.turn().await?.matching(&secret(password), stored).await?.0)
+        Ok(hasher.turn(stored.len()).await?.matching(&secret(password), stored).await?.0)
     }
 
     #[tokio::test]
@@ -302,18 +304,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_with_twelve_candidates_takes_the_places_of_twelve() {
+        let hasher = Hasher::new();
+        let turn = hasher.turn(12).await.unwrap();
+        assert_eq!(hasher.places.available_permits(), MAX_RUNS as usize - 12);
+        drop(turn);
+        assert_eq!(hasher.places.available_permits(), MAX_RUNS as usize);
+    }
+
+    #[tokio::test]
     async fn many_at_once_take_one_memory_which_the_last_one_gives_back_and_the_rest_are_told_to_wait() {
         let hasher = Hasher::new();
         let hash = hasher.hash(&secret("right")).await.unwrap();
         assert!(hasher.memory.lock().await.is_empty(), "nobody waits");
         let held = Arc::clone(&hasher.memory).lock_owned().await;
         let mut tasks = tokio::task::JoinSet::new();
-        let (right, many) = (40, 1 + MAX_WAITING + 20);
+        let (right, many) = (40, MAX_RUNS as usize + 20);
         for number in 0..many {
             let (hasher, hash) = (hasher.clone(), hash.clone());
             // Most of them find that their turn is not needed any more.
             tasks.spawn(async move {
-                let turn = hasher.turn().await?;
+                let turn = hasher.turn(1).await?;
                 if number >= right {
                     return Ok(None);
                 }
@@ -333,7 +344,7 @@ mod tests {
         let (_, block) = *found.first().unwrap();
         assert!(found.iter().all(|&one| one == (Some(0), block)), "the very same block");
         assert_eq!(hasher.memory.lock().await.capacity(), 0);
-        assert_eq!(hasher.places.available_permits(), 1 + MAX_WAITING);
+        assert_eq!(hasher.places.available_permits(), MAX_RUNS as usize);
     }
 
     #[tokio::test]
@@ -342,12 +353,12 @@ mod tests {
         let held = Arc::clone(&hasher.memory).lock_owned().await;
         let waiting = hasher.clone();
         let task = tokio::spawn(async move { waiting.hash(&secret("given up")).await });
-        while hasher.places.available_permits() > MAX_WAITING {
+        while hasher.places.available_permits() > MAX_RUNS as usize - 1 {
             tokio::task::yield_now().await;
         }
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        assert_eq!(hasher.places.available_permits(), 1 + MAX_WAITING);
+        assert_eq!(hasher.places.available_permits(), MAX_RUNS as usize);
         drop(held);
         hasher.hash(&secret("the next one")).await.unwrap();
     }

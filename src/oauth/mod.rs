@@ -110,6 +110,23 @@ impl Tokens {
         Self::new_by(clock, TaskTracker::new(), store)
     }
 
+    /// The token of a login whose password was verified within the time that a login has: the store was asked then whether anybody has
+    /// committed, and is not asked again for a token that is live. Else as [`Tokens::access_token`].
+    pub async fn token_at_hand(
+        &self,
+        client: &Arc<OAuthClient>,
+        account: &Account,
+    ) -> Result<AccessToken, TokenError> {
+        let key = wanted(client, account).key;
+        if let Some(grant) = self.known.last_known(&self.store, &key)
+            && let TokenState::Live(token) = TokenState::of(&grant, self.clock.now())
+        {
+            self.note_use(&key, &grant);
+            return Ok(token);
+        }
+        self.access_token(client, account).await
+    }
+
     /// A live token for the account, refreshed first if it has less than five minutes left (a tenth of its life, where that is
     /// less). A token that has not ended is used when its refresh fails or is slow.
     pub async fn access_token(

@@ -47,6 +47,11 @@ pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Asks the resolver again the next time: what answered by TCP was not the provider, or no provider any more.
+pub fn forget(host: &str, port: u16) {
+    ANSWERED.forget(host, port);
+}
+
 /// The host's addresses, in the order in which they are tried. The error of a name that is not found is
 /// [`io::ErrorKind::NotFound`].
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -83,6 +88,10 @@ impl Answered {
     fn find(&self, host: &str, port: u16, now: Instant) -> Option<SocketAddr> {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         answered.get(&(host.to_owned(), port)).filter(|(_, until)| now < *until).map(|(address, _)| *address)
+    }
+
+    fn forget(&self, host: &str, port: u16) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(host.to_owned(), port));
     }
 
     fn keep(&self, host: &str, port: u16, address: SocketAddr, now: Instant) {
@@ -150,6 +159,8 @@ mod tests {
             let found = answered.find(host, port, start + Duration::from_secs(seconds));
             assert_eq!(found == Some(address), expected, "{host} {port} {seconds}");
         }
+        answered.forget("mail.example.com", 993);
+        assert_eq!(answered.find("mail.example.com", 993, start), None);
         for port in 0..1000 {
             answered.keep("mail.example.com", port, address, start);
         }

@@ -148,7 +148,8 @@ fn in_words(failure: &AuthFailure) -> &str {
     }
 }
 
-/// Checks the local password. A wrong one is told after a fixed time, whoever asks (invariant 6).
+/// Checks the local password. A wrong one is told after a fixed time, or a multiple of it, whoever asks (invariant 6). Until then the
+/// address keeps its place, so that its guesses do not wait for one another, which would tell how many passwords a user name has.
 async fn verify(
     gateway: Arc<Gateway>,
     entrance: Arc<Entrance>,
@@ -158,14 +159,48 @@ async fn verify(
     deadline: Instant,
 ) -> Result<Verified, AuthFailure> {
     let providers: Vec<&str> = entrance.providers.iter().map(String::as_str).collect();
-    let place = gateway.checks.take(counted_address(client), CHECKS_PER_ADDRESS);
+    let mut held = None;
+    let place = async {
+        held = Some(gateway.checks.take(counted_address(client), CHECKS_PER_ADDRESS).await);
+    };
     let check = gateway.accounts.verify(&providers, credentials, place);
     let verdict = timeout_at(deadline, check)
         .await
         .unwrap_or_else(|_| Err(AuthFailure::Busy(Cause::new("too many logins at once; try again"))));
     if matches!(verdict, Err(AuthFailure::WrongCredentials)) {
         let delay = gateway.limits.wrong_password_delay;
-        sleep_until(heard_at + delay + delay.mul_f64(random::fraction() / 4.0)).await;
+        let jitter = delay.mul_f64(random::fraction() / 4.0);
+        sleep_until(told_at(heard_at, Instant::now(), delay) + jitter).await;
     }
+    drop(held);
     verdict
+}
+
+/// The first multiple of the delay that is not over yet: a check that took longer does not show by how much.
+fn told_at(heard_at: Instant, now: Instant, delay: Duration) -> Instant {
+    let mut due = heard_at + delay;
+    while due < now && !delay.is_zero() {
+        due += delay;
+    }
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::told_at;
+
+    #[test]
+    fn a_late_answer_comes_at_the_next_multiple_of_the_delay() {
+        let heard_at = Instant::now();
+        for (delay, took, expected) in
+            [(1000, 0, 1000), (1000, 1000, 1000), (1000, 1001, 2000), (1000, 7500, 8000), (0, 90, 0)]
+        {
+            let [delay, took, expected] = [delay, took, expected].map(Duration::from_millis);
+            assert_eq!(told_at(heard_at, heard_at + took, delay), heard_at + expected);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use gatepost_protocol::dialogue::Success;
 use gatepost_protocol::sasl::UpstreamSecret;
 use tokio::time::{Instant, timeout_at};
 
+use super::dial;
 use super::driver::Connection;
 use super::failed::Failed;
 use super::slots::{Mailbox, Slot};
@@ -146,7 +147,7 @@ impl Attempt {
         provider: &Provider,
         endpoint: &Endpoint,
     ) -> Result<(Connection, Success), Failed> {
-        let token = self.in_time(self.gateway.tokens.access_token(client, &self.account)).await?;
+        let token = self.in_time(self.gateway.tokens.token_at_hand(client, &self.account)).await?;
         let with = |token: &AccessToken| UpstreamSecret::Token(token.secret.clone());
         let refusal = match self.log_in_with(provider, endpoint, with(&token)).await {
             Ok(logged_in) => return Ok(logged_in),
@@ -180,6 +181,11 @@ impl Attempt {
     ) -> Result<(Connection, Success), UpstreamError> {
         let user_name = self.account.upstream_user_name(self.protocol);
         let credentials = credentials(endpoint, user_name, secret)?;
-        log_in(self.protocol, &self.tag, endpoint, &provider.trust, credentials, self.deadline).await
+        let login =
+            log_in(self.protocol, &self.tag, endpoint, &provider.trust, credentials, self.deadline).await;
+        if matches!(login, Err(UpstreamError::Ended { .. } | UpstreamError::TimedOut(_))) {
+            dial::forget(&endpoint.host, endpoint.port);
+        }
+        login
     }
 }
