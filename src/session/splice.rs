@@ -62,9 +62,11 @@ pub fn splice(
     let mut splice = Splice::new(client, upstream, idle, Box::pin(stop));
     async move {
         let end = (&mut splice).await;
-        let Splice { mut client, mut upstream, up, down, .. } = splice;
+        let Splice { mut client, mut upstream, up: Direction { moved: bytes_up, .. }, down, .. } = splice;
+        let bytes_down = down.moved;
+        drop(down);
         Box::pin(async move { tokio::join!(client.end(), upstream.end()) }).await;
-        Spliced { bytes_up: up.moved, bytes_down: down.moved, end }
+        Spliced { bytes_up, bytes_down, end }
     }
 }
 
@@ -74,6 +76,8 @@ struct Splice {
     upstream: Stream,
     up: Direction,
     down: Direction,
+    /// The provider takes nothing any more. What it said before that goes on.
+    broken: Option<SpliceEnd>,
     deadline: Deadline,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -87,7 +91,7 @@ impl Splice {
     ) -> Self {
         let (up, down) = (Direction::new(client.received.rest()), Direction::new(upstream.received.rest()));
         let deadline = Deadline::new(idle);
-        Self { client: client.stream, upstream: upstream.stream, up, down, deadline, stop }
+        Self { client: client.stream, upstream: upstream.stream, up, down, broken: None, deadline, stop }
     }
 }
 
@@ -95,27 +99,67 @@ impl Future for Splice {
     type Output = SpliceEnd;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SpliceEnd> {
-        let Self { client, upstream, up, down, deadline, stop } = self.get_mut();
-        if stop.as_mut().poll(context).is_ready() {
+        let this = self.get_mut();
+        if this.stop.as_mut().poll(context).is_ready() {
             return Poll::Ready(SpliceEnd::Stopped);
         }
-        let moved_before = up.moved + down.moved;
-        let up_done = up.poll(client, upstream, context);
-        let down_done = down.poll(upstream, client, context);
-        if up.moved + down.moved > moved_before {
-            deadline.push_back();
+        let moved_before = this.up.moved + this.down.moved;
+        if let Some(end) = this.poll_up(context) {
+            return Poll::Ready(end);
         }
-        if let Poll::Ready(Err(failure)) = up_done {
-            return Poll::Ready(failure.told("client", "upstream"));
+        let down_done = this.down.poll(&mut this.upstream, &mut this.client, context);
+        if this.up.moved + this.down.moved > moved_before {
+            this.deadline.push_back();
         }
-        match down_done {
-            Poll::Ready(Err(failure)) => return Poll::Ready(failure.told("upstream", "client")),
+        let end = match down_done {
+            Poll::Ready(Err(failure)) => Some(failure.told("upstream", "client")),
             // The provider has ended: whatever the client still sends, nobody reads.
-            Poll::Ready(Ok(())) if up_done.is_ready() => return Poll::Ready(SpliceEnd::Finished),
-            Poll::Ready(Ok(())) => deadline.pull_forward(LINGER),
-            Poll::Pending => {}
+            Poll::Ready(Ok(())) if this.up.is_done() => Some(SpliceEnd::Finished),
+            Poll::Ready(Ok(())) => this.broken.take(),
+            Poll::Pending => None,
+        };
+        if let Some(end) = end {
+            return Poll::Ready(this.broken.take().unwrap_or(end));
         }
-        deadline.poll(context).map(|()| if down.is_done() { SpliceEnd::Finished } else { SpliceEnd::Idle })
+        if this.is_ending() {
+            this.deadline.pull_forward(LINGER);
+        }
+        this.deadline.poll(context).map(|()| this.overdue())
+    }
+}
+
+impl Splice {
+    /// How the session ends, if it ends by this. A provider that takes nothing more has often said why not, so it is heard out.
+    fn poll_up(&mut self, context: &mut Context<'_>) -> Option<SpliceEnd> {
+        if self.broken.is_some() {
+            return None;
+        }
+        let Poll::Ready(Err(failure)) = self.up.poll(&mut self.client, &mut self.upstream, context) else {
+            return None;
+        };
+        if self.down.is_done() {
+            return Some(SpliceEnd::Finished);
+        }
+        let is_heard_out = matches!(failure, DirectionError::Write(_));
+        let end = failure.told("client", "upstream");
+        if is_heard_out {
+            self.broken = Some(end);
+            return None;
+        }
+        Some(end)
+    }
+
+    fn is_ending(&self) -> bool {
+        self.broken.is_some() || self.down.is_done() || self.up.failed.is_some() || self.down.failed.is_some()
+    }
+
+    /// What ended the session, when the time for its end, or for silence, is over.
+    fn overdue(&mut self) -> SpliceEnd {
+        let broken = |side| move |error| SpliceEnd::Broken { side, error };
+        (self.broken.take())
+            .or_else(|| self.down.failed.take().map(broken("upstream")))
+            .or_else(|| self.up.failed.take().map(broken("client")))
+            .unwrap_or(if self.down.is_done() { SpliceEnd::Finished } else { SpliceEnd::Idle })
     }
 }
 
@@ -128,6 +172,8 @@ struct Direction {
     /// How much of `leftover` or `in_flight` has been written.
     written: usize,
     state: State,
+    /// Why nothing more can be read. It is told when all that was read before has reached the writer.
+    failed: Option<io::Error>,
     moved: u64,
 }
 
@@ -158,7 +204,14 @@ impl DirectionError {
 
 impl Direction {
     fn new(leftover: &[u8]) -> Self {
-        Self { leftover: leftover.to_vec(), in_flight: None, written: 0, state: State::Passing, moved: 0 }
+        Self {
+            leftover: leftover.to_vec(),
+            in_flight: None,
+            written: 0,
+            state: State::Passing,
+            failed: None,
+            moved: 0,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -180,7 +233,7 @@ impl Direction {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                State::Passing => match self.poll_read(reader, context)? {
+                State::Passing => match self.poll_read(reader, context) {
                     Poll::Ready(()) => {}
                     // What TLS holds back is flushed only when there is nothing more to add to it.
                     Poll::Pending => {
@@ -191,6 +244,9 @@ impl Direction {
                 },
                 State::Flushing => {
                     ready!(Pin::new(&mut *writer).poll_flush(context)).map_err(DirectionError::Write)?;
+                    if let Some(error) = self.failed.take() {
+                        return Poll::Ready(Err(DirectionError::Read(error)));
+                    }
                     self.state = State::Ending;
                 }
                 State::Ending => {
@@ -231,26 +287,23 @@ impl Direction {
     }
 
     /// Reads once, into a buffer that is taken when there is something to read.
-    fn poll_read(
-        &mut self,
-        reader: &mut Stream,
-        context: &mut Context<'_>,
-    ) -> Result<Poll<()>, DirectionError> {
-        let Poll::Ready(readable) = reader.poll_readable(context) else { return Ok(Poll::Pending) };
-        readable.map_err(DirectionError::Read)?;
-        let mut buffer = buffers::take();
-        // So much that TLS makes full records of it, and that they fit into one buffer.
-        let room = buffer.len().min(CONTENT);
-        let mut unfilled = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
-        let result = Pin::new(reader).poll_read(context, &mut unfilled);
-        let filled = unfilled.filled().len();
-        match result {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Err(error)) => return Err(DirectionError::Read(error)),
-            Poll::Ready(Ok(())) if filled == 0 => self.state = State::Flushing,
-            Poll::Ready(Ok(())) => self.in_flight = Some((buffer, filled)),
+    fn poll_read(&mut self, reader: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
+        let mut read = ready!(reader.poll_readable(context)).map(|()| None);
+        if read.is_ok() {
+            let mut buffer = buffers::take();
+            // So much that TLS makes full records of it, and that they fit into one buffer.
+            let room = buffer.len().min(CONTENT);
+            let mut unfilled = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
+            let result = ready!(Pin::new(reader).poll_read(context, &mut unfilled));
+            let filled = unfilled.filled().len();
+            read = result.map(|()| (filled > 0).then_some((buffer, filled)));
         }
-        Ok(Poll::Ready(()))
+        match read {
+            Ok(Some(filled)) => self.in_flight = Some(filled),
+            Ok(None) => self.state = State::Flushing,
+            Err(error) => (self.state, self.failed) = (State::Flushing, Some(error)),
+        }
+        Poll::Ready(())
     }
 }
 
@@ -297,6 +350,7 @@ impl Deadline {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 mod tests {
     use std::future::{pending, poll_fn};
+    use std::io;
     use std::pin::Pin;
     use std::time::Duration;
 
@@ -305,7 +359,7 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Splice, SpliceEnd, Spliced, TURN, splice};
+    use super::{Splice, SpliceEnd, Spliced, State, TURN, splice};
     use crate::session::buffers::LARGE;
     use crate::session::driver::Connection;
     use crate::session::stream::Stream;
@@ -446,7 +500,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_provider_said_before_it_broke_off_is_heard() {
-        let ((mut client, mut near_client), (far, mut near_upstream)) = (pair().await, pair().await);
+        let ((mut client, mut near_client), (mut far, mut near_upstream)) = (pair().await, pair().await);
+        // A short read: now the runtime takes the provider for silent until the network says otherwise.
+        far.write_all(b"250 go on\r\n").await.unwrap();
+        assert_eq!(near_upstream.stream.read(&mut [0; 64]).await.unwrap(), 11);
         receive(&mut near_client, b"a message that is too long");
         near_upstream.stream.write_all(b"its beginning").await.unwrap();
         // All of it at once, and with unread bytes: RST follows the line before anybody can have seen it.
@@ -458,6 +515,40 @@ mod tests {
         let mut heard = String::new();
         client.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "552 too long\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_speaks_after_the_provider_has_ended_breaks_nothing() {
+        let mut session = session(b"", b"").await;
+        session.upstream.write_all(b"+OK bye\r\n").await.unwrap();
+        drop(session.upstream);
+        let mut heard = Vec::new();
+        session.client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"+OK bye\r\n");
+        for _ in 0..2 {
+            session.client.write_all(b"NOOP\r\n").await.unwrap();
+            quiet().await;
+        }
+        drop(session.client);
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Finished), "{spliced:?}");
+    }
+
+    /// Toward a client in TLS that reads nothing for a while, a provider's last words wait in TLS, and its failure behind them.
+    #[tokio::test]
+    async fn what_was_received_reaches_a_slow_client_before_the_failure_behind_it_is_told() {
+        let ((client, near_client), (upstream, near_upstream)) = (pair().await, pair().await);
+        let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
+        splice.down.failed = Some(io::ErrorKind::UnexpectedEof.into());
+        splice.down.state = State::Flushing;
+        splice.down.leftover = b"+OK 5 octets\r\n".to_vec();
+        let end = (&mut splice).await;
+        assert!(
+            matches!(&end, SpliceEnd::Broken { side: "upstream", error } if error.kind() == io::ErrorKind::UnexpectedEof),
+            "{end:?}"
+        );
+        assert_eq!(splice.down.moved, 14);
+        drop((client, upstream));
     }
 
     /// Resolves once this thread's runtime has had nothing to do for a good many turns.

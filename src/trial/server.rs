@@ -53,7 +53,7 @@ pub struct Server {
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    Mail(Protocol, UpstreamTls),
+    Mail(Protocol, UpstreamTls, TlsStream),
     Https,
 }
 
@@ -65,7 +65,7 @@ impl Server {
             name: protocol.to_string(),
             host: endpoint.host.clone(),
             port: endpoint.port,
-            kind: Kind::Mail(protocol, endpoint.tls),
+            kind: Kind::Mail(protocol, endpoint.tls, endpoint.tls_stream),
             trust: provider.trust.clone(),
         })
     }
@@ -197,13 +197,17 @@ impl Way<'_> {
         let (config, witness) = trust.witnessed().ok_or_else(|| {
             self.trouble(&UpstreamError::Dial(io::Error::other("there are no root certificates")))
         })?;
-        Ok((Upgrade::Connect(config, name, TlsStream::default()), witness))
+        let stream = match self.server.kind {
+            Kind::Mail(_, _, stream) => stream,
+            Kind::Https => TlsStream::default(),
+        };
+        Ok((Upgrade::Connect(config, name, stream), witness))
     }
 
     /// Up to the capabilities inside TLS. Gives the version of TLS, too.
     async fn talk(&self, stream: &mut Stream, upgrade: &Upgrade) -> Result<(Offered, String), NoTls> {
         let timed_out = |state| NoTls::Broken(UpstreamError::TimedOut(state));
-        let start_tls = matches!(self.server.kind, Kind::Mail(_, UpstreamTls::StartTls));
+        let start_tls = matches!(self.server.kind, Kind::Mail(_, UpstreamTls::StartTls, _));
         if !start_tls {
             timeout_at(self.deadline, stream.upgrade(upgrade))
                 .await
@@ -212,7 +216,7 @@ impl Way<'_> {
                     NoTls::Broken(UpstreamError::Ended { error: Ended::Tls(error), state: "beginning" })
                 })?;
         }
-        let Kind::Mail(protocol, _) = self.server.kind else {
+        let Kind::Mail(protocol, ..) = self.server.kind else {
             return Ok((Offered::default(), version(stream)));
         };
         let mut greeting = Greeting::new(protocol, start_tls);

@@ -39,7 +39,7 @@ impl Way<'_> {
     fn known(&self, error: &UpstreamError) -> Option<&'static Diagnosis> {
         // A token endpoint is connected to as any server is.
         let protocol = match self.server.kind {
-            Kind::Mail(protocol, _) => protocol,
+            Kind::Mail(protocol, ..) => protocol,
             Kind::Https => Protocol::Smtp,
         };
         error.diagnosis(protocol)
@@ -146,7 +146,7 @@ impl NoTls {
             }
             Self::Left(NoGreeting::Refused(said)) => {
                 let place = match way.server.kind {
-                    Kind::Mail(protocol, _) => Place::from(protocol),
+                    Kind::Mail(protocol, ..) => Place::from(protocol),
                     Kind::Https => Place::Connection,
                 };
                 let row = diagnosis::find(place, said);
