@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,10 +56,19 @@ pub(crate) fn missing(what: &str) -> bool {
     false
 }
 
-/// Ports of 127.0.0.1 that nobody listens on, each another one. For servers that cannot choose one themselves.
+/// Ports of 127.0.0.1 that nobody listens on, each another one. For servers that cannot choose one themselves. They are below those
+/// that the system gives to connections, or else one of these could have a port before its server does.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    [(); N].map(|()| {
+        loop {
+            let place = std::process::id().wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+            let port = 20_000 + u16::try_from(place).unwrap();
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }
 
 /// Other programs don't say when they are ready: looks again until it is so, or gives up.
