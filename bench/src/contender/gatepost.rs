@@ -92,7 +92,7 @@ impl Prepared {
     }
 }
 
-/// Nobody ever asks the endpoints: the token lives longer than the run.
+/// Nobody ever asks the endpoints: the token lives longer than the run, and no longer than Gatepost believes.
 fn configuration(upstream: &Upstream, pop3: SocketAddr, smtp: SocketAddr) -> String {
     let Upstream { ca_file, pop3s, smtps, .. } = upstream;
     format!(
@@ -125,7 +125,7 @@ fn tokens() -> NewTokens {
         access_token: Secret::new(TOKEN.to_owned()),
         refresh_token: Some(Secret::new("bench-refresh-token".to_owned())),
         issued_at: now,
-        expires_at: now + Duration::from_hours(24 * 30),
+        expires_at: now + Duration::from_hours(12),
         scopes: Vec::new(),
         identity: None,
     }
