@@ -25,12 +25,15 @@ fn main() -> ExitCode {
 fn prepare(cli: &Cli) -> anyhow::Result<tokio::runtime::Runtime> {
     gatepost::hardening::harden().context("this process could not be hardened")?;
     start_logging(cli.log_format, cli.log_level())?;
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cli.threads())
-        .event_interval(TURNS)
-        .enable_all()
-        .build()
-        .context("no runtime")
+    let mut runtime = match cli.worker_threads() {
+        None => tokio::runtime::Builder::new_current_thread(),
+        Some(threads) => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(threads);
+            runtime
+        }
+    };
+    runtime.event_interval(TURNS).enable_all().build().context("no runtime")
 }
 
 /// Logs go to standard error: what a command prints for people or scripts stays apart.

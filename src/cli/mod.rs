@@ -127,12 +127,12 @@ impl Cli {
         }
     }
 
-    /// How many threads the runtime gets. With two a login costs half as much again, because they wake each other for every line
-    /// (docs/performance.md).
-    pub fn threads(&self) -> usize {
+    /// How many threads the runtime gets besides the main one. The daemon needs none for one thread's work: it would be woken by the main
+    /// thread, and with two of them they wake each other for every line (docs/performance.md). A command may wait for somebody who types.
+    pub fn worker_threads(&self) -> Option<usize> {
         match &self.command {
-            Command::Run(arguments) => arguments.threads.into(),
-            _ => 1,
+            Command::Run(arguments) => Some(arguments.threads.into()).filter(|threads| *threads > 1),
+            _ => Some(1),
         }
     }
 
