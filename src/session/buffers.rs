@@ -5,20 +5,21 @@ use std::mem::take as take_out;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// What a large buffer carries: eight full TLS records (RFC 8446 section 5.1), so that a fast session needs few system calls.
-pub const CONTENT: usize = 8 * 16 * 1024;
+/// What a large buffer carries: sixteen full TLS records (RFC 8446 section 5.1), so that a fast session needs few system calls, and wakes
+/// whoever it sends to seldom.
+pub const CONTENT: usize = 16 * 16 * 1024;
 
 /// A large buffer: that, and what encryption puts around it.
-pub const LARGE: usize = CONTENT + 8 * 512;
+pub const LARGE: usize = CONTENT + 16 * 512;
 
 /// A small one still takes the longest TLS record (RFC 5246 section 6.2.3: 18 KiB and its header).
 pub const SMALL: usize = 20 * 1024;
 
 /// How many large ones may be out at once: 16.5 MiB.
-const LARGE_OUT: usize = 128;
+const LARGE_OUT: usize = 64;
 
-/// How many are kept for the next session that has data: about 0.5 MiB of large ones, and as much of small ones. More are given back to the
-/// system. One is mostly held for less than a millisecond, so a few serve thousands of sessions.
+/// How many are kept for the next session that has data: at most 1 MiB of large ones, and half as much of small ones. More are given back to
+/// the system. One is mostly held for less than a millisecond, so a few serve thousands of sessions.
 const LARGE_KEPT: usize = 4;
 const SMALL_KEPT: usize = 24;
 
