@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{CertificateError, CipherSuite, ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 use thiserror::Error;
@@ -88,8 +89,7 @@ impl Trust {
         if roots.is_empty() {
             return Err(TlsError::NoRoots);
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(Arc::new(upstream_crypto()))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::unusable(Path::new("rustls"), &error))?
             .with_root_certificates(Arc::clone(&roots))
@@ -101,6 +101,14 @@ impl Trust {
     pub fn client_config(&self) -> &Arc<ClientConfig> {
         &self.config
     }
+}
+
+/// rustls' own, with AES-128 before AES-256 in TLS 1.3, as browsers have it: its hash is SHA-256, for which processors have
+/// instructions, and with SHA-384 a tenth of a login goes into deriving keys. A provider that wants AES-256 chooses it.
+fn upstream_crypto() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
 }
 
 /// Whether a connection failed because the other side's certificate was not trusted, and not because of anything that
@@ -147,4 +155,24 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
         return Err(TlsError::unusable(path, &"holds no certificate"));
     }
     Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CipherSuite;
+    use rustls::crypto::aws_lc_rs::default_provider;
+
+    use super::upstream_crypto;
+
+    #[test]
+    fn aes_128_is_offered_first_and_everything_else_after_it() {
+        let names = |suites: &[rustls::SupportedCipherSuite]| -> Vec<_> {
+            suites.iter().map(rustls::SupportedCipherSuite::suite).collect()
+        };
+        let (ours, mut usual) =
+            (names(&upstream_crypto().cipher_suites), names(&default_provider().cipher_suites));
+        usual.retain(|suite| *suite != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        usual.insert(0, CipherSuite::TLS13_AES_128_GCM_SHA256);
+        assert_eq!(ours, usual);
+    }
 }
