@@ -36,10 +36,9 @@ pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     }
     // Seldom needed, and far larger than the rest.
     let addresses = Box::pin(resolve(host, port)).await?;
-    let started = Instant::now();
-    let stream = Box::pin(connect(addresses)).await?;
+    let (stream, took) = Box::pin(first_to_answer(addresses)).await?;
     // One that took longer would not be waited for either the next time.
-    if started.elapsed() < STAGGER
+    if took < STAGGER
         && let Ok(address) = stream.peer_addr()
     {
         ANSWERED.keep(host, port, address, Instant::now());
@@ -62,12 +61,20 @@ pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// The first connection that comes about. The error is the last attempt's.
 pub async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    first_to_answer(addresses).await.map(|(stream, _)| stream)
+}
+
+/// The first connection that comes about, and how long its own address took: those before it may have been silent.
+async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, Duration)> {
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
         if let Some(address) = waiting.next() {
-            attempts.spawn(TcpStream::connect(address));
+            attempts.spawn(async move {
+                let started = Instant::now();
+                TcpStream::connect(address).await.map(|stream| (stream, started.elapsed()))
+            });
         } else if attempts.is_empty() {
             return Err(failure);
         }
@@ -77,7 +84,7 @@ pub async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             () = sleep(STAGGER), if waiting.len() > 0 => continue,
         };
         match result {
-            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(error)) => failure = error,
             Err(stopped) => failure = io::Error::other(stopped),
         }
@@ -125,10 +132,10 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::time::Instant;
 
-    use super::{ANSWERED, Answered, MOST_REMEMBERED, dial, in_turn};
+    use super::{ANSWERED, Answered, MOST_REMEMBERED, STAGGER, dial, first_to_answer, in_turn};
 
     #[test]
     fn families_take_turns() {
@@ -177,6 +184,23 @@ mod tests {
             assert_eq!(dial("localhost", address.port()).await.unwrap().peer_addr().unwrap(), address);
         }
         assert_eq!(ANSWERED.find("localhost", address.port(), Instant::now()), Some(address));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_answers_is_quick_however_silent_the_one_before_it() {
+        // Whose queue is full answers no SYN at all, as where a firewall drops them.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(0).unwrap();
+        let hole = silent.local_addr().unwrap();
+        let _queued = TcpStream::connect(hole).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let begun = Instant::now();
+        let (stream, took) = first_to_answer(vec![hole, address]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert!(begun.elapsed() >= STAGGER, "the first address answered");
+        assert!(took < begun.elapsed() - STAGGER, "the other one's silence is not its own");
     }
 
     #[tokio::test]
