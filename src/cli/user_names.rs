@@ -21,7 +21,7 @@ pub(super) async fn refuse_ambiguous(config: &Config, store: &Store) -> Result<(
 
 /// What is wrong with the user names that there are.
 pub(super) async fn ambiguous(config: &Config, store: &Store) -> Result<Vec<Complaint>, StoreError> {
-    Ok(lint::ambiguous_user_names(config, &store.user_names().await?))
+    Ok(lint::ambiguous_user_names(config, &store.user_names_of_several_providers().await?))
 }
 
 /// Refuses a user name for an account of this provider with which Gatepost would not start any more.
@@ -31,11 +31,10 @@ pub(super) async fn refuse_new(
     provider: &str,
     user_name: &str,
 ) -> Result<(), Failure> {
-    let mut same = store.user_names().await?;
-    same.retain(|(name, _)| *name == user_name.to_ascii_lowercase());
-    let others: Vec<String> =
-        same.iter().map(|(_, provider)| provider.clone()).filter(|other| other != provider).collect();
-    same.push((user_name.to_owned(), provider.to_owned()));
+    let mut others = store.providers_of_user_name(user_name).await?;
+    others.retain(|other| other != provider);
+    let names = others.iter().map(String::as_str).chain([provider]);
+    let same: Vec<_> = names.map(|provider| (user_name.to_owned(), provider.to_owned())).collect();
     let Some(Complaint { key, .. }) = lint::ambiguous_user_names(config, &same).into_iter().next() else {
         return Ok(());
     };

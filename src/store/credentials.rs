@@ -131,17 +131,6 @@ impl Store {
         Ok(ids.into_iter().map(CredentialId).collect())
     }
 
-    /// The user names that devices send, in lower case, each with the provider of its account.
-    pub async fn user_names(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let pairs = sqlx::query_as(
-            "SELECT DISTINCT lower(user_name), provider
-             FROM credentials JOIN accounts ON accounts.id = credentials.account_id ORDER BY 1, 2",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(pairs)
-    }
-
     /// Notes a login at `now`, to the minute. Logins within the same minute write nothing; one that is
     /// noted for later is from before the clock was set back.
     pub async fn note_use(&self, CredentialId(id): CredentialId, now: SystemTime) -> Result<(), StoreError> {
@@ -436,22 +425,5 @@ mod tests {
             let listed = store.credentials(None).await.unwrap();
             assert_eq!(listed.first().unwrap().last_used_at, Some(expected));
         }
-    }
-
-    #[tokio::test]
-    async fn a_user_name_is_told_once_for_each_provider() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path()).await.unwrap();
-        for (address, provider, user_name) in [
-            ("ann", "contoso", "Scanner"),
-            ("bob", "fabrikam", "scanner"),
-            ("carl", "fabrikam", "carl"),
-            ("dora", "fabrikam", "carl"),
-        ] {
-            store.add_account(&account(address, provider), Some(&credential(user_name))).await.unwrap();
-        }
-        let names = store.user_names().await.unwrap();
-        let names: Vec<_> = names.iter().map(|(name, provider)| (name.as_str(), provider.as_str())).collect();
-        assert_eq!(names, [("carl", "fabrikam"), ("scanner", "contoso"), ("scanner", "fabrikam")]);
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod fresh;
 mod key;
 mod rotate;
 mod seal;
+mod user_names;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
