@@ -25,8 +25,16 @@ fn a_quick_run_measures_every_row_of_every_contender_of_ours() {
     let measured = |row: &str, name: &str| {
         figures.iter().any(|figure| figure["row"] == row && figure["contender"] == name)
     };
-    for row in ["logins-per-second", "login-p50", "far-login", "far-message", "round-trip", "logins-refused"]
-    {
+    for row in [
+        "logins-per-second",
+        "login-p50",
+        "beside-p99",
+        "far-login",
+        "far-login-more",
+        "far-message-more",
+        "round-trip",
+        "logins-refused",
+    ] {
         for name in ["direct", "naive", "gatepost"] {
             assert!(measured(row, name), "{row} of {name}");
         }

@@ -80,7 +80,7 @@ impl Login {
 }
 
 /// No program at all: the load logs in at the upstream by itself.
-fn direct(upstream: &Upstream) -> Contender {
+pub(crate) fn direct(upstream: &Upstream) -> Contender {
     Contender {
         name: "direct",
         pop3: upstream.pop3s,

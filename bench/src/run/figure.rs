@@ -35,10 +35,18 @@ pub enum Row {
     LoginP50,
     /// The same.
     LoginP99,
-    /// The same with an upstream far away.
+    /// A command and its answer, while another session of the same program downloads large messages.
+    BesideP50,
+    /// The same.
+    BesideP99,
+    /// A login with an upstream far away.
     FarLogin,
+    /// The same in round trips, over a direct login right before it.
+    FarLoginMore,
     /// SMTP login and 4 KiB message, upstream far away.
     FarMessage,
+    /// The same in round trips, over a direct one right before it.
+    FarMessageMore,
     /// How far away it is: a command and its answer, without anything in between.
     RoundTrip,
     /// Right after the start.
@@ -70,8 +78,12 @@ impl Row {
             Self::Message => "4 KiB message, open session",
             Self::LoginP50 => "login p50",
             Self::LoginP99 => "login p99",
+            Self::BesideP50 => "NOOP beside a download, p50",
+            Self::BesideP99 => "NOOP beside a download, p99",
             Self::FarLogin => "login p50, upstream at 30 ms",
+            Self::FarLoginMore => "over a direct one beside it",
             Self::FarMessage => "login and 4 KiB, at 30 ms",
+            Self::FarMessageMore => "over direct ones beside it",
             Self::RoundTrip => "round trip to it",
             Self::MemoryAtRest => "RSS at rest",
             Self::MemoryAfterLogin => "RSS after one login",
@@ -90,7 +102,9 @@ impl Row {
             Self::Download | Self::Upload => "CPU-s/GiB",
             Self::Login | Self::Message | Self::Start => "CPU-ms",
             Self::LoginsPerSecond => "1/s",
-            Self::LoginP50 | Self::LoginP99 | Self::FarLogin | Self::FarMessage | Self::RoundTrip => "ms",
+            Self::LoginP50 | Self::LoginP99 | Self::BesideP50 | Self::BesideP99 => "ms",
+            Self::FarLogin | Self::FarMessage | Self::RoundTrip => "ms",
+            Self::FarLoginMore | Self::FarMessageMore => "trips",
             Self::MemoryAtRest | Self::MemoryAfterLogin | Self::BinarySize => "MiB",
             Self::MemoryPerSession => "KiB",
             Self::MemoryAfterClose => "x at rest",

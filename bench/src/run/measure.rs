@@ -10,7 +10,7 @@ use super::Part;
 use super::figure::Row;
 use super::scale::Scale;
 use crate::contender::Contender;
-use crate::load::{self, Client, percentile};
+use crate::load::{self, Client};
 use crate::message::Message;
 use crate::process;
 
@@ -25,6 +25,8 @@ const KIB: f64 = 1024.0;
 pub(super) struct Subject<'a> {
     pub(super) contender: &'a Contender,
     pub(super) client: Arc<Client>,
+    /// Logs in at the same upstream with nothing in between.
+    pub(super) direct: Arc<Client>,
     pub(super) scale: &'a Scale,
 }
 
@@ -37,6 +39,7 @@ impl Subject<'_> {
             Part::Login => values.extend(self.login().await?),
             Part::Message => values.extend(self.message().await?),
             Part::Latency => values.extend(self.latency().await?),
+            Part::Beside => values.extend(self.beside().await?),
             Part::Far => values.extend(self.far().await?),
             Part::Idle => self.idle(values).await?,
             Part::Parallel => values.extend(self.parallel().await?),
@@ -103,38 +106,6 @@ impl Subject<'_> {
         let used = self.used_since(before)?;
         session.quit().await?;
         Ok(self.if_measured((Row::Message, None, milliseconds(used) / f64::from(sent))))
-    }
-
-    async fn latency(&self) -> anyhow::Result<Vec<Value>> {
-        load::logins(&self.client, 1, self.scale.warm_up, self.scale.patience).await?;
-        let took = load::logins(&self.client, 1, self.scale.logins, self.scale.patience).await?;
-        Ok(vec![
-            (Row::LoginP50, None, milliseconds(percentile(took.clone(), 50))),
-            (Row::LoginP99, None, milliseconds(percentile(took, 99))),
-        ])
-    }
-
-    /// The upstream behind this contender answers late.
-    async fn far(&self) -> anyhow::Result<Vec<Value>> {
-        let message = Message::of_kib(4)?;
-        load::logins(&self.client, 1, 2, self.scale.patience).await?;
-        let logins = load::logins(&self.client, 1, self.scale.far, self.scale.patience).await?;
-        let (mut messages, mut round_trips) = (Vec::new(), Vec::new());
-        for _ in 0..self.scale.far {
-            let start = Instant::now();
-            let mut session = self.client.smtp().await?;
-            session.send(&message).await?;
-            messages.push(start.elapsed());
-            let start = Instant::now();
-            session.nothing("250").await?;
-            round_trips.push(start.elapsed());
-            session.quit().await?;
-        }
-        Ok(vec![
-            (Row::FarLogin, None, milliseconds(percentile(logins, 50))),
-            (Row::FarMessage, None, milliseconds(percentile(messages, 50))),
-            (Row::RoundTrip, None, milliseconds(percentile(round_trips, 50))),
-        ])
     }
 
     /// Sessions that are logged in and wait: more and more of them, then none.
@@ -247,6 +218,6 @@ fn per_gib(used: Duration, octets: usize) -> f64 {
     used.as_secs_f64() * GIB / octets as f64
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }

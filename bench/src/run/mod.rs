@@ -10,6 +10,7 @@ mod measure;
 mod plots;
 pub mod results;
 mod scale;
+mod waiting;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -76,7 +77,9 @@ pub enum Part {
     Message,
     /// How long a login takes
     Latency,
-    /// The same with an upstream that is 30 ms away
+    /// How long an answer takes while another session downloads
+    Beside,
+    /// Logins and messages with an upstream that is 30 ms away
     Far,
     /// Memory and descriptors of sessions that wait
     Idle,
@@ -164,7 +167,9 @@ async fn one(
     values: &mut Vec<Value>,
 ) -> anyhow::Result<()> {
     let contender = contender::start(name, upstream).await?;
-    let subject = Subject { client: Client::new(&contender, upstream)?, contender: &contender, scale };
+    let direct = Client::new(&contender::direct(upstream), upstream)?;
+    let subject =
+        Subject { client: Client::new(&contender, upstream)?, direct, contender: &contender, scale };
     subject.measure(part, values).await?;
     if part == Part::Start && name == "gatepost" {
         drop(contender);

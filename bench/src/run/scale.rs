@@ -14,7 +14,7 @@ pub(super) struct Scale {
     pub(super) logins: usize,
     /// Small messages.
     pub(super) messages: u32,
-    /// Logins at an upstream far away.
+    /// Logins at an upstream far away, and messages, each beside a direct one.
     pub(super) far: usize,
     /// Sessions that wait, one number after the other.
     pub(super) sessions: Vec<usize>,
