@@ -102,8 +102,13 @@ impl Row {
             Self::Download | Self::Upload => "CPU-s/GiB",
             Self::Login | Self::Message | Self::Start => "CPU-ms",
             Self::LoginsPerSecond => "1/s",
-            Self::LoginP50 | Self::LoginP99 | Self::BesideP50 | Self::BesideP99 => "ms",
-            Self::FarLogin | Self::FarMessage | Self::RoundTrip => "ms",
+            Self::LoginP50
+            | Self::LoginP99
+            | Self::BesideP50
+            | Self::BesideP99
+            | Self::FarLogin
+            | Self::FarMessage
+            | Self::RoundTrip => "ms",
             Self::FarLoginMore | Self::FarMessageMore => "trips",
             Self::MemoryAtRest | Self::MemoryAfterLogin | Self::BinarySize => "MiB",
             Self::MemoryPerSession => "KiB",
