@@ -22,6 +22,10 @@ const LINGER: Duration = Duration::from_secs(10);
 /// does not keep small ones waiting.
 const TURN: u64 = 256 * 1024;
 
+/// How often it reads meanwhile, however little comes of it: of records with one octet each a buffer holds thousands, and every one
+/// costs as much as a full one.
+const READS: usize = 2;
+
 /// What passed, and how it ended.
 #[derive(Debug)]
 pub struct Spliced {
@@ -62,9 +66,10 @@ pub fn splice(
     let mut splice = Splice::new(client, upstream, idle, Box::pin(stop));
     async move {
         let end = (&mut splice).await;
-        let Splice { mut client, mut upstream, up: Direction { moved: bytes_up, .. }, down, .. } = splice;
-        let bytes_down = down.moved;
-        drop(down);
+        let Splice { mut client, mut upstream, up, down, .. } = splice;
+        let (bytes_up, bytes_down) = (up.moved, down.moved);
+        // What is in flight nobody takes any more; its buffers are not kept while both sides are told.
+        drop((up, down));
         Box::pin(async move { tokio::join!(client.end(), upstream.end()) }).await;
         Spliced { bytes_up, bytes_down, end }
     }
@@ -226,15 +231,16 @@ impl Direction {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), DirectionError>> {
         let turn_ends = self.moved + TURN;
+        let mut reads = 0;
         loop {
             ready!(self.poll_write_out(writer, context))?;
             match self.state {
-                State::Passing if self.moved >= turn_ends => {
+                State::Passing if self.moved >= turn_ends || reads == READS => {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 State::Passing => match self.poll_read(reader, context) {
-                    Poll::Ready(()) => {}
+                    Poll::Ready(()) => reads += 1,
                     // What TLS holds back is flushed only when there is nothing more to add to it.
                     Poll::Pending => {
                         let _flushing =
@@ -350,7 +356,7 @@ impl Deadline {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 mod tests {
     use std::future::{pending, poll_fn};
-    use std::io;
+    use std::io::{self, Write as _};
     use std::pin::Pin;
     use std::time::Duration;
 
@@ -453,6 +459,44 @@ mod tests {
         assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
         assert_eq!(splice.down.moved, all);
         assert!(most <= TURN + LARGE as u64, "{most} bytes in one turn");
+    }
+
+    /// Every record of TLS costs, however little is in it.
+    #[tokio::test]
+    async fn a_flood_of_tiny_records_gives_every_other_session_its_turn() {
+        let (mut client, near_client) = pair().await;
+        let (near_upstream, mut upstream) = crate::session::tls_client::tests::pair().await;
+        let near_upstream = Connection::new(Stream::Pooled(Box::new(near_upstream)));
+        let records = 200_000;
+        let tls = upstream.get_mut().1;
+        tls.set_buffer_limit(None);
+        for _ in 0..records {
+            tls.writer().write_all(b"x").unwrap();
+        }
+        let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
+        let sending = async {
+            upstream.flush().await.unwrap();
+            upstream.shutdown().await.unwrap();
+            upstream.read(&mut [0]).await.unwrap();
+        };
+        let receiving = async {
+            tokio::io::copy(&mut client, &mut tokio::io::sink()).await.unwrap();
+            drop(client);
+        };
+        let mut most = 0;
+        let splicing = poll_fn(|context| {
+            let before = splice.down.moved;
+            let polled = Pin::new(&mut splice).poll(context);
+            most = most.max(splice.down.moved - before);
+            polled
+        });
+        let (end, ()) = tokio::join!(splicing, async {
+            tokio::join!(sending, receiving);
+        });
+        assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
+        assert_eq!(splice.down.moved, records);
+        // Each of them has 23 octets on the wire.
+        assert!(most <= (2 * LARGE / 23) as u64, "{most} records in one turn");
     }
 
     #[tokio::test]

@@ -2,8 +2,9 @@
 //! session that waits holds none. It is the only file that names rustls' unbuffered API; all cryptography and the whole
 //! protocol stay in rustls, and here is only who holds which bytes.
 //!
-//! What was received is decrypted straight for the reader, as many records as it has room for. Only a write that has to get
-//! past received records puts their content aside: never more than one buffer of them, because writing receives nothing.
+//! What was received is decrypted where it lies and handed to the reader, as many records as it has room for. Content is put aside
+//! where a reader has no room for a whole record, and where a write has to get past received records: never more than one buffer of
+//! them, because writing receives nothing.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -313,6 +314,7 @@ impl AsyncRead for TlsClient {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let room = buffer.remaining();
+        let mut received = false;
         loop {
             if !this.plaintext.is_empty() {
                 let count = this.plaintext.bytes().len().min(room);
@@ -341,9 +343,14 @@ impl AsyncRead for TlsClient {
                 }
                 Some(End::Failed(error)) => return Poll::Ready(Err(invalid(error.clone()))),
             }
+            if received {
+                // Without content in it: a part of a record, or a flood of tickets, which is nobody's reason to keep all others waiting.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match ready!(this.poll_receive(context))? {
                 0 => this.end = Some(End::Truncated),
-                _ => this.unread = true,
+                _ => (this.unread, received) = (true, true),
             }
         }
     }
@@ -385,7 +392,7 @@ impl fmt::Debug for TlsClient {
 
 #[cfg(test)]
 #[allow(clippy::panic, clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use rustls::crypto::aws_lc_rs::default_provider;
@@ -398,7 +405,7 @@ mod tests {
 
     use super::{Queue, TlsClient};
 
-    async fn pair() -> (TlsClient, TlsStream<TcpStream>) {
+    pub(in crate::session) async fn pair() -> (TlsClient, TlsStream<TcpStream>) {
         let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
         let provider = Arc::new(default_provider());
