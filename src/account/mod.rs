@@ -92,7 +92,8 @@ impl Accounts {
     /// and held. Fails with `WrongCredentials`, `Disabled`, `Busy` when too many wait, or `Temporary` when the store does not answer.
     ///
     /// A user name with several credentials costs a run for each of them, so the session's fixed delay, which is longer than
-    /// the twelve runs that there can be at most, is what keeps the time of the answer from telling how many there are.
+    /// the twelve runs that there can be at most, is what keeps the time of one answer from telling how many there are.
+    /// Guesses that wait for one another can tell.
     pub async fn verify<Place>(
         &self,
         providers: &[&str],
@@ -232,11 +233,13 @@ impl Accounts {
 
     /// Notes that the provider refused a login of the account for good, as above.
     pub fn note_refused_login(&self, account: AccountId, protocol: Protocol, refused: RefusedLogin) {
-        let store = self.store.clone();
+        let (store, let_in) = (self.store.clone(), Arc::clone(&self.let_in));
         self.writing.spawn(async move {
             if let Err(error) = store.note_refused_login(account, protocol, &refused).await {
                 tracing::warn!(%error, account = account.0, "cannot note that an account was refused");
             }
+            // The next login that is let in may come before anybody asks whether the store has changed, and has to end this.
+            let_in.forget(&(account, protocol));
         });
     }
 
@@ -613,6 +616,34 @@ mod tests {
         let noted = last_use().await.unwrap();
         assert_eq!(noted, minute(noted));
         assert!((before..=SystemTime::now()).contains(&noted));
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_let_in_right_after_a_refusal_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(open(folder.path()).await.unwrap());
+        let ann = account(&accounts, "ann@example.com", "contoso").await;
+        let let_in = async || {
+            accounts.note_login(ann, Protocol::Imap);
+            accounts.settled().await;
+        };
+        let_in().await;
+        // Somebody asks whether the store has changed, and keeps what there is of this.
+        accounts.store.data_version().await.unwrap();
+        let_in().await;
+        let is_refused = async || {
+            let logins = accounts.store.upstream_logins().await.unwrap();
+            logins.values().flatten().any(|login| login.refused.is_some())
+        };
+        // Which of two is later is known to the millisecond.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let refused = RefusedLogin { at: SystemTime::now(), said: "NO".to_owned(), diagnosis: None };
+        accounts.note_refused_login(ann, Protocol::Imap, refused);
+        accounts.settled().await;
+        assert!(is_refused().await);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let_in().await;
+        assert!(!is_refused().await);
     }
 
     #[tokio::test]

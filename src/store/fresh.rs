@@ -51,6 +51,11 @@ impl<Key: Eq + Hash, Value: Clone> Fresh<Key, Value> {
         (read.version == store.last_version()).then(|| read.values.get(key).cloned()).flatten()
     }
 
+    /// What is kept for the key counts no more.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.read().values.remove(key);
+    }
+
     fn kept(&self, version: i64, key: &Key) -> Option<Value> {
         let mut read = self.read();
         read.are_of(version);
