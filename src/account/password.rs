@@ -138,7 +138,7 @@ impl Turn {
     ) -> Result<(T, Self), PasswordError> {
         let job = move || {
             if self.memory.is_empty() {
-                self.memory.reserve_exact(RESERVED);
+                self.memory.try_reserve_exact(RESERVED).map_err(|_| PasswordError::System)?;
                 self.memory.resize(COSTS.block_count(), Block::new());
             }
             Ok((job(&mut self)?, self))
