@@ -21,7 +21,7 @@ pub(super) async fn refuse_ambiguous(config: &Config, store: &Store) -> Result<(
 
 /// What is wrong with the user names that there are.
 pub(super) async fn ambiguous(config: &Config, store: &Store) -> Result<Vec<Complaint>, StoreError> {
-    Ok(lint::ambiguous_user_names(config, &store.user_names_of_several_providers().await?))
+    Ok(lint::ambiguous_user_names(config, &store.user_names_in_doubt().await?))
 }
 
 /// Refuses a user name for an account of this provider with which Gatepost would not start any more.
@@ -70,15 +70,15 @@ mod tests {
 
     const PROVIDERS: &str = "providers: { a: { preset: microsoft365, client_id: x }, b: { preset: microsoft365, client_id: y } }\n";
 
-    async fn add(store: &Store, provider: &str) {
+    async fn add(store: &Store, provider: &str, user_name: &str) {
         let account = NewAccount {
-            address: "scan@example.com".to_owned(),
+            address: format!("{}@example.com", user_name.len()),
             provider: provider.to_owned(),
             ..NewAccount::default()
         };
         let password_hash = Secret::new(String::new());
         let credential =
-            NewCredential { user_name: "Scanner".to_owned(), mailbox: None, password_hash, label: None };
+            NewCredential { user_name: user_name.to_owned(), mailbox: None, password_hash, label: None };
         store.add_account(&account, Some(&credential)).await.unwrap();
     }
 
@@ -93,7 +93,8 @@ mod tests {
         let shared = config("[{ protocol: smtp }]");
         let apart =
             config("[{ protocol: smtp, provider: a }, { protocol: smtp, address: 127.0.0.2, provider: b }]");
-        add(&store, "a").await;
+        add(&store, "a", "Scanner").await;
+        add(&store, "a", "fax@bücher.example").await;
         refuse_new(&shared, &store, "a", "scanner").await.unwrap();
         refuse_new(&shared, &store, "b", "copier").await.unwrap();
         refuse_new(&apart, &store, "b", "scanner").await.unwrap();
@@ -103,8 +104,11 @@ mod tests {
             "{}",
             refused.message
         );
+        let refused = refuse_new(&shared, &store, "b", "Fax@xn--bcher-kva.example").await.unwrap_err();
+        assert!(refused.message.contains("for an account of a already"), "{}", refused.message);
+        refuse_new(&shared, &store, "b", "fax@bucher.example").await.unwrap();
         refuse_ambiguous(&shared, &store).await.unwrap();
-        add(&store, "b").await;
+        add(&store, "b", "Scanner").await;
         refuse_ambiguous(&apart, &store).await.unwrap();
         let refused = refuse_ambiguous(&shared, &store).await.unwrap_err();
         assert_eq!(refused.exit, Exit::Configuration);
@@ -113,5 +117,12 @@ mod tests {
             "{}",
             refused.message
         );
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        add(&store, "a", "fax@bücher.example").await;
+        refuse_ambiguous(&shared, &store).await.unwrap();
+        add(&store, "b", "fax@xn--bcher-kva.example").await;
+        let refused = refuse_ambiguous(&shared, &store).await.unwrap_err();
+        assert!(refused.message.contains("the user name `fax@bücher.example`"), "{}", refused.message);
     }
 }

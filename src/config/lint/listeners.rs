@@ -14,6 +14,7 @@ use super::super::listener::{Listener, ListenerTls};
 use super::super::mistakes::Level;
 use super::super::provider::Provider;
 use super::super::section::Field;
+use crate::address::spellings;
 
 /// Passwords in clear where others can listen. `says` is what the file writes after `plaintext:`.
 pub(in crate::config) fn plaintext(
@@ -86,12 +87,13 @@ fn looped(listener: SocketAddr, provider: &Provider) -> Option<&Endpoint> {
 }
 
 /// User names that a listener could not tell apart: the same one for accounts of several providers that it serves.
-/// `user_names` are those of the store, each with the provider of its account; case makes no difference. `*@contoso.com` is one
+/// `user_names` are those of the store, each with the provider of its account; the case of ASCII and the spelling of a domain make no difference. `*@contoso.com` is one
 /// of them, and makes no name of that domain ambiguous: what is stored for the name itself comes first.
 pub fn ambiguous_user_names(config: &Config, user_names: &[(String, String)]) -> Vec<Complaint> {
     let mut providers_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (user_name, provider) in user_names {
-        let providers = providers_of.entry(user_name.to_lowercase()).or_default();
+        let [.., in_own_script] = spellings(user_name);
+        let providers = providers_of.entry(in_own_script).or_default();
         if !providers.contains(&provider.as_str()) {
             providers.push(provider);
         }
