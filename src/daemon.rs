@@ -90,6 +90,10 @@ impl Daemon {
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });
+        let mut entrances = Vec::with_capacity(sockets.len());
+        for (listener, socket) in config.listeners.iter().zip(&sockets) {
+            entrances.push(entrance(&config, listener, socket, certificate.as_ref())?);
+        }
         let mut daemon = Self {
             gateway,
             entrances: Vec::new(),
@@ -97,8 +101,8 @@ impl Daemon {
             tasks: TaskTracker::new(),
             _running: Running::begin(&config.state_dir)?,
         };
-        for (listener, socket) in config.listeners.iter().zip(sockets) {
-            daemon.open(entrance(&config, listener, &socket, certificate.as_ref())?, socket);
+        for (entrance, socket) in entrances.into_iter().zip(sockets) {
+            daemon.open(entrance, socket);
         }
         daemon.keep_up(Arc::new(config), &store, certificate.map(Arc::new));
         Ok(daemon)

@@ -1,6 +1,6 @@
 //! Connecting to a provider over all its addresses, IPv6 and IPv4 in turn and staggered (RFC 8305), so that a broken
-//! IPv6 route costs a quarter of a second and not the login. The address that answered last is tried first for a moment, so that many
-//! logins at once ask the resolver once.
+//! IPv6 route costs a quarter of a second and not the login. The address that answered last is tried first for a moment, so that
+//! logins that follow one another ask the resolver once.
 
 use std::collections::BTreeMap;
 use std::io;

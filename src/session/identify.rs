@@ -149,7 +149,9 @@ fn in_words(failure: &AuthFailure) -> &str {
 }
 
 /// Checks the local password. A wrong one is told after a fixed time, or a multiple of it, whoever asks (invariant 6). Until then the
-/// address keeps its place, so that its guesses do not wait for one another, which would tell how many passwords a user name has.
+/// address keeps its place, so that few of its guesses are checked at once. These still wait for one another, since one password is hashed at
+/// a time: where a user name has many, several guesses together may tell so by their time. What no time tells is whether a name with one
+/// password exists.
 async fn verify(
     gateway: Arc<Gateway>,
     entrance: Arc<Entrance>,
@@ -170,7 +172,8 @@ async fn verify(
     if matches!(verdict, Err(AuthFailure::WrongCredentials)) {
         let delay = gateway.limits.wrong_password_delay;
         let jitter = delay.mul_f64(random::fraction() / 4.0);
-        sleep_until(told_at(heard_at, Instant::now(), delay) + jitter).await;
+        let due = told_at(heard_at, Instant::now(), delay) + jitter;
+        sleep_until(due.min(deadline)).await;
     }
     drop(held);
     verdict
