@@ -1,6 +1,7 @@
 //! Growth curves as SVG for the documentation: one line for each contender, named where it ends.
 //!
-//! Rule: they are read on light and on dark pages alike. There is no background, and every colour stands out from both.
+//! Rules: they are read on light and on dark pages alike, so there is no background, and every colour stands out from both. And they are
+//! read without colours: dashes and marks tell the lines apart too.
 
 use std::io;
 
@@ -37,16 +38,39 @@ const LINE_HEIGHT: usize = 17;
 /// Text, axes, and, paler, the grid.
 const INK: RGBColor = RGBColor(0x76, 0x80, 0x8a);
 
-/// The same contender has the same colour in every plot.
-const COLOURS: [(&str, RGBColor); 7] = [
-    ("gatepost", RGBColor(0x2f, 0x81, 0xf7)),
-    ("naive", RGBColor(0x1b, 0x95, 0xa5)),
-    ("haproxy", RGBColor(0xd0, 0x6a, 0x10)),
-    ("nginx", RGBColor(0x2a, 0x96, 0x48)),
-    ("dovecot", RGBColor(0x9a, 0x6b, 0xec)),
-    ("emailproxy", RGBColor(0xe0, 0x4f, 0x47)),
-    ("direct", INK),
+/// How a contender's line looks.
+#[derive(Clone, Copy)]
+struct Look {
+    colour: RGBColor,
+    dashed: bool,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy)]
+enum Mark {
+    Dot,
+    Triangle,
+    Cross,
+}
+
+use Mark::{Cross, Dot, Triangle};
+
+/// The same contender looks the same in every plot. The text at its line says what no reader should have to look up.
+const LOOKS: [(&str, &str, Look); 8] = [
+    ("gatepost", "gatepost", look(0x2f_81_f7, false, Dot)),
+    ("gatepost-tls", "gatepost-tls", look(0x2f_81_f7, true, Cross)),
+    ("naive", "naive", look(0x1b_95_a5, false, Triangle)),
+    ("haproxy", "haproxy", look(0xd0_6a_10, false, Cross)),
+    ("nginx", "nginx, no TLS", look(0x2a_96_48, true, Triangle)),
+    ("dovecot", "dovecot", look(0x9a_6b_ec, true, Dot)),
+    ("emailproxy", "emailproxy", look(0xe0_4f_47, false, Dot)),
+    ("direct", "direct", look(0x76_80_8a, true, Cross)),
 ];
+
+const fn look(rgb: u32, dashed: bool, mark: Mark) -> Look {
+    let [_, red, green, blue] = rgb.to_be_bytes();
+    Look { colour: RGBColor(red, green, blue), dashed, mark }
+}
 
 /// The plot as an SVG document.
 pub fn draw(curve: &Curve) -> anyhow::Result<String> {
@@ -59,6 +83,7 @@ pub fn draw(curve: &Curve) -> anyhow::Result<String> {
 fn plot(curve: &Curve, backend: SVGBackend) -> Result<(), DrawingAreaErrorKind<io::Error>> {
     let points = || curve.lines.iter().flat_map(|(_, points)| points);
     let (x, y) = (curve.x, curve.y);
+    let furthest = points().filter_map(|point| x.position(point.0)).fold(f64::NEG_INFINITY, f64::max);
     let across = Coordinate::of(x, points().map(|point| point.0));
     let up = Coordinate::of(y, points().map(|point| point.1));
 
@@ -85,11 +110,34 @@ fn plot(curve: &Curve, backend: SVGBackend) -> Result<(), DrawingAreaErrorKind<i
     for (name, points) in &curve.lines {
         let shown = points.iter().filter_map(|(a, b)| Some((x.position(*a)?, y.position(*b)?)));
         let shown: Vec<(f64, f64)> = shown.collect();
-        let Some(last) = shown.last() else { continue };
-        ends.push((chart.backend_coord(last).1, name, colour(name)));
+        let Some(&last) = shown.last() else { continue };
+        let (text, look) = looks(name);
         // The one that the documentation is about.
-        let width = if name == "gatepost" { 3 } else { 2 };
-        chart.draw_series(LineSeries::new(shown, colour(name).filled().stroke_width(width)).point_size(3))?;
+        let style = look.colour.filled().stroke_width(if name == "gatepost" { 3 } else { 2 });
+        if look.dashed {
+            chart.draw_series(DashedLineSeries::new(shown.iter().copied(), 7, 4, style))?;
+        } else {
+            chart.draw_series(LineSeries::new(shown.iter().copied(), style))?;
+        }
+        for point in shown {
+            match look.mark {
+                Dot => chart.plotting_area().draw(&Circle::new(point, 3, style))?,
+                Triangle => chart.plotting_area().draw(&TriangleMarker::new(point, 5, style))?,
+                Cross => chart.plotting_area().draw(&plotters::element::Cross::new(point, 4, style))?,
+            }
+        }
+        let (across, height) = chart.backend_coord(&last);
+        // Who ends before the others is named where it ends.
+        if last.0 + 1e-9 < furthest {
+            let beside = Pos::new(HPos::Left, VPos::Center);
+            area.draw_text(
+                &format!("{text}: no further"),
+                &self::text(15, look.colour).pos(beside),
+                (across + 8, height),
+            )?;
+        } else {
+            ends.push((height, text, look.colour));
+        }
     }
     ends.sort_by_key(|(height, ..)| *height);
     let left = i32::try_from(SIZE.0 - NAMES).unwrap_or_default() + 8;
@@ -137,8 +185,10 @@ impl ValueFormatter<f64> for Coordinate {
     }
 }
 
-fn colour(name: &str) -> RGBColor {
-    COLOURS.iter().find(|(known, _)| *known == name).map_or(INK, |(_, colour)| *colour)
+/// What stands at the line, and how it looks.
+fn looks(name: &str) -> (&str, Look) {
+    let known = LOOKS.iter().find(|(known, ..)| *known == name);
+    known.map_or((name, Look { colour: INK, dashed: false, mark: Dot }), |(_, text, look)| (text, *look))
 }
 
 fn ink(size: i32) -> TextStyle<'static> {
@@ -208,12 +258,22 @@ mod tests {
     #[test]
     fn a_line_has_the_points_that_can_be_shown_and_none_if_there_is_none() -> anyhow::Result<()> {
         let svg = draw(&curve())?;
-        let points = |name| svg.matches(&format!("fill=\"{}\"", hex(colour(name)))).count();
+        let points = |name| svg.matches(&format!("fill=\"{}\"", hex(looks(name).1.colour))).count();
         // Circles, and the name.
         assert_eq!(points("gatepost"), 4);
         assert_eq!(points("naive"), 4);
         assert!(!svg.contains("direct"), "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_ends_before_the_others_is_named_where_it_ends() -> anyhow::Result<()> {
+        let mut curve = curve();
+        curve.lines.push(("emailproxy".to_owned(), vec![(1024.0, 300.0), (65_536.0, 200.0)]));
+        let svg = draw(&curve)?;
+        assert!(svg.contains("\nemailproxy: no further\n"), "{svg}");
+        assert!(svg.contains("\nnaive\n"), "{svg}");
         Ok(())
     }
 
@@ -226,7 +286,7 @@ mod tests {
 
     #[test]
     fn every_colour_stands_out_from_light_and_dark_pages() {
-        for (name, RGBColor(red, green, blue)) in COLOURS {
+        for (name, _, Look { colour: RGBColor(red, green, blue), .. }) in LOOKS {
             let part = |octet: u8| (f64::from(octet) / 255.0).powf(2.2);
             let luminance = 0.2126 * part(red) + 0.7152 * part(green) + 0.0722 * part(blue);
             // WCAG 2.1 asks for 3 to 1 of what is no small text.

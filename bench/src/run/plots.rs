@@ -9,12 +9,13 @@ use crate::report::svg::Curve;
 
 /// Each with the name of its file.
 pub(super) fn plots(figures: &[Figure], medians: &Medians) -> [(&'static str, Curve); 3] {
-    let sizes = Axis { label: "message size", scale: Scale::Doubling, unit: Unit::Octets };
-    let time = Axis { label: "CPU seconds per GiB", scale: Scale::Tenfold, unit: Unit::Number };
-    let sessions = Axis { label: "sessions that wait", scale: Scale::Tenfold, unit: Unit::Number };
-    let memory = Axis { label: "resident memory", scale: Scale::Doubling, unit: Unit::Octets };
-    let clients = Axis { label: "clients at once", scale: Scale::Doubling, unit: Unit::Number };
-    let rate = Axis { label: "logins per second", scale: Scale::Tenfold, unit: Unit::Number };
+    let sizes = Axis { label: "message size, logarithmic", scale: Scale::Doubling, unit: Unit::Octets };
+    let time = Axis { label: "CPU seconds per GiB, logarithmic", scale: Scale::Tenfold, unit: Unit::Number };
+    let sessions =
+        Axis { label: "sessions that wait, logarithmic", scale: Scale::Tenfold, unit: Unit::Number };
+    let memory = Axis { label: "resident memory, logarithmic", scale: Scale::Doubling, unit: Unit::Octets };
+    let clients = Axis { label: "clients at once, logarithmic", scale: Scale::Doubling, unit: Unit::Number };
+    let rate = Axis { label: "logins per second, logarithmic", scale: Scale::Tenfold, unit: Unit::Number };
     let lines =
         |row, point: &dyn Fn(&str, f64, f64) -> Option<(f64, f64)>| lines(figures, medians, row, point);
     [
@@ -42,7 +43,7 @@ pub(super) fn plots(figures: &[Figure], medians: &Medians) -> [(&'static str, Cu
         (
             "logins-by-clients.svg",
             Curve {
-                title: "Logins: how many a second by clients at once".to_owned(),
+                title: "Logins per second, by clients at once".to_owned(),
                 x: clients,
                 y: rate,
                 lines: lines(Row::LoginsPerSecond, &|_, number, rate| Some((number, rate))),
