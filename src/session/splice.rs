@@ -477,7 +477,7 @@ mod tests {
         let sending = async {
             upstream.flush().await.unwrap();
             upstream.shutdown().await.unwrap();
-            upstream.read(&mut [0]).await.unwrap();
+            assert_eq!(upstream.read(&mut [0]).await.unwrap(), 0);
         };
         let receiving = async {
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await.unwrap();

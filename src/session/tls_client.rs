@@ -348,9 +348,10 @@ impl AsyncRead for TlsClient {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match ready!(this.poll_receive(context))? {
-                0 => this.end = Some(End::Truncated),
-                _ => (this.unread, received) = (true, true),
+            received = ready!(this.poll_receive(context))? > 0;
+            this.unread = received;
+            if !received {
+                this.end = Some(End::Truncated);
             }
         }
     }
