@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 
 /// 19 MiB, two passes, one lane: the first recommendation of OWASP and the `argon2` crate's own.
 const COSTS: Params = Params::DEFAULT;
-/// Runs that are wanted at once, most of them one a login. At some 30 ms each, those who wait behind more would not be served within the
-/// time that a login has.
-const MAX_RUNS: u32 = 256;
+/// Runs that are wanted at once, most of them one a login. At some 30 ms each the last of them is served within 12 s, of the 15 that a
+/// login has: so many devices, each with a password of its own, may all come right after a start.
+const MAX_RUNS: u32 = 400;
 /// Blocks of 1 KiB that the memory has room for; no page behind those that [`COSTS`] asks for is ever touched. What is larger than
 /// 32 MiB glibc always gives back to the system when it is freed. Of anything smaller it learns at the first time to keep it,
 /// and 19 MiB would stay.
