@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 fn contender(name: &'static str, pop3: SocketAddr, smtp: SocketAddr, login: Login) -> Contender {
-    Contender { name, pop3, smtp, login, processes: Vec::new(), running: Box::new(()) }
+    Contender { name, pop3, smtp, login, processes: Vec::new(), authority: None, running: Box::new(()) }
 }
 
 /// A connection's way to the address, on which the octets in both directions are handed to `change`.

@@ -1,13 +1,12 @@
 //! A whole Gatepost in this process, in front of a provider that is in it too, and clients that go through it or past it.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::config::Config;
 use gatepost::daemon::Daemon;
 use gatepost::store::Store;
-use gatepost_bench::contender::{self, Contender, Login, Prepared};
+use gatepost_bench::contender::{self, Contender, Login, Prepared, Setup};
 use gatepost_bench::load::Client;
 use gatepost_bench::upstream::{self, Upstream};
 use gatepost_protocol::Protocol;
@@ -26,8 +25,8 @@ impl Rooms {
     pub(crate) async fn new() -> anyhow::Result<Self> {
         let (upstream, provider) = upstream::start(Duration::ZERO).await?;
         let direct = Client::new(&contender::start("direct", &upstream).await?, &upstream)?;
-        let (plain, plain_client) = gatepost(&upstream, "none", Login::Password).await?;
-        let (tls, tls_client) = gatepost(&upstream, "implicit", Login::PasswordInTls).await?;
+        let (plain, plain_client) = gatepost(&upstream, false).await?;
+        let (tls, tls_client) = gatepost(&upstream, true).await?;
         Ok(Self {
             clients: [("direct", direct), ("client plain", plain_client), ("client TLS", tls_client)],
             _gateposts: [plain, tls],
@@ -36,15 +35,9 @@ impl Rooms {
     }
 }
 
-async fn gatepost(
-    upstream: &Upstream,
-    tls: &str,
-    login: Login,
-) -> anyhow::Result<((Daemon, Prepared), Arc<Client>)> {
-    let prepared = contender::prepare_gatepost(upstream, 1).await?;
-    let file = prepared.file();
-    let text = fs::read_to_string(&file)?.replace("tls: none", &format!("tls: {tls}"));
-    let config = Config::parse(&file, &text, &|_| None)?;
+async fn gatepost(upstream: &Upstream, local_tls: bool) -> anyhow::Result<((Daemon, Prepared), Arc<Client>)> {
+    let prepared = contender::prepare_gatepost(upstream, Setup { local_tls, ..Setup::default() }).await?;
+    let config = Config::load(Some(&prepared.file()))?;
     let authority = config.state_dir.join("ca.pem");
     let store = Store::open(&config.state_dir).await?;
     let daemon = Daemon::start(config, store).await?;
@@ -57,12 +50,11 @@ async fn gatepost(
         name: "gatepost",
         pop3: address(Protocol::Pop3)?,
         smtp: address(Protocol::Smtp)?,
-        login,
+        login: if local_tls { Login::PasswordInTls } else { Login::Password },
         processes: Vec::new(),
+        authority: local_tls.then_some(authority),
         running: Box::new(()),
     };
-    // Whom the client trusts: the provider's authority is nobody to it, Gatepost's own is.
-    let ca_file = if login == Login::PasswordInTls { authority } else { upstream.ca_file.clone() };
-    let client = Client::new(&contender, &Upstream { ca_file, ..upstream.clone() })?;
+    let client = Client::new(&contender, upstream)?;
     Ok(((daemon, prepared), client))
 }

@@ -64,6 +64,7 @@ default_client_limit = {clients}
         smtp,
         login: Login::Password,
         processes: vec![program.id()],
+        authority: None,
         running: Box::new(program),
     })
 }

@@ -46,6 +46,7 @@ pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
         smtp,
         login: Login::Password,
         processes: vec![program.id()],
+        authority: None,
         running: Box::new(program),
     })
 }

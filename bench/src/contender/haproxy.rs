@@ -54,6 +54,7 @@ listen smtp
         smtp,
         login: Login::TokenInClear,
         processes: vec![program.id()],
+        authority: None,
         running: Box::new(program),
     })
 }

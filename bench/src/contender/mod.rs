@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 
-pub use self::gatepost::{Prepared, prepare as prepare_gatepost};
+pub use self::gatepost::{Prepared, Setup, prepare as prepare_gatepost, user_name};
 pub(crate) use self::naive::connector as tls_connector;
 pub use self::naive::{Arguments as NaiveArguments, run as run_naive};
 pub use self::program::NotInstalled;
@@ -29,7 +29,8 @@ pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender>
     match name {
         "direct" => Ok(direct(upstream)),
         "naive" => naive::start(upstream).await,
-        "gatepost" => gatepost::start(upstream, 1).await,
+        "gatepost" => gatepost::start(upstream, Setup::default()).await,
+        "gatepost-tls" => gatepost::start(upstream, Setup { local_tls: true, ..Setup::default() }).await,
         "emailproxy" => emailproxy::start(upstream).await,
         "dovecot" => dovecot::start(upstream).await,
         "nginx" => nginx::start(upstream).await,
@@ -40,7 +41,7 @@ pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Contender>
 
 /// A program between the load and the upstream, running.
 pub struct Contender {
-    /// As in the table: `gatepost`, `naive`, `direct`, `emailproxy`, `dovecot`, `nginx`, `haproxy`.
+    /// As in the table: `gatepost`, `gatepost-tls`, `naive`, `direct`, `emailproxy`, `dovecot`, `nginx`, `haproxy`.
     pub name: &'static str,
     /// Where a client's POP3 goes, in clear unless it is `direct`.
     pub pop3: SocketAddr,
@@ -50,6 +51,8 @@ pub struct Contender {
     pub login: Login,
     /// The roots of its process trees, which are measured whole; none with `direct`.
     pub processes: Vec<u32>,
+    /// Whom a client has to trust there, in a PEM file; the provider's authority where `None`.
+    pub authority: Option<PathBuf>,
     /// What keeps it running: child processes that end when they are dropped, and its folder.
     pub running: Box<dyn Send>,
 }
@@ -59,7 +62,7 @@ pub struct Contender {
 pub enum Login {
     /// `USER`/`PASS`, `AUTH PLAIN`, in clear.
     Password,
-    /// The same inside TLS, whose authority is the contender's own.
+    /// The same inside TLS (`gatepost-tls`).
     PasswordInTls,
     /// TLS and XOAUTH2 by itself, straight at the upstream (`direct`).
     Token,
@@ -87,6 +90,7 @@ pub(crate) fn direct(upstream: &Upstream) -> Contender {
         smtp: upstream.smtps,
         login: Login::Token,
         processes: Vec::new(),
+        authority: None,
         running: Box::new(()),
     }
 }

@@ -63,6 +63,7 @@ pub(super) async fn start(upstream: &Upstream) -> anyhow::Result<Contender> {
         smtp,
         login: Login::TokenInClear,
         processes: vec![program.id()],
+        authority: None,
         running: Box::new(program),
     })
 }

@@ -102,16 +102,28 @@ impl Program {
 
     /// Waits until somebody who connects there hears a line that begins so.
     pub(super) async fn greets(&mut self, address: SocketAddr, greeting: &str) -> anyhow::Result<()> {
+        let heard = async || {
+            timeout(GREETING, first_line(address)).await.is_ok_and(|line| line.starts_with(greeting))
+        };
+        self.comes_to(&format!("greet on {address}"), heard).await
+    }
+
+    /// Waits until the file is there.
+    pub(super) async fn writes(&mut self, file: &Path) -> anyhow::Result<()> {
+        self.comes_to(&format!("write {}", file.display()), async || file.exists()).await
+    }
+
+    async fn comes_to(&mut self, what: &str, there: impl AsyncFn() -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("ended by itself ({status}). It said:\n{}", self.output());
             }
-            if timeout(GREETING, first_line(address)).await.is_ok_and(|line| line.starts_with(greeting)) {
+            if there().await {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("does not greet on {address}. It said:\n{}", self.output());
+                bail!("does not {what}. It said:\n{}", self.output());
             }
             sleep(Duration::from_millis(20)).await;
         }

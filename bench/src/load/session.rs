@@ -28,6 +28,7 @@ pub struct Client {
     pop3: SocketAddr,
     smtp: SocketAddr,
     login: Login,
+    user_name: String,
     tls: TlsConnector,
 }
 
@@ -43,8 +44,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
 impl Client {
     /// Of this contender.
     pub fn new(contender: &Contender, upstream: &Upstream) -> anyhow::Result<Arc<Self>> {
-        let &Contender { name, pop3, smtp, login, .. } = contender;
-        Ok(Arc::new(Self { name, pop3, smtp, login, tls: tls_connector(&upstream.ca_file)? }))
+        let &Contender { name, pop3, smtp, login, ref authority, .. } = contender;
+        let tls = tls_connector(authority.as_ref().unwrap_or(&upstream.ca_file))?;
+        Ok(Arc::new(Self { name, pop3, smtp, login, user_name: USER_NAME.to_owned(), tls }))
+    }
+
+    /// The same, who logs in by another name.
+    #[must_use]
+    pub fn named(&self, user_name: String) -> Self {
+        Self { user_name, ..self.clone() }
     }
 
     /// Logs in by POP3.
@@ -61,7 +69,7 @@ impl Client {
         let mut session = self.connect(self.pop3).await?;
         session.hears("+OK").await?;
         if self.login.is_password() {
-            session.says(&format!("USER {USER_NAME}\r\n"), "+OK").await?;
+            session.says(&format!("USER {}\r\n", self.user_name), "+OK").await?;
             session.says(&format!("PASS {PASSWORD}\r\n"), "+OK").await?;
         } else {
             session.says(&format!("AUTH XOAUTH2 {}\r\n", xoauth2()), "+OK").await?;
@@ -74,7 +82,7 @@ impl Client {
         session.hears("220").await?;
         session.says("EHLO [127.0.0.1]\r\n", "250").await?;
         let (mechanism, response) = if self.login.is_password() {
-            ("PLAIN", BASE64_STANDARD.encode(format!("\0{USER_NAME}\0{PASSWORD}")))
+            ("PLAIN", BASE64_STANDARD.encode(format!("\0{}\0{PASSWORD}", self.user_name)))
         } else {
             ("XOAUTH2", xoauth2())
         };

@@ -61,6 +61,10 @@ pub enum Row {
     DescriptorsPerSession,
     /// Logins at once that came to nothing, of a program that has just started.
     LoginsRefused,
+    /// The same, where each has a password of its own.
+    StormRefused,
+    /// From the first to the last who was let in then.
+    StormTook,
     /// Until it has started and greets, by the number of accounts.
     Start,
     /// The executable.
@@ -91,6 +95,8 @@ impl Row {
             Self::MemoryAfterClose => "RSS after they close",
             Self::DescriptorsPerSession => "descriptors per session",
             Self::LoginsRefused => "refused of logins at once",
+            Self::StormRefused => "the same, own passwords",
+            Self::StormTook => "until the last of these is in",
             Self::Start => "start",
             Self::BinarySize => "executable",
         }
@@ -113,7 +119,8 @@ impl Row {
             Self::MemoryAtRest | Self::MemoryAfterLogin | Self::BinarySize => "MiB",
             Self::MemoryPerSession => "KiB",
             Self::MemoryAfterClose => "x at rest",
-            Self::DescriptorsPerSession | Self::LoginsRefused => "",
+            Self::StormTook => "s",
+            Self::DescriptorsPerSession | Self::LoginsRefused | Self::StormRefused => "",
         }
     }
 }

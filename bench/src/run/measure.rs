@@ -45,6 +45,8 @@ impl Subject<'_> {
             Part::Parallel => values.extend(self.parallel().await?),
             Part::Curves => self.curves(values).await?,
             Part::Start => values.extend(self.start()?),
+            // Has a Gatepost of its own.
+            Part::Storm => {}
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod measure;
 mod plots;
 pub mod results;
 mod scale;
+#[allow(clippy::cast_precision_loss, reason = "as above")]
 mod waiting;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
-use crate::contender::{self, NotInstalled, own_executable};
+use crate::contender::{self, NotInstalled, Setup, own_executable};
 use crate::load::Client;
 use crate::process;
 use crate::report::svg;
@@ -30,7 +31,7 @@ use results::{Medians, Results};
 use scale::Scale;
 
 /// Those that are always there.
-const OWN: [&str; 3] = ["direct", "naive", "gatepost"];
+const OWN: [&str; 4] = ["direct", "naive", "gatepost", "gatepost-tls"];
 
 /// Those that are installed for it.
 const PEERS: [&str; 4] = ["haproxy", "nginx", "dovecot", "emailproxy"];
@@ -44,7 +45,7 @@ const FEW: usize = 3;
 /// What to measure, of whom.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// These contenders only: gatepost, naive, direct, haproxy, nginx, dovecot, emailproxy
+    /// These contenders only: gatepost, gatepost-tls, naive, direct, haproxy, nginx, dovecot, emailproxy
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
     /// These parts only
@@ -87,6 +88,8 @@ pub enum Part {
     Start,
     /// Many logins at once
     Parallel,
+    /// The same by people with a password of their own each
+    Storm,
     /// Download by size of the message, logins by number of clients
     Curves,
 }
@@ -94,9 +97,19 @@ pub enum Part {
 impl Part {
     fn rounds(self, wanted: usize) -> usize {
         match self {
-            Self::Idle | Self::Start | Self::Parallel => wanted.min(FEW),
+            Self::Idle | Self::Start | Self::Parallel | Self::Storm => wanted.min(FEW),
             Self::Curves => 1,
             _ => wanted,
+        }
+    }
+
+    /// What TLS toward the client makes no difference to is measured without it, and what only a program with accounts can do, of
+    /// Gatepost alone.
+    fn concerns(self, name: &str) -> bool {
+        match self {
+            Self::Download | Self::Upload | Self::Login | Self::Message | Self::Latency | Self::Idle => true,
+            Self::Storm => name == "gatepost",
+            _ => name != "gatepost-tls",
         }
     }
 }
@@ -131,7 +144,7 @@ async fn measured(arguments: &Arguments) -> anyhow::Result<Results> {
     for &part in parts {
         let upstream = if part == Part::Far { &far.upstream } else { &near.upstream };
         for round in 1..=part.rounds(rounds) {
-            for &name in &contenders {
+            for &name in contenders.iter().filter(|name| part.concerns(name)) {
                 eprintln!("{part:?}, round {round}: {name}");
                 let mut values = Vec::new();
                 let measured = one(name, upstream, part, &scale, &mut values).await;
@@ -166,6 +179,9 @@ async fn one(
     scale: &Scale,
     values: &mut Vec<Value>,
 ) -> anyhow::Result<()> {
+    if part == Part::Storm {
+        return waiting::storm(upstream, scale.storm, values).await;
+    }
     let contender = contender::start(name, upstream).await?;
     let direct = Client::new(&contender::direct(upstream), upstream)?;
     let subject =
@@ -173,7 +189,8 @@ async fn one(
     subject.measure(part, values).await?;
     if part == Part::Start && name == "gatepost" {
         drop(contender);
-        let many = contender::prepare_gatepost(upstream, scale.accounts).await?.start().await?;
+        let setup = Setup { accounts: scale.accounts, ..Setup::default() };
+        let many = contender::prepare_gatepost(upstream, setup).await?.start().await?;
         let used = process::processor_time(&many.processes)?;
         values.push((Row::Start, Some(scale.accounts as u64), used.as_secs_f64() * 1000.0));
     }

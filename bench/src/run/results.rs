@@ -62,8 +62,8 @@ impl Medians {
 }
 
 /// The contenders from left to right.
-pub(super) const ORDER: [&str; 7] =
-    ["gatepost", "direct", "naive", "haproxy", "nginx", "dovecot", "emailproxy"];
+pub(super) const ORDER: [&str; 8] =
+    ["gatepost", "gatepost-tls", "direct", "naive", "haproxy", "nginx", "dovecot", "emailproxy"];
 
 impl Results {
     /// The medians, then the bars. Columns nobody was measured for are left out.
@@ -74,14 +74,14 @@ impl Results {
             .collect();
         let mut table = format!("{:<30}", "");
         for name in &columns {
-            append(&mut table, format_args!(" {name:>10}"));
+            append(&mut table, format_args!(" {name:>12}"));
         }
         append(&mut table, format_args!("  unit\n"));
         for Median { row, at, unit, values } in &self.medians.0 {
             append(&mut table, format_args!("{:<30}", titled(*row, *at)));
             for name in &columns {
                 let value = values.get(*name).map_or_else(|| "-".to_owned(), |value| short(*value));
-                append(&mut table, format_args!(" {value:>10}"));
+                append(&mut table, format_args!(" {value:>12}"));
             }
             append(&mut table, format_args!("  {unit}\n"));
         }

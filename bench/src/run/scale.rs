@@ -20,6 +20,8 @@ pub(super) struct Scale {
     pub(super) sessions: Vec<usize>,
     /// Logins of a program that has just started.
     pub(super) at_once: usize,
+    /// The same by people with a password of their own each.
+    pub(super) storm: usize,
     /// Messages of the curve, in KiB.
     pub(super) sizes: Vec<usize>,
     /// Clients of the curve.
@@ -43,6 +45,7 @@ impl Scale {
             far: 15,
             sessions: vec![1, 10, 100, 1_000, 3_000, 9_800],
             at_once: 256,
+            storm: 400,
             sizes: vec![1, 4, 16, 64, 256, 1_024, 4_096, 25 * 1024, 150 * 1024],
             clients: vec![1, 4, 16, 64, 256],
             accounts: 1_000,
@@ -61,6 +64,7 @@ impl Scale {
             far: 1,
             sessions: vec![2, 8],
             at_once: 4,
+            storm: 3,
             sizes: vec![1, 64],
             clients: vec![1, 2],
             accounts: 3,

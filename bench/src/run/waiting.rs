@@ -5,10 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
 use super::figure::{Row, median};
 use super::measure::{Subject, Value, milliseconds};
+use crate::contender::{self, Setup, user_name};
 use crate::load::{self, Client, percentile};
 use crate::message::Message;
+use crate::upstream::Upstream;
 
 impl Subject<'_> {
     pub(super) async fn latency(&self) -> anyhow::Result<Vec<Value>> {
@@ -89,6 +93,38 @@ impl Subject<'_> {
         values.extend(median(message_more).map(|more| (Row::FarMessageMore, None, more)));
         Ok(values)
     }
+}
+
+/// The worst morning: Gatepost has just started, so it remembers nobody, and everybody logs in at once, each with a password that
+/// has to be hashed for it.
+pub(super) async fn storm(upstream: &Upstream, people: usize, values: &mut Vec<Value>) -> anyhow::Result<()> {
+    let setup = Setup { accounts: people, own_hashes: true, ..Setup::default() };
+    let contender = contender::prepare_gatepost(upstream, setup).await?.start().await?;
+    let everybody = Client::new(&contender, upstream)?;
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for number in 0..people {
+        let client = everybody.named(user_name(number));
+        tasks.spawn(async move {
+            let session = client.pop3().await?;
+            let took = start.elapsed();
+            session.quit().await?;
+            anyhow::Ok(took)
+        });
+    }
+    let (mut last, mut refused) = (Duration::ZERO, Vec::new());
+    while let Some(ended) = tasks.join_next().await {
+        match ended? {
+            Ok(took) => last = last.max(took),
+            Err(error) => refused.push(error),
+        }
+    }
+    if let Some(error) = refused.first() {
+        eprintln!("{} of {people} refused, one with: {error:#}", refused.len());
+    }
+    values.push((Row::StormRefused, Some(people as u64), refused.len() as f64));
+    values.push((Row::StormTook, Some(people as u64), last.as_secs_f64()));
+    Ok(())
 }
 
 /// From connecting to the answer to the password, by POP3.
