@@ -71,7 +71,7 @@ impl Daemon {
     pub async fn start(config: Config, store: Store) -> Result<Self, StartError> {
         let mut sockets = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
-            let socket = TcpListener::bind(listener.address).await.map_err(|error| StartError::Bind {
+            let socket = listener::listen(listener.address).map_err(|error| StartError::Bind {
                 address: listener.address,
                 hint: bind_hint(&error, listener.address),
             })?;

@@ -1,4 +1,4 @@
-//! [`run`]: accepts connections at one address until Gatepost stops. Caps answer with a polite line, never with a hanging
+//! [`listen`] and [`run`]: accepts connections at one address until Gatepost stops. Caps answer with a polite line, never with a hanging
 //! accept, and what one client costs is bounded before a byte of it is read.
 
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use gatepost_protocol::dialogue::Goodbye;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -19,6 +19,11 @@ use crate::session::driver::Connection;
 use crate::session::slots::counted_address;
 use crate::session::stream::Stream;
 use crate::session::{self, Entrance, Gateway};
+
+/// Connections that the kernel keeps for us while we are busy: as many as it will, which is 4096 where nobody has set `net.core.somaxconn`. Beyond them it
+/// drops whoever comes, and may let a client believe that it is connected, which then waits for a greeting from nobody. The usual
+/// 128 are too few for the devices of a company after a power cut.
+const QUEUE: u32 = 4096;
 
 /// How long accepting pauses when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -90,6 +95,16 @@ impl Drop for Admission {
         }
         self.door.by_address.remove_if(&self.address, |_, count| *count == 0);
     }
+}
+
+/// Listens at the address. From then on clients can connect, and wait.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows that would let two programs have one address.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Accepts until Gatepost stops. Sessions run in `tasks`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use gatepost::config::ListenerTls;
 use gatepost::config::provider::UpstreamTls;
 use gatepost_protocol::Protocol::{self, Imap, Pop3, Smtp};
+use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
 use support::leftovers::{Alone, eventually};
@@ -75,6 +76,26 @@ async fn connections_beyond_a_cap_are_told_so_inside_tls_too() {
         drop(Wire::logged_in(&world, Smtp).await);
         alone.nothing_left(&world, "a crowd").await;
         world.daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn everybody_who_connects_at_once_is_greeted() {
+    let world = World::with(UpstreamTls::Implicit, |limits| limits.connections_per_address = 1000).await;
+    // Nobody is accepted meanwhile. Beyond the listener's queue the kernel drops whoever comes, and may let a client believe that it is connected: it
+    // would wait for its greeting for ever.
+    let address = world.address(Pop3, ListenerTls::None);
+    let clients: Vec<_> = (0..300)
+        .map(|number| {
+            let connected = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+            connected.unwrap_or_else(|error| panic!("client {number}: {error}"))
+        })
+        .collect();
+    for (number, client) in clients.into_iter().enumerate() {
+        client.set_nonblocking(true).unwrap();
+        let mut greeting = [0; 3];
+        tokio::net::TcpStream::from_std(client).unwrap().read_exact(&mut greeting).await.unwrap();
+        assert_eq!(&greeting, b"+OK", "client {number}");
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::message::Message;
@@ -145,7 +145,10 @@ enum Service {
 }
 
 async fn listen(provider: &Arc<Provider>, service: Service, inside_tls: bool) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    // No program is to wait for us because all of its clients came at once.
+    let listener = socket.listen(4096)?;
     let address = listener.local_addr()?;
     let provider = Arc::clone(provider);
     tokio::spawn(async move {
