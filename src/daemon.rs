@@ -67,8 +67,8 @@ pub enum StartError {
 }
 
 impl Daemon {
-    /// Binds every listener, then accepts. Nothing is accepted unless all of it can be.
-    pub async fn start(config: Config, store: Store) -> Result<Self, StartError> {
+    /// Binds every listener, then accepts on the runtime that this is called on. Nothing is accepted unless all of it can be.
+    pub fn start(config: Config, store: &Store) -> Result<Self, StartError> {
         let mut sockets = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let socket = listener::listen(listener.address).map_err(|error| StartError::Bind {
@@ -104,7 +104,7 @@ impl Daemon {
         for (entrance, socket) in entrances.into_iter().zip(sockets) {
             daemon.open(entrance, socket);
         }
-        daemon.keep_up(Arc::new(config), &store, certificate.map(Arc::new));
+        daemon.keep_up(Arc::new(config), store, certificate.map(Arc::new));
         Ok(daemon)
     }
 

@@ -545,7 +545,7 @@ async fn of_two_daemons_on_one_store_one_tells() {
     let mut daemons = Vec::new();
     for _ in 0..2 {
         let store = Store::open(&night.folder.path().join("state")).await.unwrap();
-        daemons.push(Daemon::start(config(night.folder.path(), &night.yaml), store).await.unwrap());
+        daemons.push(Daemon::start(config(night.folder.path(), &night.yaml), &store).unwrap());
     }
     eventually("somebody tells", || !night.heard().is_empty()).await;
     eventually("it is known to be told", || lines(&log, "the alarm command was run") == 1).await;

@@ -88,7 +88,8 @@ async fn everybody_who_connects_at_once_is_greeted() {
     let clients: Vec<_> = (0..300)
         .map(|number| {
             let connected = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
-            connected.unwrap_or_else(|error| panic!("client {number}: {error}"))
+            assert!(connected.is_ok(), "client {number}: {connected:?}");
+            connected.unwrap()
         })
         .collect();
     for (number, client) in clients.into_iter().enumerate() {

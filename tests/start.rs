@@ -79,7 +79,7 @@ async fn a_thousand_accounts_cost_no_more_questions_than_one_and_no_secret_is_op
         store.close().await;
         let before = log.json().len();
         let store = Store::open(&config.state_dir).await.unwrap();
-        let daemon = Daemon::start(config, store).await.unwrap();
+        let daemon = Daemon::start(config, &store).unwrap();
         let since = || questions(log.json().get(before..).unwrap());
         // The last questions of those who look beside the sessions.
         eventually("everybody has looked once", || {

@@ -56,7 +56,7 @@ async fn client(upstream: &Upstream, change: fn(&mut Vec<u8>)) -> std::sync::Arc
 
 #[tokio::test]
 async fn every_way_to_log_in_fetches_and_sends_the_same_octets() {
-    let (upstream, _folder) = upstream::start(Duration::ZERO).await.unwrap();
+    let (upstream, _folder) = upstream::start(Duration::ZERO).unwrap();
     let message = Message::of_kib(200).unwrap();
     for (pop3, smtp, login) in [
         (upstream.pop3s, upstream.smtps, Login::Token),
@@ -77,7 +77,7 @@ async fn every_way_to_log_in_fetches_and_sends_the_same_octets() {
 
 #[tokio::test]
 async fn one_wrong_octet_of_a_fetched_message_is_an_error() {
-    let (upstream, _folder) = upstream::start(Duration::ZERO).await.unwrap();
+    let (upstream, _folder) = upstream::start(Duration::ZERO).unwrap();
     let mut session = client(&upstream, damage).await.pop3().await.unwrap();
     let error = session.fetch(&Message::of_kib(1).unwrap()).await.unwrap_err();
     assert_eq!(format!("{error:#}"), "RETR of 1 KiB: other octets than those of the message");
@@ -85,7 +85,7 @@ async fn one_wrong_octet_of_a_fetched_message_is_an_error() {
 
 #[tokio::test]
 async fn one_wrong_octet_of_a_sent_message_is_an_error() {
-    let (upstream, _folder) = upstream::start(Duration::ZERO).await.unwrap();
+    let (upstream, _folder) = upstream::start(Duration::ZERO).unwrap();
     let mut session = client(&upstream, damage).await.smtp().await.unwrap();
     let error = session.send(&Message::of_kib(1).unwrap()).await.unwrap_err();
     assert!(format!("{error:#}").starts_with("DATA of 1 KiB: the upstream got \"250 1024 "), "{error:#}");
@@ -93,7 +93,7 @@ async fn one_wrong_octet_of_a_sent_message_is_an_error() {
 
 #[tokio::test]
 async fn a_refused_login_says_who_refused_and_how() {
-    let (upstream, _folder) = upstream::start(Duration::ZERO).await.unwrap();
+    let (upstream, _folder) = upstream::start(Duration::ZERO).unwrap();
     let refuse: fn(&mut Vec<u8>) = |octets| {
         if octets.starts_with(b"PASS") {
             *octets = b"PASS other\r\n".to_vec();
@@ -106,7 +106,7 @@ async fn a_refused_login_says_who_refused_and_how() {
 #[tokio::test]
 async fn a_far_upstream_answers_later_by_both_directions() {
     let delay = Duration::from_millis(20);
-    let (upstream, _folder) = upstream::start(delay).await.unwrap();
+    let (upstream, _folder) = upstream::start(delay).unwrap();
     let direct = contender("upstream", upstream.pop3s, upstream.smtps, Login::Token);
     let mut session = Client::new(&direct, &upstream).unwrap().pop3().await.unwrap();
     let start = std::time::Instant::now();

@@ -23,7 +23,7 @@ pub(crate) struct Rooms {
 impl Rooms {
     /// Starts it on the runtime that this is called on.
     pub(crate) async fn new() -> anyhow::Result<Self> {
-        let (upstream, provider) = upstream::start(Duration::ZERO).await?;
+        let (upstream, provider) = upstream::start(Duration::ZERO)?;
         let direct = Client::new(&contender::start("direct", &upstream).await?, &upstream)?;
         let (plain, plain_client) = gatepost(&upstream, false).await?;
         let (tls, tls_client) = gatepost(&upstream, true).await?;
@@ -40,7 +40,7 @@ async fn gatepost(upstream: &Upstream, local_tls: bool) -> anyhow::Result<((Daem
     let config = Config::load(Some(&prepared.file()))?;
     let authority = config.state_dir.join("ca.pem");
     let store = Store::open(&config.state_dir).await?;
-    let daemon = Daemon::start(config, store).await?;
+    let daemon = Daemon::start(config, &store)?;
     let address = |protocol| {
         let mut addresses = daemon.addresses();
         let found = addresses.find(|(listener, _)| listener.protocol == protocol);

@@ -24,7 +24,7 @@ impl Arguments {
         user_names::refuse_ambiguous(&config, &store).await?;
         let path = config.path.clone();
         let stop = stop_signal().map_err(|error| Failure::new(Exit::Failed, error))?;
-        let daemon = Daemon::start(config, store).await.map_err(|error| {
+        let daemon = Daemon::start(config, &store).map_err(|error| {
             let exit = match error {
                 StartError::Bind { .. } => Exit::Failed,
                 StartError::Store(_) => Exit::State,

@@ -92,7 +92,7 @@ impl Stage {
         if setting.account != AccountState::NotConnected {
             store.replace_grant(&GrantKey::Account(account), &tokens()).await.unwrap();
         }
-        let daemon = Daemon::start(config, store.clone()).await.unwrap();
+        let daemon = Daemon::start(config, &store).unwrap();
         Self { setting, store, account, daemon, provider, endpoint, folder }
     }
 

@@ -117,7 +117,7 @@ impl World {
         let store = Store::open(&config.state_dir).await.unwrap();
         let provider = Arc::clone(&config.providers["sandbox"]);
         let account = add_changed_account(&store, "sandbox", ADDRESS, PASSWORD, account).await;
-        let daemon = Daemon::start(config, store.clone()).await.unwrap();
+        let daemon = Daemon::start(config, &store).unwrap();
         let idle_tasks = daemon.tasks();
         Self { sandbox, daemon, store, provider, account, idle_tasks, yaml, folder }
     }
@@ -174,7 +174,7 @@ impl World {
     pub async fn restart(&mut self, yaml: &str, change: impl FnOnce(&mut Limits)) {
         let mut config = parse(&self.folder, yaml);
         change(&mut config.limits);
-        let daemon = Daemon::start(config, self.store.clone()).await.unwrap();
+        let daemon = Daemon::start(config, &self.store).unwrap();
         self.idle_tasks = daemon.tasks();
         std::mem::replace(&mut self.daemon, daemon).stop().await;
     }

@@ -38,7 +38,7 @@ async fn haproxy_carries_a_message_each_way() -> anyhow::Result<()> {
 
 /// The load itself compares every message with what it must be.
 async fn carries_a_message_each_way(name: &str) -> anyhow::Result<()> {
-    let (upstream, _folder) = crate::upstream::start(Duration::ZERO).await?;
+    let (upstream, _folder) = crate::upstream::start(Duration::ZERO)?;
     let contender = match start(name, &upstream).await {
         Err(error) if error.is::<NotInstalled>() => return skip(name),
         contender => contender?,

@@ -58,7 +58,7 @@ pub fn run(delay: Duration) -> anyhow::Result<()> {
     crate::process::raise_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (upstream, _folder) = start(delay).await?;
+        let (upstream, _folder) = start(delay)?;
         writeln!(io::stdout(), "{}", serde_json::to_string(&upstream)?)?;
         crate::process::standard_input_ended().await;
         Ok(())
@@ -66,7 +66,7 @@ pub fn run(delay: Duration) -> anyhow::Result<()> {
 }
 
 /// Listens on free ports, and answers on the runtime that this is called on. What it needs on disk lives as long as the folder.
-pub async fn start(delay: Duration) -> anyhow::Result<(Upstream, TempDir)> {
+pub fn start(delay: Duration) -> anyhow::Result<(Upstream, TempDir)> {
     let folder = tempfile::tempdir()?;
     let identity = identity::Identity::generate()?;
     let ca_file = folder.path().join("authority.pem");
@@ -75,10 +75,10 @@ pub async fn start(delay: Duration) -> anyhow::Result<(Upstream, TempDir)> {
         Arc::new(Provider { tls: TlsAcceptor::from(identity.server), delay, responses: Mutex::default() });
     let upstream = Upstream {
         ca_file,
-        pop3s: listen(&provider, Service::Pop3, true).await?,
-        smtps: listen(&provider, Service::Smtp, true).await?,
-        pop3: listen(&provider, Service::Pop3, false).await?,
-        smtp: listen(&provider, Service::Smtp, false).await?,
+        pop3s: listen(&provider, Service::Pop3, true)?,
+        smtps: listen(&provider, Service::Smtp, true)?,
+        pop3: listen(&provider, Service::Pop3, false)?,
+        smtp: listen(&provider, Service::Smtp, false)?,
     };
     Ok((upstream, folder))
 }
@@ -144,7 +144,7 @@ enum Service {
     Smtp,
 }
 
-async fn listen(provider: &Arc<Provider>, service: Service, inside_tls: bool) -> io::Result<SocketAddr> {
+fn listen(provider: &Arc<Provider>, service: Service, inside_tls: bool) -> io::Result<SocketAddr> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     // No program is to wait for us because all of its clients came at once.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 
 use crate::message::hex;
 
-/// Octets that are read at once while a message comes.
+/// Octets that are read, or written, at once while a message comes.
 const PIECE: usize = 128 * 1024;
 
 /// What ends a message, behind the CRLF of its last line.
@@ -32,7 +32,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     pub(super) async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.stream.write_all(octets).await?;
+        for piece in octets.chunks(PIECE) {
+            self.stream.write_all(piece).await?;
+            if octets.len() > PIECE {
+                // Who asks for little meanwhile is to wait for the program in between, and not for us.
+                tokio::task::yield_now().await;
+            }
+        }
         self.stream.flush().await
     }
 

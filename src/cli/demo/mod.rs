@@ -75,7 +75,7 @@ impl Demo {
         let config = configuration(&sandbox, folder.path())?;
         let store = Store::open(&config.state_dir).await.map_err(failed)?;
         let password = add_account(&config, &store).await?;
-        let daemon = Daemon::start(config, store.clone()).await.map_err(failed)?;
+        let daemon = Daemon::start(config, &store).map_err(failed)?;
         let client = LegacyClient { user: ADDRESS.to_owned(), password };
         Ok(Self { sandbox, daemon, store, client, _folder: folder })
     }
