@@ -3,9 +3,12 @@
 //! Rule: these are wall-clock times, so each stands beside a direct client's of the same minutes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::{anyhow, ensure};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::figure::{Row, median};
 use super::measure::{Subject, Value, milliseconds};
@@ -28,28 +31,23 @@ impl Subject<'_> {
     pub(super) async fn beside(&self) -> anyhow::Result<Vec<Value>> {
         let message = Message::of_kib(self.scale.large)?;
         let mut small = self.client.pop3().await?;
-        let mut bulk = self.client.pop3().await?;
-        bulk.fetch(&message).await?;
-        let downloads = tokio::spawn(async move {
-            loop {
-                if let Err(error) = bulk.fetch(&message).await {
-                    return error;
-                }
-            }
-        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let (client, stopped) = (Arc::clone(&self.client), Arc::clone(&stop));
+        // On a thread of its own, so that no answer waits for the load.
+        let bulk = std::thread::spawn(move || downloads(&client, &message, &stopped));
         let mut took = Vec::new();
         let end = Instant::now() + self.scale.patience;
         while took.len() < self.scale.logins && Instant::now() < end {
+            // As somebody who types, and not another bulk load.
+            sleep(Duration::from_millis(2)).await;
             let start = Instant::now();
             small.nothing("+OK").await?;
             took.push(start.elapsed());
-            // As somebody who types, and not another bulk load.
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        if downloads.is_finished() {
-            return Err(downloads.await?);
-        }
-        downloads.abort();
+        stop.store(true, Ordering::Relaxed);
+        let fetched = tokio::task::spawn_blocking(|| bulk.join()).await?;
+        let fetched = fetched.map_err(|_| anyhow!("the download panicked"))??;
+        ensure!(fetched > 0, "nothing was downloaded beside it");
         small.quit().await?;
         Ok(vec![
             (Row::BesideP50, None, milliseconds(percentile(took.clone(), 50))),
@@ -125,6 +123,21 @@ pub(super) async fn storm(upstream: &Upstream, people: usize, values: &mut Vec<V
     values.push((Row::StormRefused, Some(people as u64), refused.len() as f64));
     values.push((Row::StormTook, Some(people as u64), last.as_secs_f64()));
     Ok(())
+}
+
+/// Fetches the message by POP3 until it is told to stop; how often it came.
+fn downloads(client: &Arc<Client>, message: &Message, stop: &AtomicBool) -> anyhow::Result<u32> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut session = client.pop3().await?;
+        let mut fetched = 0;
+        while !stop.load(Ordering::Relaxed) {
+            session.fetch(message).await?;
+            fetched += 1;
+        }
+        session.quit().await?;
+        Ok(fetched)
+    })
 }
 
 /// From connecting to the answer to the password, by POP3.
