@@ -27,11 +27,11 @@ enum Bar {
     AtMost(f64),
     /// At most so many times somebody's figure.
     Times(f64, &'static str),
-    /// At most so much, to a tenth: a tenth of a round trip is what computing and the machine's noise take.
-    Tenths(f64),
+    /// At most so many round trips, and a tenth of one for what is computed meanwhile: what is counted is whole ones.
+    RoundTrips(f64),
 }
 
-use Bar::{AtMost, Tenths, Times};
+use Bar::{AtMost, RoundTrips, Times};
 
 const BARS: &[(Row, Option<u64>, Bar)] = &[
     (Row::Download, Some(25 * 1024), Times(0.70, "naive")),
@@ -43,8 +43,8 @@ const BARS: &[(Row, Option<u64>, Bar)] = &[
     (Row::Login, None, Times(1.0 / 300.0, "emailproxy")),
     (Row::Message, None, Times(1.0, "naive")),
     (Row::LoginP50, None, Times(1.5, "direct")),
-    (Row::FarLoginMore, None, Tenths(1.0)),
-    (Row::FarMessageMore, None, Tenths(1.0)),
+    (Row::FarLoginMore, None, RoundTrips(1.0)),
+    (Row::FarMessageMore, None, RoundTrips(1.0)),
     (Row::MemoryPerSession, Some(1_000), AtMost(8.0)),
     (Row::MemoryPerSession, Some(9_800), AtMost(8.0)),
     (Row::MemoryAtRest, None, AtMost(9.0)),
@@ -69,10 +69,7 @@ fn judged(medians: &Medians, row: Row, at: Option<u64>, bar: Bar) -> Judged {
             };
             (words, own.zip(theirs).map(|(own, theirs)| own / theirs), Some(limit))
         }
-        Tenths(limit) => {
-            let tenths = own.map(|own| (own * 10.0).round() / 10.0);
-            (format!("<= {limit:.1} {}", row.unit()), tenths, Some(limit))
-        }
+        RoundTrips(limit) => (format!("<= {limit:.0} round trip and 0.1"), own, Some(limit + 0.1)),
     };
     let met = value.zip(limit).map(|(value, limit)| value <= limit);
     Judged { row, at, bar: words.trim_end().to_owned(), value, met }
@@ -105,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_far_login_may_take_one_round_trip_more() {
-        for (own, met) in [(0.2, true), (1.04, true), (1.06, false), (2.0, false)] {
+        for (own, met) in [(0.2, true), (1.08, true), (1.2, false), (2.0, false)] {
             let judged = judge(&medians(&[(Row::FarLoginMore, None, "gatepost", own)]));
             assert_eq!(judged.iter().filter_map(|bar| bar.met).collect::<Vec<_>>(), [met]);
         }
