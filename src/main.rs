@@ -7,10 +7,6 @@ use clap::Parser as _;
 use gatepost::cli::{Cli, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// After how many turns of sessions the network is looked at again. A turn with a large message takes a third of a millisecond, and
-/// whoever has a short one waits for no more than these.
-const TURNS: u32 = 8;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match prepare(&cli) {
@@ -33,7 +29,7 @@ fn prepare(cli: &Cli) -> anyhow::Result<tokio::runtime::Runtime> {
             runtime
         }
     };
-    runtime.event_interval(TURNS).enable_all().build().context("no runtime")
+    runtime.enable_all().build().context("no runtime")
 }
 
 /// Logs go to standard error: what a command prints for people or scripts stays apart.

@@ -17,6 +17,7 @@ pub mod slots;
 pub mod splice;
 pub mod stream;
 pub mod tls_client;
+mod turn;
 pub mod upstream;
 
 use std::collections::BTreeMap;

@@ -14,13 +14,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::buffers::{self, Buffer, CONTENT};
 use super::driver::Connection;
 use super::stream::Stream;
+use super::turn::give_way;
 
 /// How long the client may take to notice that the provider has ended the session.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// What one direction moves before every other session has its turn: well under a millisecond's worth, so that a large message
-/// does not keep small ones waiting.
-const TURN: u64 = 256 * 1024;
+/// When a direction has moved so much, every other session has its turn, so that a large message does not keep small ones waiting. With
+/// the last read it comes to less than a third of a MiB, which is a quarter of a millisecond's work.
+const TURN: u64 = 64 * 1024;
 
 /// How often it reads meanwhile, however little comes of it: of records with one octet each a buffer holds thousands, and every one
 /// costs as much as a full one.
@@ -236,7 +237,7 @@ impl Direction {
             ready!(self.poll_write_out(writer, context))?;
             match self.state {
                 State::Passing if self.moved >= turn_ends || reads == READS => {
-                    context.waker().wake_by_ref();
+                    give_way(context);
                     return Poll::Pending;
                 }
                 State::Passing => match self.poll_read(reader, context) {

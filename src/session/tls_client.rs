@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::queue::Queue;
+use super::turn::give_way;
 
 /// What one record carries (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
@@ -345,7 +346,7 @@ impl AsyncRead for TlsClient {
             }
             if received {
                 // Without content in it: a part of a record, or a flood of tickets, which is nobody's reason to keep all others waiting.
-                context.waker().wake_by_ref();
+                give_way(context);
                 return Poll::Pending;
             }
             received = ready!(this.poll_receive(context))? > 0;
