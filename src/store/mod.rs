@@ -61,7 +61,7 @@ pub struct Store {
     /// Locked for moments only. Another process may have rotated the key: see `current_key`.
     key: Arc<RwLock<CurrentKey>>,
     /// Asked for `data_version` alone: the number only means something on one and the same connection.
-    watcher: Arc<Mutex<SqliteConnection>>,
+    watcher: Arc<Mutex<Option<SqliteConnection>>>,
     /// What it said last; 0 before it was asked.
     last_version: Arc<AtomicI64>,
 }
@@ -131,13 +131,18 @@ impl Store {
             state_dir: state_dir.into(),
             source: Arc::new(source.clone()),
             key: Arc::new(RwLock::new(key)),
-            watcher: Arc::new(Mutex::new(watcher)),
+            watcher: Arc::new(Mutex::new(Some(watcher))),
             last_version: Arc::default(),
         })
     }
 
     /// Closes the file in good order; whatever is asked afterwards fails.
     pub async fn close(&self) {
+        if let Some(watcher) = self.watcher.lock().await.take()
+            && let Err(error) = watcher.close().await
+        {
+            tracing::debug!("a connection to the store did not close in good order: {error}");
+        }
         self.writer.close().await;
         self.pool.close().await;
     }
@@ -145,7 +150,8 @@ impl Store {
     /// A number that changes whenever any process commits (SQLite's `data_version`): cheap to ask every second.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
         let mut watcher = self.watcher.lock().await;
-        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *watcher).await?;
+        let watcher = watcher.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(watcher).await?;
         self.last_version.store(version, Ordering::Release);
         Ok(version)
     }
@@ -298,8 +304,7 @@ pub(crate) mod tests {
             if stage == 2 {
                 sqlx::query("DELETE FROM meta").execute(&store.pool).await.unwrap();
             }
-            store.pool.close().await;
-            drop(store);
+            store.close().await;
             if stage < 2 {
                 fs::remove_file(folder.path().join("gatepost.db")).unwrap();
             }
@@ -357,7 +362,7 @@ pub(crate) mod tests {
             state_dir: folder.into(),
             source: Arc::new(source),
             key: Arc::new(RwLock::new(key)),
-            watcher: Arc::new(Mutex::new(watcher)),
+            watcher: Arc::new(Mutex::new(Some(watcher))),
             last_version: Arc::default(),
         }
     }
