@@ -7,14 +7,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-/// After so long what runs beside the sessions begins. Its first looks read all that the store has: whoever stands at the door when
-/// Gatepost starts is greeted first.
-const BEGINS_AFTER: Duration = Duration::from_secs(1);
-
 /// Long enough that a fault which comes at once every time does not fill the disk with its log.
 const MOMENT: Duration = Duration::from_secs(10);
 
-/// Runs it, a moment from now, until it ends by itself, which it does when Gatepost stops.
+/// Runs it until it ends by itself, which it does when Gatepost stops.
 pub(super) async fn kept_up<Running>(
     what: &'static str,
     stopping: CancellationToken,
@@ -22,9 +18,6 @@ pub(super) async fn kept_up<Running>(
 ) where
     Running: Future<Output = ()> + Send + 'static,
 {
-    if stopping.run_until_cancelled(sleep(BEGINS_AFTER)).await.is_none() {
-        return;
-    }
     // In a task of its own, because a panic ends the task that it happens in.
     while tokio::spawn(run(stopping.clone())).await.is_err() {
         error!(
@@ -56,19 +49,6 @@ mod tests {
         };
         kept_up("what is tried", CancellationToken::new(), run).await;
         assert_eq!(begun.load(Ordering::Relaxed), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_begins_while_gatepost_stops() {
-        let stopping = CancellationToken::new();
-        stopping.cancel();
-        let begun = AtomicU32::new(0);
-        let run = |_| {
-            begun.fetch_add(1, Ordering::Relaxed);
-            async {}
-        };
-        kept_up("what is tried", stopping, run).await;
-        assert_eq!(begun.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]
