@@ -434,6 +434,19 @@ mod tests {
         assert_eq!(heard, b"+OK\r\n", "no text in a stream that is not ours");
     }
 
+    /// Drives it to its end beside these two; how it ended, and the most that went down at one turn.
+    async fn most_in_a_turn(splice: &mut Splice, beside: impl Future<Output = ((), ())>) -> (SpliceEnd, u64) {
+        let mut most = 0;
+        let splicing = poll_fn(|context| {
+            let before = splice.down.moved;
+            let polled = Pin::new(&mut *splice).poll(context);
+            most = most.max(splice.down.moved - before);
+            polled
+        });
+        let (end, _) = tokio::join!(splicing, beside);
+        (end, most)
+    }
+
     #[tokio::test]
     async fn a_large_message_gives_every_other_session_its_turn() {
         let ((mut client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
@@ -447,16 +460,7 @@ mod tests {
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await.unwrap();
             drop(client);
         };
-        let mut most = 0;
-        let splicing = poll_fn(|context| {
-            let before = splice.down.moved;
-            let polled = Pin::new(&mut splice).poll(context);
-            most = most.max(splice.down.moved - before);
-            polled
-        });
-        let (end, ()) = tokio::join!(splicing, async {
-            tokio::join!(sending, receiving);
-        });
+        let (end, most) = most_in_a_turn(&mut splice, async { tokio::join!(sending, receiving) }).await;
         assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
         assert_eq!(splice.down.moved, all);
         assert!(most <= TURN + LARGE as u64, "{most} bytes in one turn");
@@ -484,16 +488,7 @@ mod tests {
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await.unwrap();
             drop(client);
         };
-        let mut most = 0;
-        let splicing = poll_fn(|context| {
-            let before = splice.down.moved;
-            let polled = Pin::new(&mut splice).poll(context);
-            most = most.max(splice.down.moved - before);
-            polled
-        });
-        let (end, ()) = tokio::join!(splicing, async {
-            tokio::join!(sending, receiving);
-        });
+        let (end, most) = most_in_a_turn(&mut splice, async { tokio::join!(sending, receiving) }).await;
         assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
         assert_eq!(splice.down.moved, records);
         // Each of them has 23 octets on the wire.
