@@ -150,6 +150,9 @@ pub enum StoreError {
         /// From the configuration file.
         provider: String,
     },
+    /// SQLite failed to say whether anybody has committed.
+    #[error("the store does not answer: {0}")]
+    Version(#[from] rusqlite::Error),
     /// Others can write into the state folder.
     #[error("others can write into the state folder {}; run: chmod go-w {}", folder.display(), folder.display())]
     WritableFolder {

@@ -24,22 +24,22 @@ mod key;
 mod rotate;
 mod seal;
 mod user_names;
+mod version;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection, SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
 
 use current_key::CurrentKey;
 pub use error::StoreError;
 use key::KeySource;
 pub use rotate::{Left, Rotation};
+use version::Watcher;
 
 /// How long a statement waits for another writer. Well below the 15 s that a login has.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,10 +60,7 @@ pub struct Store {
     source: Arc<KeySource>,
     /// Locked for moments only. Another process may have rotated the key: see `current_key`.
     key: Arc<RwLock<CurrentKey>>,
-    /// Asked for `data_version` alone: the number only means something on one and the same connection.
-    watcher: Arc<Mutex<Option<SqliteConnection>>>,
-    /// What it said last; 0 before it was asked.
-    last_version: Arc<AtomicI64>,
+    watcher: Arc<Watcher>,
 }
 
 impl Store {
@@ -103,7 +100,6 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let watcher = SqliteConnection::connect_with(&options).await?;
         let pool = PoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
@@ -131,34 +127,25 @@ impl Store {
             state_dir: state_dir.into(),
             source: Arc::new(source.clone()),
             key: Arc::new(RwLock::new(key)),
-            watcher: Arc::new(Mutex::new(Some(watcher))),
-            last_version: Arc::default(),
+            watcher: Arc::new(Watcher::open(&database)?),
         })
     }
 
     /// Closes the file in good order; whatever is asked afterwards fails.
     pub async fn close(&self) {
-        if let Some(watcher) = self.watcher.lock().await.take()
-            && let Err(error) = watcher.close().await
-        {
-            tracing::debug!("a connection to the store did not close in good order: {error}");
-        }
+        self.watcher.close();
         self.writer.close().await;
         self.pool.close().await;
     }
 
-    /// A number that changes whenever any process commits (SQLite's `data_version`): cheap to ask every second.
+    /// A number that changes whenever any process commits: cheap to ask at every login.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
-        let mut watcher = self.watcher.lock().await;
-        let watcher = watcher.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(watcher).await?;
-        self.last_version.store(version, Ordering::Release);
-        Ok(version)
+        self.watcher.version().await
     }
 
     /// The number that was told last, to whomever in this process.
     fn last_version(&self) -> Option<i64> {
-        Some(self.last_version.load(Ordering::Acquire)).filter(|version| *version != 0)
+        self.watcher.last()
     }
 }
 
@@ -187,6 +174,7 @@ pub(crate) mod tests {
 
     use gatepost_protocol::secret::Secret;
     use sqlx::migrate::Migrator;
+    use sqlx::{Connection, SqliteConnection};
 
     use super::accounts::{Account, AccountId, NewAccount};
     use super::credentials::NewCredential;
@@ -198,7 +186,7 @@ pub(crate) mod tests {
         Store::open_under(folder, &KeySource::StateFolder(folder.join("master.key"))).await
     }
 
-    fn tokens() -> NewTokens {
+    pub(super) fn tokens() -> NewTokens {
         NewTokens {
             access_token: Secret::new("tanstaaf-access".to_owned()),
             refresh_token: Some(Secret::new("tanstaaf-refresh".to_owned())),
@@ -350,7 +338,6 @@ pub(crate) mod tests {
         let pool = SqlitePool::connect_with(options.clone()).await.unwrap();
         let first = sqlx::migrate!().migrations.iter().take(1).cloned().collect();
         Migrator { migrations: first, ..Migrator::DEFAULT }.run(&pool).await.unwrap();
-        let watcher = SqliteConnection::connect_with(&options).await.unwrap();
         let source = KeySource::StateFolder(folder.join("master.key"));
         current_key::begin(&pool, &source.sealer(&key).unwrap()).await.unwrap();
         let mut connection = pool.acquire().await.unwrap();
@@ -362,8 +349,7 @@ pub(crate) mod tests {
             state_dir: folder.into(),
             source: Arc::new(source),
             key: Arc::new(RwLock::new(key)),
-            watcher: Arc::new(Mutex::new(Some(watcher))),
-            last_version: Arc::default(),
+            watcher: Arc::new(Watcher::open(&database).unwrap()),
         }
     }
 
@@ -432,21 +418,6 @@ pub(crate) mod tests {
             (standing.version, standing.renewable, standing.issued_at, standing.failure),
             (3, true, None, None)
         );
-    }
-
-    #[tokio::test]
-    async fn the_data_version_changes_with_every_commit_of_anybody() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (open(folder.path()).await.unwrap(), open(folder.path()).await.unwrap());
-        let key = GrantKey::Provider("contoso".into());
-        let mut seen = ours.data_version().await.unwrap();
-        assert_eq!(ours.data_version().await.unwrap(), seen, "nothing happened");
-        for writer in [&ours, &theirs, &ours] {
-            writer.replace_grant(&key, &tokens()).await.unwrap();
-            let now = ours.data_version().await.unwrap();
-            assert_ne!(now, seen);
-            seen = now;
-        }
     }
 
     #[tokio::test]
