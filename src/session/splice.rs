@@ -69,9 +69,12 @@ pub fn splice(
         let end = (&mut splice).await;
         let Splice { mut client, mut upstream, up, down, .. } = splice;
         let (bytes_up, bytes_down) = (up.moved, down.moved);
+        let is_told = up.is_done() && down.is_done();
         // What is in flight nobody takes any more; its buffers are not kept while both sides are told.
         drop((up, down));
-        Box::pin(async move { tokio::join!(client.end(), upstream.end()) }).await;
+        if !is_told {
+            Box::pin(async move { tokio::join!(client.end(), upstream.end()) }).await;
+        }
         Spliced { bytes_up, bytes_down, end }
     }
 }
