@@ -141,9 +141,10 @@ impl Default for LineBuffer {
     }
 }
 
+/// Behind the end nothing was received, or it has been wiped.
 impl Drop for LineBuffer {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        self.clear();
     }
 }
 
