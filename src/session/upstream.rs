@@ -14,7 +14,7 @@ use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::dial;
+use super::dial::{Opening, dial};
 use super::driver::{Connection, Ended};
 use super::stream::{Stream, Upgrade};
 use crate::config::provider::{Endpoint, UpstreamTls};
@@ -85,7 +85,8 @@ pub async fn log_in(
         .map_err(|_| UpstreamError::HostName(endpoint.host.clone()))?;
     let upgrade = Upgrade::Connect(trust.client_config().clone(), name, endpoint.tls_stream);
     let start_tls = endpoint.tls == UpstreamTls::StartTls;
-    let tcp = timeout_at(deadline, dial(&endpoint.host, endpoint.port))
+    let opening = if start_tls { Opening::Theirs } else { Opening::Ours };
+    let tcp = timeout_at(deadline, dial(&endpoint.host, endpoint.port, opening))
         .await
         .map_err(|_| UpstreamError::TimedOut("connecting"))?
         .map_err(UpstreamError::Dial)?;
