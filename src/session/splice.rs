@@ -181,6 +181,8 @@ struct Direction {
     /// How much of `leftover` or `in_flight` has been written.
     written: usize,
     state: State,
+    /// What is in flight is the last.
+    last: bool,
     /// Why nothing more can be read. It is told when all that was read before has reached the writer.
     failed: Option<io::Error>,
     moved: u64,
@@ -218,6 +220,7 @@ impl Direction {
             in_flight: None,
             written: 0,
             state: State::Passing,
+            last: false,
             failed: None,
             moved: 0,
         }
@@ -239,7 +242,7 @@ impl Direction {
         loop {
             ready!(self.poll_write_out(writer, context))?;
             match self.state {
-                State::Passing if self.moved >= turn_ends || reads == READS => {
+                State::Passing if !self.last && (self.moved >= turn_ends || reads == READS) => {
                     give_way(context);
                     return Poll::Pending;
                 }
@@ -282,8 +285,12 @@ impl Direction {
             if pending.is_empty() {
                 break;
             }
-            let count =
-                ready!(Pin::new(&mut *writer).poll_write(context, pending)).map_err(DirectionError::Write)?;
+            let written = if self.last {
+                writer.poll_write_last(context, pending)
+            } else {
+                Pin::new(&mut *writer).poll_write(context, pending)
+            };
+            let count = ready!(written).map_err(DirectionError::Write)?;
             if count == 0 {
                 return Poll::Ready(Err(DirectionError::Write(io::ErrorKind::WriteZero.into())));
             }
@@ -304,12 +311,12 @@ impl Direction {
             // So much that TLS makes full records of it, and that they fit into one buffer.
             let room = buffer.len().min(CONTENT);
             let mut unfilled = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
-            let result = ready!(Pin::new(reader).poll_read(context, &mut unfilled));
+            let result = ready!(Pin::new(&mut *reader).poll_read(context, &mut unfilled));
             let filled = unfilled.filled().len();
             read = result.map(|()| (filled > 0).then_some((buffer, filled)));
         }
         match read {
-            Ok(Some(filled)) => self.in_flight = Some(filled),
+            Ok(Some(filled)) => (self.in_flight, self.last) = (Some(filled), reader.is_over()),
             Ok(None) => self.state = State::Flushing,
             Err(error) => (self.state, self.failed) = (State::Flushing, Some(error)),
         }
@@ -467,6 +474,29 @@ mod tests {
         assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
         assert_eq!(splice.down.moved, all);
         assert!(most <= TURN + LARGE as u64, "{most} bytes in one turn");
+    }
+
+    #[tokio::test]
+    async fn what_a_provider_says_last_reaches_the_client_with_the_end() {
+        let (mut client, near_client) = pair().await;
+        let (near_upstream, mut upstream) = crate::session::tls_client::tests::pair().await;
+        let near_upstream = Connection::new(Stream::Pooled(Box::new(near_upstream)));
+        let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
+        // In one segment, as most providers answer QUIT.
+        let tls = upstream.get_mut().1;
+        tls.writer().write_all(b"+OK bye\r\n").unwrap();
+        tls.send_close_notify();
+        upstream.flush().await.unwrap();
+        let hearing = async {
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            drop(client);
+            heard
+        };
+        let (end, heard) = tokio::join!(&mut splice, hearing);
+        assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
+        assert_eq!(heard, b"+OK bye\r\n");
+        assert!(splice.down.last, "nothing more was waited for");
     }
 
     /// Every record of TLS costs, however little is in it.

@@ -91,6 +91,11 @@ impl TlsClient {
         self.tcp.poll_read_ready(context)
     }
 
+    /// Whether a read would find nothing but the end, which the other side has announced.
+    pub fn is_over(&self) -> bool {
+        matches!(self.end, Some(End::CloseNotify)) && !self.unread && self.plaintext.is_empty()
+    }
+
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let advanced = self.advance(None);
