@@ -42,6 +42,9 @@ const FAR: u64 = 15;
 /// Rounds of what takes long and varies little.
 const FEW: usize = 3;
 
+/// How many times as often as asked for: what is over in a second or two, and varies most with whatever else the machine does.
+const OFTENER: usize = 3;
+
 /// What to measure, of whom.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -54,7 +57,7 @@ pub struct Arguments {
     /// Other people's programs too
     #[arg(long)]
     peers: bool,
-    /// How often, for the medians
+    /// How often, for the medians; logins and small messages three times as often
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Folder for results.json and the plots; without it, none is written
@@ -98,8 +101,9 @@ impl Part {
     fn rounds(self, wanted: usize) -> usize {
         match self {
             Self::Idle | Self::Start | Self::Parallel | Self::Storm => wanted.min(FEW),
+            Self::Login | Self::Message | Self::Latency => wanted * OFTENER,
             Self::Curves => 1,
-            _ => wanted,
+            Self::Download | Self::Upload | Self::Beside | Self::Far => wanted,
         }
     }
 
