@@ -54,14 +54,21 @@ pub struct Hasher {
     runs: Arc<std::sync::atomic::AtomicUsize>,
 }
 
-/// The right to use the memory. Dropped by the last one who wanted it, it gives the memory back.
+/// The right to use the memory. What it is made of goes in this order: the memory is free before the place is, and both are before
+/// anybody looks whether they were the last.
 #[derive(Debug)]
 pub struct Turn {
     memory: OwnedMutexGuard<Vec<Block>>,
-    hasher: Hasher,
     /// Held until the work is done, so that giving up does not make room for more work than there may be.
+    #[allow(dead_code, reason = "it is there to be dropped")]
     places: OwnedSemaphorePermit,
+    #[allow(dead_code, reason = "the same, where nothing is counted")]
+    hasher: Leaving,
 }
+
+/// Whoever wants the memory, or has it. The last one who leaves, served or not, gives it back to the system.
+#[derive(Debug)]
+struct Leaving(Hasher);
 
 impl Hasher {
     /// Takes no memory yet.
@@ -98,10 +105,12 @@ impl Hasher {
     /// Waits for the memory, for so many runs at most. A caller that gives up while it waits leaves the queue.
     pub async fn turn(&self, runs: usize) -> Result<Turn, PasswordError> {
         let runs = u32::try_from(runs).unwrap_or(MAX_RUNS).clamp(1, MAX_RUNS);
+        // Dropped behind the places, also when the caller gives up.
+        let hasher = Leaving(self.clone());
         let places =
             Arc::clone(&self.places).try_acquire_many_owned(runs).map_err(|_| PasswordError::Busy)?;
         let memory = Arc::clone(&self.memory).lock_owned().await;
-        Ok(Turn { memory, hasher: self.clone(), places })
+        Ok(Turn { memory, places, hasher })
     }
 
     /// How often Argon2 has run.
@@ -160,7 +169,7 @@ impl Turn {
         len: usize,
     ) -> Result<Output, PasswordError> {
         #[cfg(test)]
-        self.hasher.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.hasher.0.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut out = Zeroizing::new(vec![0; len]);
         argon2
@@ -175,11 +184,14 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Leaving {
     fn drop(&mut self) {
-        // Nobody waits: every other place is free.
-        if self.hasher.places.available_permits() + self.places.num_permits() == MAX_RUNS as usize {
-            *self.memory = Vec::new();
+        let Self(hasher) = self;
+        // Every place is free. Who takes one just now and has the memory already keeps it.
+        if hasher.places.available_permits() == MAX_RUNS as usize
+            && let Ok(mut memory) = hasher.memory.try_lock()
+        {
+            *memory = Vec::new();
         }
     }
 }
@@ -228,7 +240,7 @@ fn parse(phc: &str) -> Result<(Params, Salt, Output), PasswordError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::collections::HashSet;
 
@@ -310,6 +322,23 @@ mod tests {
         assert_eq!(hasher.places.available_permits(), MAX_RUNS as usize - 12);
         drop(turn);
         assert_eq!(hasher.places.available_permits(), MAX_RUNS as usize);
+    }
+
+    #[tokio::test]
+    async fn one_who_gives_up_last_gives_the_memory_back_too() {
+        let hasher = Hasher::new();
+        let stored = vec![hasher.hash(&secret("right")).await.unwrap()];
+        let (_, turn) = hasher.turn(1).await.unwrap().matching(&secret("right"), stored).await.unwrap();
+        let mut waiting = Box::pin(hasher.turn(1));
+        tokio::select! {
+            biased;
+            turn = &mut waiting => panic!("{turn:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(turn);
+        assert!(hasher.memory.try_lock().is_err(), "it is the next one's");
+        drop(waiting);
+        assert_eq!(hasher.memory.try_lock().unwrap().capacity(), 0);
     }
 
     #[tokio::test]
