@@ -54,8 +54,8 @@ pub struct Hasher {
     runs: Arc<std::sync::atomic::AtomicUsize>,
 }
 
-/// The right to use the memory. What it is made of goes in this order: the memory is free before the place is, and both are before
-/// anybody looks whether they were the last.
+/// The right to use the memory. Its fields are dropped in their order: whoever looks whether it was the last has given up the memory
+/// and its places before.
 #[derive(Debug)]
 pub struct Turn {
     memory: OwnedMutexGuard<Vec<Block>>,

@@ -31,7 +31,7 @@ struct Answered(Mutex<BTreeMap<(String, u16), (SocketAddr, Instant)>>);
 pub enum Opening {
     /// We do, at once: our ClientHello is on its way as soon as there is a connection.
     Ours,
-    /// The server greets.
+    /// The server does, or it does not matter.
     Theirs,
 }
 
@@ -81,8 +81,8 @@ async fn open(address: SocketAddr, opening: Opening) -> io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-/// The last segment of TCP's handshake then says something: Linux holds the bare acknowledgement back for as long as it would any other, and
-/// the ClientHello, which carries it too, is there before. A segment less, and the server wakes once and not twice.
+/// The last segment of TCP's handshake then says something: Linux holds the bare acknowledgement back for a moment, and the ClientHello,
+/// which carries it too, is there before. A segment less, and the server wakes once and not twice.
 #[cfg(target_os = "linux")]
 fn acknowledge_by_what_we_say(socket: &TcpSocket) {
     // It saves a little where it works.
@@ -256,7 +256,7 @@ mod tests {
             let mut at_once = 0;
             for _ in 0..20 {
                 let mut stream = open(address, opening).await.unwrap();
-                // What is held back goes by itself after 40 ms, on a machine that stops for so long just here.
+                // What is held back goes by itself after a while, on a machine that stops for so long just here.
                 let mut accepted = listener.accept().ok();
                 at_once += u32::from(accepted.is_some());
                 stream.write_all(b"\x16").await.unwrap();

@@ -4,15 +4,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::{ClientConfig, CommonState, ServerConfig};
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf, copy, sink,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -122,7 +120,7 @@ impl Stream {
         }
     }
 
-    /// Whether it is known already that nothing more can be read.
+    /// Whether it is known already that nothing more can be read. Where TLS is tokio-rustls', or there is none, a read has to tell.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Pooled(stream) if stream.is_over())
     }
@@ -130,13 +128,10 @@ impl Stream {
     /// Writes what is said last, and shut down behind it: in clear it goes out with the FIN, as one segment that the other side wakes
     /// once for.
     pub fn poll_write_last(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Self::Plain(tcp) = &*self else { return Pin::new(self).poll_write(context, bytes) };
-        loop {
-            ready!(tcp.poll_write_ready(context))?;
-            match tcp.try_io(Interest::WRITABLE, || send_last(tcp, bytes)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Plain(tcp) => poll_send_more(tcp, context, bytes),
+            _ => Pin::new(self).poll_write(context, bytes),
         }
     }
 
@@ -152,16 +147,18 @@ impl Stream {
     }
 }
 
-/// Linux waits with it for what comes next, which is a FIN; were there none, for 200 ms.
+/// Linux waits with it for what comes next, which is a FIN; were there none, for a moment.
 #[cfg(target_os = "linux")]
-fn send_last(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn poll_send_more(tcp: &TcpStream, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     use rustix::net::{SendFlags, send};
-    Ok(send(tcp, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn send_last(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    tcp.try_write(bytes)
+    let more = || Ok(send(tcp, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?);
+    loop {
+        std::task::ready!(tcp.poll_write_ready(context))?;
+        match tcp.try_io(tokio::io::Interest::WRITABLE, more) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

@@ -57,7 +57,7 @@ pub struct Arguments {
     /// Other people's programs too
     #[arg(long)]
     peers: bool,
-    /// How often, for the medians; logins and small messages three times as often
+    /// How often, for the medians; logins one after the other and small messages three times as often
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Folder for results.json and the plots; without it, none is written
@@ -140,14 +140,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 
 async fn measured(arguments: &Arguments) -> anyhow::Result<Results> {
     let scale = if arguments.quick { Scale::quick() } else { Scale::full() };
-    let rounds = if arguments.quick { 1 } else { arguments.rounds };
     let contenders = contenders(arguments)?;
     let parts = if arguments.what.is_empty() { Part::value_variants() } else { &arguments.what };
     let (near, far) = (Provider::start(0)?, Provider::start(FAR)?);
     let (mut figures, mut notes) = (Vec::new(), Vec::new());
     for &part in parts {
         let upstream = if part == Part::Far { &far.upstream } else { &near.upstream };
-        for round in 1..=part.rounds(rounds) {
+        let rounds = if arguments.quick { 1 } else { part.rounds(arguments.rounds) };
+        for round in 1..=rounds {
             for &name in contenders.iter().filter(|name| part.concerns(name)) {
                 eprintln!("{part:?}, round {round}: {name}");
                 let mut values = Vec::new();
