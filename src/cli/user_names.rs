@@ -3,7 +3,7 @@
 
 use super::{Exit, Failure};
 use crate::address::every_mailbox_of;
-use crate::config::{Complaint, Config, lint};
+use crate::config::{Complaint, Config, Listener, lint};
 use crate::store::{Store, StoreError};
 
 /// Refuses a store with which a listener could not tell which mailbox is meant.
@@ -21,8 +21,11 @@ pub(super) async fn refuse_ambiguous(config: &Config, store: &Store) -> Result<(
 
 /// What is wrong with the user names that there are.
 pub(super) async fn ambiguous(config: &Config, store: &Store) -> Result<Vec<Complaint>, StoreError> {
-    // Where there is one provider, nobody can be taken for somebody else's: a start with a thousand names need not go through them.
-    if config.providers.len() < 2 {
+    // Where each serves one provider, nobody can be taken for somebody else's, whatever names there are.
+    let serves_several = |listener: &Listener| {
+        config.providers.values().filter(|provider| listener.serves(provider)).count() > 1
+    };
+    if !config.listeners.iter().any(serves_several) {
         return Ok(Vec::new());
     }
     Ok(lint::ambiguous_user_names(config, &store.user_names_in_doubt().await?))
@@ -128,5 +131,9 @@ mod tests {
         add(&store, "b", "fax@xn--bcher-kva.example").await;
         let refused = refuse_ambiguous(&shared, &store).await.unwrap_err();
         assert!(refused.message.contains("the user name `fax@bücher.example`"), "{}", refused.message);
+        // Nothing is asked where no listener serves two providers; else a store that is closed would say so.
+        store.close().await;
+        refuse_ambiguous(&apart, &store).await.unwrap();
+        assert_eq!(refuse_ambiguous(&shared, &store).await.unwrap_err().exit, Exit::State);
     }
 }

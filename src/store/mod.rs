@@ -330,7 +330,7 @@ pub(crate) mod tests {
     }
 
     /// A store as migration 0001 alone makes it.
-    async fn open_with_the_first_migration(folder: &Path) -> Store {
+    pub(super) async fn open_with_the_first_migration(folder: &Path) -> Store {
         let database = database(folder);
         let key = KeySource::StateFolder(folder.join("master.key")).load(&database).unwrap();
         folder::make_database(&database).unwrap();
