@@ -262,7 +262,7 @@ mod tests {
         let (ours, theirs) = (open(folder.path()).await.unwrap(), open(folder.path()).await.unwrap());
         let id = filled(&ours).await;
         let mut tasks = tokio::task::JoinSet::new();
-        let (round, mut rounds) = tokio::sync::mpsc::channel(1);
+        let (round, mut rounds) = tokio::sync::mpsc::unbounded_channel();
         for writer in 0..4 {
             let (store, round) = (theirs.clone(), round.clone());
             let key = GrantKey::Provider(format!("writer {writer}"));
@@ -278,15 +278,19 @@ mod tests {
                     store.replace_mailbox_password(account, &secret(&password)).await.unwrap();
                     let read = store.mailbox_password(account).await.unwrap().unwrap();
                     assert_eq!(*read.secret.expose(), password);
-                    round.send(()).await.unwrap();
+                    round.send(()).unwrap();
                 }
             });
         }
         drop(round);
-        // One rotation upon the other would keep writers out for as long as they wait: SQLite has no queue.
+        // A round at least between two rotations: they could keep writers out for as long as these wait, because SQLite has no queue.
+        let mut rotations = 0;
         while rounds.recv().await.is_some() {
+            while rounds.try_recv().is_ok() {}
             ours.rotate_key().await.unwrap();
+            rotations += 1;
         }
+        assert!(rotations > 1, "{rotations}");
         tasks.join_all().await;
         let after = open(folder.path()).await.unwrap();
         all_opens(&after, id).await;
