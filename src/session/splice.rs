@@ -374,6 +374,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
+    use tokio::time::{Instant, sleep};
     use tokio_util::sync::CancellationToken;
 
     use super::{Splice, SpliceEnd, Spliced, State, TURN, splice};
@@ -444,13 +445,28 @@ mod tests {
         assert_eq!(heard, b"+OK\r\n", "no text in a stream that is not ours");
     }
 
-    /// Drives it to its end beside these two; how it ended, and the most that went down at one turn.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_in_which_something_is_said_is_not_idle() {
+        let mut session = session(b"", b"").await;
+        for _ in 0..3 {
+            sleep(IDLE.mul_f32(0.99)).await;
+            session.upstream.write_all(b"*").await.unwrap();
+            assert_eq!(session.client.read_u8().await.unwrap(), b'*');
+        }
+        let silent_since = Instant::now();
+        let spliced = session.splice.await.unwrap();
+        assert!(matches!(spliced.end, SpliceEnd::Idle), "{spliced:?}");
+        let silent = silent_since.elapsed();
+        assert!((IDLE.mul_f32(0.99)..IDLE.mul_f32(1.01)).contains(&silent), "{silent:?}");
+    }
+
+    /// Drives it to its end beside these two; how it ended, and the most that was moved at one turn.
     async fn most_in_a_turn(splice: &mut Splice, beside: impl Future<Output = ((), ())>) -> (SpliceEnd, u64) {
         let mut most = 0;
         let splicing = poll_fn(|context| {
-            let before = splice.down.moved;
+            let before = splice.up.moved + splice.down.moved;
             let polled = Pin::new(&mut *splice).poll(context);
-            most = most.max(splice.down.moved - before);
+            most = most.max(splice.up.moved + splice.down.moved - before);
             polled
         });
         let (end, _) = tokio::join!(splicing, beside);
@@ -459,21 +475,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_message_gives_every_other_session_its_turn() {
-        let ((mut client, near_client), (mut upstream, near_upstream)) = (pair().await, pair().await);
         let all = 16 * TURN;
-        let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
-        let sending = async {
-            upstream.write_all(&vec![b'x'; usize::try_from(all).unwrap()]).await.unwrap();
-            drop(upstream);
-        };
-        let receiving = async {
-            tokio::io::copy(&mut client, &mut tokio::io::sink()).await.unwrap();
-            drop(client);
-        };
-        let (end, most) = most_in_a_turn(&mut splice, async { tokio::join!(sending, receiving) }).await;
-        assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
-        assert_eq!(splice.down.moved, all);
-        assert!(most <= TURN + LARGE as u64, "{most} bytes in one turn");
+        for goes_up in [false, true] {
+            let ((client, near_client), (upstream, near_upstream)) = (pair().await, pair().await);
+            let mut splice = Splice::new(near_client, near_upstream, IDLE, Box::pin(pending()));
+            let (mut from, mut to) = if goes_up { (client, upstream) } else { (upstream, client) };
+            let sending = async {
+                from.write_all(&vec![b'x'; usize::try_from(all).unwrap()]).await.unwrap();
+                drop(from);
+            };
+            let receiving = async {
+                tokio::io::copy(&mut to, &mut tokio::io::sink()).await.unwrap();
+                drop(to);
+            };
+            let (end, most) = most_in_a_turn(&mut splice, async { tokio::join!(sending, receiving) }).await;
+            assert!(matches!(end, SpliceEnd::Finished), "{end:?}");
+            assert_eq!(splice.up.moved + splice.down.moved, all);
+            assert!(most <= TURN + LARGE as u64, "{most} bytes in one turn");
+        }
     }
 
     #[tokio::test]

@@ -400,6 +400,7 @@ impl fmt::Debug for TlsClient {
 #[cfg(test)]
 #[allow(clippy::panic, clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 pub(super) mod tests {
+    use std::io::Write as _;
     use std::sync::Arc;
 
     use rustls::crypto::aws_lc_rs::default_provider;
@@ -480,6 +481,24 @@ pub(super) mod tests {
         server.shutdown().await.unwrap();
         assert_eq!(client.read(&mut heard).await.unwrap(), 0);
         assert_eq!(held(&client), 0);
+    }
+
+    #[tokio::test]
+    async fn several_records_make_one_write_and_one_read() {
+        let (mut client, mut server) = pair().await;
+        let message = vec![b'x'; 3 * super::RECORD];
+        assert_eq!(client.encrypt(&message).unwrap(), message.len());
+        assert!(client.outgoing.bytes().len() > message.len(), "nothing was sent yet");
+        let mut heard = vec![0; message.len()];
+        let (sent, read) = tokio::join!(client.flush(), server.read_exact(&mut heard));
+        sent.unwrap();
+        read.unwrap();
+        assert!(heard == message);
+        for _ in 0..3 {
+            server.get_mut().1.writer().write_all(&[b'y'; 1000]).unwrap();
+        }
+        server.flush().await.unwrap();
+        assert_eq!(client.read(&mut heard).await.unwrap(), 3000);
     }
 
     #[tokio::test]
