@@ -7,9 +7,9 @@ mod support;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gatepost::config::ListenerTls;
-use gatepost::config::provider::UpstreamTls;
+use gatepost::config::provider::{TlsStream, UpstreamTls};
 use gatepost::sandbox::record::Speaker;
-use gatepost::sandbox::{Action, MailFault, Moment};
+use gatepost::sandbox::{Action, MailFault, Moment, Sandbox};
 use gatepost::store::accounts::NewAccount;
 use gatepost::store::apply::WantedAccount;
 use gatepost_protocol::Protocol;
@@ -20,8 +20,16 @@ use support::world::{ADDRESS, PASSWORD, World};
 
 #[tokio::test]
 async fn a_message_sent_by_smtp_is_read_by_imap_and_fetched_by_pop3_whatever_tls_either_side_has() {
-    for upstream in [UpstreamTls::Implicit, UpstreamTls::StartTls] {
-        let world = World::with(upstream, |_| {}).await;
+    for (upstream, stream) in [
+        (UpstreamTls::Implicit, TlsStream::Pooled),
+        (UpstreamTls::Implicit, TlsStream::Buffered),
+        (UpstreamTls::StartTls, TlsStream::Pooled),
+        (UpstreamTls::StartTls, TlsStream::Buffered),
+    ] {
+        let name = if stream == TlsStream::Pooled { "pooled" } else { "buffered" };
+        let choose = |yaml: String| format!("{yaml}    tls_stream: {name}\n");
+        let world = World::at(Sandbox::start().await.unwrap(), upstream, choose, |_| {}).await;
+        world.connect().await;
         for tls in [ListenerTls::Implicit, ListenerTls::None, ListenerTls::StartTls] {
             let message = format!("Subject: {tls:?}\r\n\r\n..two dots\r\n.\r\nend\r\n");
             let mut smtp = Wire::greeted(&world, Protocol::Smtp, tls).await;
@@ -42,7 +50,11 @@ async fn a_message_sent_by_smtp_is_read_by_imap_and_fetched_by_pop3_whatever_tls
                 success(Protocol::Imap)
             );
             assert!(imap.command("a2", "SELECT INBOX").await.contains(&"* 1 EXISTS".to_owned()));
-            assert_eq!(String::from_utf8(imap.fetch().await).unwrap(), message, "{upstream:?} {tls:?}");
+            assert_eq!(
+                String::from_utf8(imap.fetch().await).unwrap(),
+                message,
+                "{upstream:?} {stream:?} {tls:?}"
+            );
             assert_eq!(imap.command("a3", "LOGOUT").await.len(), 2);
             assert!(imap.rest().await.is_empty());
 
@@ -51,7 +63,7 @@ async fn a_message_sent_by_smtp_is_read_by_imap_and_fetched_by_pop3_whatever_tls
             assert_eq!(pop3.ask(&format!("PASS {PASSWORD}")).await, "+OK Logged in");
             assert!(pop3.ask("RETR 1").await.starts_with("+OK"));
             let fetched = String::from_utf8(pop3.read_to_lone_dot().await).unwrap();
-            assert_eq!(fetched, message, "{upstream:?} {tls:?}");
+            assert_eq!(fetched, message, "{upstream:?} {stream:?} {tls:?}");
             assert!(pop3.ask("DELE 1").await.starts_with("+OK"));
             assert!(pop3.ask("QUIT").await.starts_with("+OK"));
         }
