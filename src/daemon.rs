@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -35,6 +35,10 @@ use kept_up::kept_up;
 
 /// How long sessions may take to end once they were told to.
 const HARD_STOP: Duration = Duration::from_secs(5);
+
+/// How long after a start all accounts are looked at for the first time: until then store and processor are there for whoever logs in, and a
+/// thousand accounts are greeted for as soon as one.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// A running Gatepost.
 #[derive(Debug)]
@@ -163,13 +167,17 @@ impl Daemon {
 
         let (tokens, renewed) = (gateway.tokens.clone(), store.clone());
         let providers = config.providers.clone();
-        let renewal = move |stop| Renewal::new(tokens.clone(), renewed.clone(), providers.clone()).run(stop);
+        let renewal = move |stop| {
+            let renewal = Renewal::new(tokens.clone(), renewed.clone(), providers.clone());
+            after_the_start(stop, |stop| renewal.run(stop))
+        };
         tasks.spawn(kept_up("the background refresh", stopping(), renewal));
 
         let (told, alarmed) = (store.clone(), Arc::clone(gateway));
         let alarms = move |stop| {
             let (tokens, passwords) = (alarmed.tokens.clone(), Arc::clone(&alarmed.mailbox_passwords));
-            Alarms::new(Arc::clone(&config), told.clone(), tokens, passwords, Clock::system()).watch(stop)
+            let alarms = Alarms::new(Arc::clone(&config), told.clone(), tokens, passwords, Clock::system());
+            after_the_start(stop, |stop| alarms.watch(stop))
         };
         tasks.spawn(kept_up("the watch for alarms", stopping(), alarms));
 
@@ -194,6 +202,16 @@ impl Daemon {
         self.entrances.push(Arc::clone(&entrance));
         let (gateway, door) = (Arc::clone(&self.gateway), Arc::clone(&self.door));
         self.tasks.spawn(listener::run(socket, entrance, gateway, door, self.tasks.clone()));
+    }
+}
+
+/// The same, a moment later.
+async fn after_the_start<F: Future<Output = ()>>(
+    stopping: CancellationToken,
+    run: impl FnOnce(CancellationToken) -> F,
+) {
+    if stopping.run_until_cancelled(sleep(FIRST_LOOK)).await.is_some() {
+        run(stopping).await;
     }
 }
 

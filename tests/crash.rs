@@ -104,6 +104,7 @@ enum Refreshes {
 
 async fn cut_short_in_a_refresh(name: &str, still_good: bool, begins: Refreshes) {
     let mut world = World::with_listeners(UpstreamTls::Implicit, LISTENERS, |_| {}).await;
+    world.step_aside().await;
     match begins {
         Refreshes::AtALogin => world.connect_with_an_expired_token().await,
         Refreshes::InTheBackground => world.expire().await,

@@ -179,6 +179,14 @@ impl World {
         std::mem::replace(&mut self.daemon, daemon).stop().await;
     }
 
+    /// Has its Gatepost look after an empty store until the next restart: what a test starts beside it is then the only one that may refresh.
+    pub async fn step_aside(&mut self) {
+        let config = parse(&self.folder, &self.yaml.replace("state: state", "state: elsewhere"));
+        let store = Store::open(&config.state_dir).await.unwrap();
+        let daemon = Daemon::start(config, &store).unwrap();
+        std::mem::replace(&mut self.daemon, daemon).stop().await;
+    }
+
     /// Where Gatepost listens for this.
     pub fn address(&self, protocol: Protocol, tls: ListenerTls) -> SocketAddr {
         self.daemon
