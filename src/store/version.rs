@@ -1,7 +1,7 @@
 //! [`Watcher`]: a number that changes whenever any process commits (SQLite's `data_version`).
 //!
 //! Every login asks for it, so it is asked on the thread that wants to know: two locks of the file's shared memory, some microseconds.
-//! sqlx would have another thread asked and waited for, which cost a login a twentieth of its time. Who may not be kept waiting is not: a database that
+//! sqlx would have another thread asked and waited for, which cost a login a twelfth of its processor time. Who may not be kept waiting is not: a database that
 //! is locked says so at once, and is asked again a moment later.
 
 use std::path::Path;
