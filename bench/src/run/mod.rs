@@ -43,10 +43,10 @@ const FAR: u64 = 15;
 const FEW: usize = 3;
 
 /// How many times as often as asked for: what is over in a second or two, and varies most with whatever else the machine does.
-const OFTENER: usize = 3;
+const OFTENER: usize = 6;
 
 /// The same for a small message: what one costs varies by a fifth from one process to the next of the same program.
-const OFTENEST: usize = 6;
+const OFTENEST: usize = 12;
 
 /// What to measure, of whom.
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ pub struct Arguments {
     /// Other people's programs too
     #[arg(long)]
     peers: bool,
-    /// How often, for the medians; logins one after the other three times as often, small messages six times
+    /// How often, for the medians; logins one after the other six times as often, small messages twelve times
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Folder for results.json and the plots; without it, none is written
